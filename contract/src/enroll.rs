@@ -1,0 +1,124 @@
+//! First contact: the trust bootstrap and the enrollment call (CONTRACT.md section 3).
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::HostFacts;
+use crate::ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tags};
+use crate::states::TrustState;
+use crate::token::EnrollmentToken;
+
+/// Seconds between heartbeats where the Console names no other interval (CONTRACT.md section 3).
+pub const DEFAULT_HEARTBEAT_SECONDS: u32 = 15;
+/// How long a used token answers a repeat of the same enrollment, in seconds: 24 hours (CONTRACT.md section 3, ours).
+pub const REPEAT_WINDOW_SECONDS: i64 = 24 * 3600;
+/// Organization in every sensor's certificate request and certificate.
+pub const SENSOR_ORGANIZATION: &str = "Telovix Sensor";
+
+/// Answer to `GET trust-bootstrap`: the CA to compare with a pinned fingerprint. Nothing in it is trusted by itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TrustBootstrap {
+    /// One or more certificates in PEM, the Console's root CA first.
+    pub control_plane_ca_certificate_pem: String,
+}
+
+/// Body of `POST enroll`. Key names are ours but for the first three.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollRequest {
+    /// The secret that pays for the identity.
+    pub enrollment_token: EnrollmentToken,
+    /// PKCS #10 request in PEM (RFC 2986), signed by the new key.
+    pub csr_pem: String,
+    /// The node's name, also in the request's subject.
+    pub node_name: NodeName,
+    /// What the node is for.
+    #[serde(default)]
+    pub declared_role: NodeRole,
+    /// The cluster that the node belongs to; has to match where the token is bound to one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster_name: Option<ClusterName>,
+    /// Tells installations of one cluster apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub install_id: Option<InstallId>,
+    /// Labels for the fleet list.
+    #[serde(default)]
+    pub tags: Tags,
+    /// Edition of the product.
+    #[serde(default)]
+    pub flavor: Flavor,
+    /// Version of the software that asks.
+    #[serde(default)]
+    pub sensor_version: String,
+    /// The identity that this enrollment replaces, when the host holds or held one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sensor_id: Option<SensorId>,
+    /// Whether a record of its own is welcome although `sensor_id` names another. `false`: the Console refuses a plain
+    /// token with `sensor_binding_mismatch` before anything is used up, instead of making a second record of a host that
+    /// it knows. Absent means `true`, which is what a sensor that does not know the key means (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_sensor: Option<bool>,
+    /// The host as it describes itself.
+    #[serde(default)]
+    pub host: HostFacts,
+}
+
+/// Answer 201: the identity.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Enrolled {
+    /// The identity's id, also in the certificate's URI.
+    pub sensor_id: SensorId,
+    /// The client certificate in PEM, issuers after it where there are any.
+    pub control_plane_certificate_pem: String,
+    /// The Console's CA in PEM: the root first, then the issuers in force.
+    pub control_plane_ca_certificate_pem: String,
+    /// Ed25519 public key in PEM (RFC 8410) that signs policies.
+    pub policy_signing_public_key_pem: String,
+    /// What the Console thinks of the identity.
+    pub trust_state: TrustState,
+    /// Seconds between heartbeats.
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat_interval_seconds: u32,
+    /// What the operator of the host should know, in whole sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+}
+
+/// Answer 202: an operator has to approve first; repeat the identical request.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EnrollmentWaiting {
+    /// Always `bootstrap_pending`.
+    pub trust_state: TrustState,
+    /// Seconds to wait before the request is repeated.
+    pub retry_after_seconds: u32,
+}
+
+fn default_heartbeat() -> u32 {
+    DEFAULT_HEARTBEAT_SECONDS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::token::TOKEN_BYTES;
+
+    #[test]
+    fn a_minimal_request_and_unknown_keys_are_taken() {
+        let token = EnrollmentToken::from_bytes(&[1; TOKEN_BYTES]);
+        let body = serde_json::json!({
+            "enrollment_token": token.expose(), "csr_pem": "x", "node_name": "edge-1", "from_the_future": [1, 2],
+        });
+        let request: EnrollRequest = serde_json::from_value(body).unwrap();
+        assert_eq!(request.declared_role.as_str(), "generic_linux");
+        assert_eq!(request.flavor, Flavor::Standard);
+        assert_eq!(request.new_sensor, None);
+        let again: EnrollRequest = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
+        assert_eq!(again, request);
+    }
+
+    #[test]
+    fn debug_of_a_request_shows_no_token() {
+        let token = EnrollmentToken::from_bytes(&[1; TOKEN_BYTES]);
+        let body = serde_json::json!({"enrollment_token": token.expose(), "csr_pem": "x", "node_name": "n"});
+        let request: EnrollRequest = serde_json::from_value(body).unwrap();
+        assert!(!format!("{request:?}").contains(token.expose()));
+    }
+}

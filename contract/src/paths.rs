@@ -1,0 +1,26 @@
+//! Where the calls live (CONTRACT.md sections 3 and 5). The sensor paths are ours: change them here.
+
+/// `GET`, no authentication: the Console's CA.
+pub const TRUST_BOOTSTRAP: &str = "/api/v1/sensors/trust-bootstrap";
+/// `POST`, the token in the body.
+pub const ENROLL: &str = "/api/v1/sensors/enroll";
+/// `POST`, mutual TLS.
+pub const HEARTBEAT: &str = "/api/v1/sensors/self/heartbeat";
+/// `POST`, mutual TLS.
+pub const RENEW: &str = "/api/v1/sensors/self/certificate/renew";
+/// `POST`, mutual TLS, no body.
+pub const DECOMMISSION: &str = "/api/v1/sensors/self/decommission";
+/// `GET`, no authentication: the installer.
+pub const INSTALL_SH: &str = "/install.sh";
+/// `GET`, no authentication, followed by `/amd64` or `/arm64`: the agent's binary.
+pub const BINARY: &str = "/api/v1/sensors/binary";
+/// `GET`: the process lives.
+pub const HEALTHZ: &str = "/healthz";
+/// `GET`: set-up is finished and the database answers.
+pub const READYZ: &str = "/readyz";
+/// `POST`, `GET`: tokens, with an API key.
+pub const V2_TOKENS: &str = "/api/v2/enrollment/tokens";
+/// `GET`: the fleet, with an API key.
+pub const V2_SENSORS: &str = "/api/v2/sensors";
+/// Port of the Console's one listener where nobody chose another (CONTRACT.md section 2).
+pub const DEFAULT_PORT: u16 = 15483;

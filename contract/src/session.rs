@@ -1,0 +1,66 @@
+//! Life after enrollment: heartbeat, renewal, decommission (CONTRACT.md section 3). All over mutual TLS.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::enroll::DEFAULT_HEARTBEAT_SECONDS;
+use crate::ids::SensorId;
+use crate::states::TrustState;
+
+/// Body of the heartbeat. The certificate says who speaks; the rest is for the fleet list.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Heartbeat {
+    /// Version of the software that speaks.
+    pub sensor_version: String,
+}
+
+/// Answer to a heartbeat: the certificate is known and in force.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeartbeatAnswer {
+    /// The sensor that the certificate belongs to.
+    pub sensor_id: SensorId,
+    /// What the Console thinks of the identity.
+    pub trust_state: TrustState,
+    /// Seconds until the next heartbeat.
+    #[serde(default = "default_heartbeat")]
+    pub heartbeat_interval_seconds: u32,
+    /// Asks for a renewal within this window, earlier than the sensor would renew on its own (as RFC 9773 does).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub renew_between: Option<RenewalWindow>,
+}
+
+/// When to renew: a moment drawn between the two, so that a fleet does not come at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewalWindow {
+    /// Not before, RFC 3339.
+    pub start: Timestamp,
+    /// Not after, RFC 3339.
+    pub end: Timestamp,
+}
+
+/// Body of the renewal call.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenewRequest {
+    /// PKCS #10 request in PEM for a new key.
+    pub csr_pem: String,
+}
+
+/// Answer to a renewal: the successor. The old certificate works until this one has been seen, or for an hour.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Renewed {
+    /// The identity, unchanged.
+    pub sensor_id: SensorId,
+    /// The new client certificate in PEM, issuers after it where there are any.
+    pub control_plane_certificate_pem: String,
+    /// The Console's CA in PEM: the root first, then the issuers in force.
+    pub control_plane_ca_certificate_pem: String,
+    /// Ed25519 public key in PEM that signs policies.
+    pub policy_signing_public_key_pem: String,
+    /// What the Console thinks of the identity.
+    pub trust_state: TrustState,
+}
+
+fn default_heartbeat() -> u32 {
+    DEFAULT_HEARTBEAT_SECONDS
+}
