@@ -1,0 +1,344 @@
+//! The command line: what people type, and what they read when they ask for help.
+//!
+//! Invariant: argv is public (`ps`, `/proc`, shell histories), so no secret is taken from it and none is echoed. Every
+//! argument is looked at before clap sees it, because clap quotes what it does not know. Values of settings stay raw
+//! here; `config` reads them together with the environment and the files, and reports all mistakes at once.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Exit status of a command line or a configuration that cannot be used (DESIGN.md section 3).
+pub const EXIT_USAGE: u8 = 2;
+
+const ABOUT: &str = "Turns a short-lived enrollment token into a host identity, and never loses it.";
+
+const AFTER_HELP: &str = "\
+Exit status:
+  0  done
+  1  unexpected failure
+  2  the command line or the configuration is wrong
+  3  refused by the Console until an operator acts (new token, binding, limit)
+  4  still waiting for an operator's approval
+  5  the Console was not reached in time
+  6  no valid identity (status, doctor)
+  7  the Console's certificate is not trusted
+  8  local state: permissions, disk, lock";
+
+const AFTER_LONG_HELP: &str = "\
+Flags beat the environment, the environment beats the files, the files beat the defaults. The files are
+/etc/telovix/agent.toml and, after it, agent.toml.d/*.toml in order of their names; their keys are the flags' names
+with underscores: console_url, token_file, node_role, …
+
+Environment (an empty variable counts as unset):
+  TELOVIX_CONSOLE_URL               https address of the Console
+  TELOVIX_ENROLLMENT_TOKEN          the enrollment token
+  TELOVIX_ENROLLMENT_TOKEN_FILE     a file that holds the enrollment token
+  TELOVIX_BOOTSTRAP_CA_CERT_PATH    CA file to trust at first contact
+  TELOVIX_CA_FINGERPRINT            sha256:<64 hex> of the Console CA to trust at first contact
+  TELOVIX_NODE_NAME                 name of this node; the host name otherwise
+  TELOVIX_NODE_ROLE                 what this node is for; generic_linux otherwise
+  TELOVIX_CLUSTER_NAME              the cluster that this node belongs to
+  TELOVIX_INSTALL_ID                tells installations of one cluster apart
+  TELOVIX_SENSOR_TAGS               labels, separated by commas
+  TELOVIX_FLAVOR                    standard or telecom
+  TELOVIX_KEY_TYPE                  p256, rsa2048, rsa3072, rsa4096 or ed25519
+  TELOVIX_TIMEOUT                   how long enroll tries, such as 90s, 5m, 24h
+  TELOVIX_STATE_DIR                 where the identity is kept
+  TELOVIX_K8S_DEPLOYMENT            name of the Kubernetes workload
+  TELOVIX_LOG_LEVEL, TELOVIX_LOG_FORMAT, TELOVIX_CONFIG
+                                    as the flags of these names
+  TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE
+                                    true sends the token to a Console that nothing vouches for
+  HTTPS_PROXY, NO_PROXY             proxy by CONNECT, and the hosts that are reached without it
+
+Exit status:
+  0  done
+  1  unexpected failure
+  2  the command line or the configuration is wrong
+  3  refused by the Console until an operator acts (new token, binding, limit)
+  4  still waiting for an operator's approval
+  5  the Console was not reached in time
+  6  no valid identity (status, doctor)
+  7  the Console's certificate is not trusted
+  8  local state: permissions, disk, lock";
+
+/// The whole command line.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "telovix-agent", version, about = ABOUT, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+pub struct Cli {
+    /// Configuration file to read instead of /etc/telovix/agent.toml; FILE.d/*.toml are read after it
+    #[arg(long, value_name = "FILE", global = true)]
+    pub config: Option<PathBuf>,
+    /// Where the identity is kept [default: /var/lib/telovix-sensor]
+    #[arg(long, value_name = "DIR", global = true)]
+    pub state_dir: Option<PathBuf>,
+    /// How much to log: error, warn, info, debug or trace [default: info]
+    #[arg(long, value_name = "LEVEL", global = true)]
+    pub log_level: Option<String>,
+    /// How to log: text or json [default: text]
+    #[arg(long, value_name = "FORMAT", global = true)]
+    pub log_format: Option<String>,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+// `run`, `renew`, `doctor`, `decommission`, `completions` and `man` join here, and `--decommission` (the vendor's
+// spelling of the command) in `Cli`.
+/// What to do.
+#[derive(Debug, Clone, Subcommand)]
+pub enum Command {
+    /// Make sure that this host holds a working identity, then exit; repeating it changes nothing
+    Enroll(Box<EnrollArgs>),
+    /// Show the identity, its validity, the last error and what to do about it
+    Status(StatusArgs),
+    /// Remove the identity from this host
+    Reset(ResetArgs),
+    /// Work with an enrollment token without using it up
+    Token(TokenArgs),
+}
+
+/// Where a token comes from. There is no flag for its value.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TokenFlags {
+    /// Read the enrollment token from this file; the file of a one-time token is deleted once it is used up
+    #[arg(long, value_name = "FILE")]
+    pub token_file: Option<PathBuf>,
+    /// Read the enrollment token from standard input
+    #[arg(long)]
+    pub token_stdin: bool,
+}
+
+/// Flags of `enroll`. Values of settings are as typed: `config` reads them.
+#[derive(Debug, Clone, Default, Args)]
+pub struct EnrollArgs {
+    /// Address of the Console, such as https://console.example:15483
+    #[arg(long, value_name = "URL")]
+    pub console_url: Option<String>,
+    /// Where the token comes from.
+    #[command(flatten)]
+    pub token: TokenFlags,
+    /// Trust the Console by this CA file (PEM) at first contact
+    #[arg(long, value_name = "FILE")]
+    pub bootstrap_ca: Option<PathBuf>,
+    /// Trust the Console by the fingerprint of its CA at first contact: sha256:<64 hex>
+    #[arg(long, value_name = "FINGERPRINT")]
+    pub ca_fingerprint: Option<String>,
+    /// Name of this node [default: the host name]
+    #[arg(long, value_name = "NAME")]
+    pub node_name: Option<String>,
+    /// What this node is for, such as o_du or amf [default: generic_linux]
+    #[arg(long, value_name = "ROLE")]
+    pub node_role: Option<String>,
+    /// Cluster that this node belongs to; has to be the token's where the token is bound to one
+    #[arg(long, value_name = "NAME")]
+    pub cluster_name: Option<String>,
+    /// Tells installations of one cluster apart
+    #[arg(long, value_name = "ID")]
+    pub install_id: Option<String>,
+    /// Labels for the fleet list, separated by commas
+    #[arg(long, value_name = "TAG,…")]
+    pub tags: Option<String>,
+    /// Edition of the product: standard or telecom [default: standard]
+    #[arg(long, value_name = "FLAVOR")]
+    pub flavor: Option<String>,
+    /// Kind of key to make: p256, rsa2048, rsa3072, rsa4096 or ed25519 [default: p256]
+    #[arg(long, value_name = "TYPE")]
+    pub key_type: Option<String>,
+    /// Make a record of its own although this host holds another identity
+    #[arg(long)]
+    pub new_sensor: bool,
+    /// How long to try, such as 90s, 15m or 24h [default: 5m]
+    #[arg(long, value_name = "DURATION")]
+    pub timeout: Option<String>,
+    /// Do not wait for an operator's approval: exit with status 4 instead
+    #[arg(long)]
+    pub no_wait: bool,
+    /// DANGER: send the token to a Console that nothing vouches for; for laboratories only
+    #[arg(long)]
+    pub danger_accept_unverified_console: bool,
+}
+
+/// Flags of `status`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct StatusArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+    /// Probe: exit with 0 while this host holds a valid identity, with 6 otherwise
+    #[arg(long, conflicts_with = "live")]
+    pub ready: bool,
+    /// Probe: exit with 0 while the state directory can be read
+    #[arg(long)]
+    pub live: bool,
+}
+
+impl StatusArgs {
+    /// The question that a probe asks; `None` for the whole report.
+    #[must_use]
+    pub fn probe(&self) -> Option<Probe> {
+        match (self.ready, self.live) {
+            (true, _) => Some(Probe::Ready),
+            (false, true) => Some(Probe::Live),
+            (false, false) => None,
+        }
+    }
+}
+
+/// The questions of `status --ready` and `status --live`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Probe {
+    /// Does this host hold a valid identity?
+    Ready,
+    /// Can the state be read at all?
+    Live,
+}
+
+/// Flags of `reset`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ResetArgs {
+    /// Yes, remove the key, the certificate and everything else that makes this host a sensor
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `token …`
+#[derive(Debug, Clone, Args)]
+pub struct TokenArgs {
+    /// What to do with the token.
+    #[command(subcommand)]
+    pub command: TokenCommand,
+}
+
+/// What can be done with a token.
+#[derive(Debug, Clone, Subcommand)]
+pub enum TokenCommand {
+    /// Say whether the token is well formed, where it was found and what its hash is; contacts nobody
+    Inspect(InspectArgs),
+}
+
+/// Flags of `token inspect`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct InspectArgs {
+    /// Where the token comes from.
+    #[command(flatten)]
+    pub token: TokenFlags,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+}
+
+/// How a command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Output {
+    /// For people
+    #[default]
+    Human,
+    /// For programs: one JSON object
+    Json,
+}
+
+/// A command line that asks for nothing that can be done: a mistake, or a request for help or the version.
+#[derive(Debug)]
+pub enum Usage {
+    /// A secret stood on the command line. Neither it nor the argument around it is kept.
+    Secret,
+    /// What clap has to say: an error, the help or the version.
+    Clap(clap::Error),
+}
+
+impl Usage {
+    /// Prints it where it belongs (help and version on standard output, mistakes on standard error) and gives the exit
+    /// status: 0 for help and version, 2 otherwise.
+    #[must_use]
+    pub fn print(&self) -> ExitCode {
+        match self {
+            Self::Secret => {
+                eprintln!("{self}");
+                ExitCode::from(EXIT_USAGE)
+            }
+            Self::Clap(error) => {
+                // A closed pipe is no reason to fail: there is nobody left to tell.
+                let _ = error.print();
+                ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 })
+            }
+        }
+    }
+}
+
+impl fmt::Display for Usage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Secret => f.write_str(
+                "error: an enrollment token cannot be given on the command line, which every user of this host can \
+                 read\n\nUse --token-file FILE or --token-stdin instead. If the token was typed here, it now stands \
+                 in the shell's history: revoke it in the Console and make another.",
+            ),
+            Self::Clap(error) => error.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Usage {}
+
+/// Reads a command line, the program's name first.
+///
+/// # Errors
+/// [`Usage`] for anything but a command to carry out, requests for help included. Its text never holds a token.
+pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    if arguments.iter().skip(1).any(|argument| gives_a_token(&argument.to_string_lossy())) {
+        return Err(Usage::Secret);
+    }
+    Cli::try_parse_from(arguments).map_err(Usage::Clap)
+}
+
+/// Whether a text holds something that looks like an enrollment token or a good part of one.
+#[must_use]
+pub fn looks_like_token(text: &str) -> bool {
+    token_at(text).is_some()
+}
+
+/// The text with everything in it that looks like an enrollment token taken out: for messages that quote what others
+/// wrote.
+#[must_use]
+pub fn redact_tokens(text: &str) -> String {
+    let mut rest = text;
+    let mut clean = String::with_capacity(text.len());
+    while let Some((start, end)) = token_at(rest) {
+        clean.push_str(&rest[..start]);
+        clean.push_str("tse_<redacted>");
+        rest = &rest[end..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+const PREFIX: &str = telovix_contract::token::TOKEN_PREFIX;
+/// Shorter tails are words (`tse_role`), and give nothing of the secret away.
+const SHORTEST_TAIL: usize = 12;
+
+fn gives_a_token(argument: &str) -> bool {
+    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+    let value_flag = ["--token", "--enrollment-token", "--enrollment_token"].contains(&name);
+    value_flag || argument.starts_with(PREFIX) || looks_like_token(argument)
+}
+
+/// Start and end of the first thing that looks like a token.
+fn token_at(text: &str) -> Option<(usize, usize)> {
+    text.match_indices(PREFIX).find_map(|(start, _)| {
+        let tail = &text[start + PREFIX.len()..];
+        let length = tail
+            .bytes()
+            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'=' | b'+' | b'/'))
+            .count();
+        (length >= SHORTEST_TAIL).then(|| (start, start + PREFIX.len() + length))
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,143 @@
+//! Tests of the command line.
+
+use clap::CommandFactory as _;
+use proptest::prelude::*;
+
+use super::*;
+
+const TOKEN: &str = "tse_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA";
+
+fn read(arguments: &[&str]) -> Result<Cli, Usage> {
+    parse(std::iter::once("telovix-agent").chain(arguments.iter().copied()).map(OsString::from))
+}
+
+fn enroll(arguments: &[&str]) -> EnrollArgs {
+    let arguments: Vec<&str> = ["enroll"].iter().chain(arguments).copied().collect();
+    match read(&arguments).unwrap().command {
+        Command::Enroll(args) => *args,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn the_definition_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
+fn every_flag_of_enroll_is_taken_as_typed() {
+    let args = enroll(&[
+        "--console-url",
+        "https://c:15483",
+        "--token-file",
+        "/t",
+        "--token-stdin",
+        "--bootstrap-ca=/ca.pem",
+        "--ca-fingerprint",
+        "sha256:x",
+        "--node-name",
+        "n 1",
+        "--node-role",
+        "O",
+        "--cluster-name",
+        "c",
+        "--install-id",
+        "i",
+        "--tags",
+        "a,b",
+        "--flavor",
+        "?",
+        "--key-type",
+        "p256",
+        "--new-sensor",
+        "--timeout",
+        "1m",
+        "--no-wait",
+        "--danger-accept-unverified-console",
+    ]);
+    assert_eq!(args.node_name.as_deref(), Some("n 1"), "config judges values, not clap");
+    assert_eq!(args.token.token_file, Some(PathBuf::from("/t")));
+    assert!(args.token.token_stdin && args.new_sensor && args.no_wait);
+    assert!(args.danger_accept_unverified_console);
+}
+
+#[test]
+fn global_flags_stand_before_and_after_the_command() {
+    let before = read(&["--state-dir", "/s", "status", "--output", "json", "--ready"]).unwrap();
+    let after = read(&["status", "--state-dir", "/s"]).unwrap();
+    assert_eq!(before.state_dir, after.state_dir);
+    let Command::Status(status) = before.command else { panic!("not status") };
+    assert_eq!((status.output, status.probe()), (Output::Json, Some(Probe::Ready)));
+    assert!(read(&["status", "--ready", "--live"]).is_err());
+}
+
+#[test]
+fn a_token_on_the_command_line_is_refused_and_never_echoed() {
+    let attached = format!("--node-name={TOKEN}");
+    let hidden = format!("--frobnicate=x{TOKEN}y");
+    let cases: [&[&str]; 9] = [
+        &["enroll", "--token", TOKEN],
+        &["enroll", "--token", "hunter2-secret"],
+        &["enroll", "--token=hunter2-secret"],
+        &["enroll", "--enrollment-token", "hunter2-secret"],
+        &["enroll", TOKEN],
+        &["enroll", "tse_short"],
+        &["enroll", "--token-file", TOKEN],
+        &["token", "inspect", &attached],
+        &[&hidden],
+    ];
+    for case in cases {
+        let error = read(case).unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(matches!(error, Usage::Secret), "{case:?}");
+        assert!(!text.contains("hunter2") && !text.contains("AAAA") && !text.contains("tse_short"), "{text}");
+        assert!(text.contains("--token-file") && text.contains("--token-stdin"), "{text}");
+    }
+}
+
+#[test]
+fn mistakes_go_to_standard_error_and_help_does_not() {
+    for (arguments, to_stderr) in [
+        (&["enroll", "--nonsense"][..], true),
+        (&[], true),
+        (&["token"], true),
+        (&["--help"], false),
+        (&["enroll", "-h"], false),
+        (&["--version"], false),
+    ] {
+        match read(arguments) {
+            Err(Usage::Clap(error)) => assert_eq!(error.use_stderr(), to_stderr, "{arguments:?}"),
+            other => panic!("{arguments:?}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn help_names_the_exit_status_and_the_environment() {
+    let help = Cli::command().render_long_help().to_string();
+    for word in ["Exit status", "TELOVIX_ENROLLMENT_TOKEN_FILE", "not trusted", "HTTPS_PROXY", "agent.toml.d"]
+    {
+        assert!(help.contains(word), "{word} is missing from\n{help}");
+    }
+    assert!(Cli::command().render_help().to_string().contains("Exit status"));
+}
+
+#[test]
+fn redaction_takes_tokens_out_and_leaves_the_rest() {
+    assert_eq!(redact_tokens(&format!("a {TOKEN}, b")), "a tse_<redacted>, b");
+    assert_eq!(redact_tokens(&format!("{TOKEN} {TOKEN}=")), "tse_<redacted> tse_<redacted>");
+    assert_eq!(redact_tokens("role tse_x, file /tse_"), "role tse_x, file /tse_");
+}
+
+proptest! {
+    #[test]
+    fn redacted_text_holds_no_token(text in "(\\PC{0,9}(tse_)?[A-Za-z0-9_=-]{0,20}){0,4}") {
+        // What is left in place of a token looks like none.
+        prop_assert!(!looks_like_token(&redact_tokens(&text)), "{}", redact_tokens(&text));
+    }
+
+    #[test]
+    fn no_command_line_panics(arguments in proptest::collection::vec("\\PC{0,12}|--[a-z-]{1,12}", 0..6)) {
+        let _ = parse(arguments.into_iter().map(OsString::from));
+    }
+}

@@ -1,0 +1,105 @@
+//! The wall clock: the one file of the agent that reads it.
+//!
+//! Invariant: time comes in as a [`Clock`], which is rustls' own trait, so that the object that judges a certificate in
+//! a handshake is the object that plans its renewal, and a test moves both with one hand ([`ManualClock`]).
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
+use rustls_pki_types::UnixTime;
+
+/// A source of wall time, shared by the TLS configurations and the schedule. It ticks in whole seconds.
+pub type Clock = Arc<dyn TimeProvider>;
+
+/// The operating system's clock.
+#[must_use]
+pub fn system() -> Clock {
+    Arc::new(DefaultTimeProvider)
+}
+
+/// The time on this clock, in whole seconds.
+///
+/// A clock that cannot tell the time reads as 1970-01-01T00:00:00Z. In that year no certificate is valid yet, so that
+/// a broken clock refuses trust instead of granting it. A time past jiff's last year reads as that last moment, when
+/// every certificate has expired, for the same reason.
+#[must_use]
+pub fn now(clock: &Clock) -> Timestamp {
+    let seconds = clock.current_time().map_or(0, |time| time.as_secs());
+    i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// A clock that stands still until it is told otherwise.
+#[derive(Debug)]
+pub struct ManualClock(AtomicI64);
+
+impl ManualClock {
+    /// Stands at `at`; parts of a second are dropped.
+    #[must_use]
+    pub fn new(at: Timestamp) -> Self {
+        Self(AtomicI64::new(at.as_second()))
+    }
+
+    /// Moves to `at`, forwards or backwards.
+    pub fn set(&self, at: Timestamp) {
+        self.0.store(at.as_second(), Ordering::SeqCst);
+    }
+
+    /// Moves forwards; parts of a second are dropped.
+    pub fn advance(&self, by: Duration) {
+        self.0.fetch_add(i64::try_from(by.as_secs()).unwrap_or(i64::MAX), Ordering::SeqCst);
+    }
+}
+
+impl TimeProvider for ManualClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        // Times before 1970 cannot be said in this trait; they read as its first second.
+        let seconds = u64::try_from(self.0.load(Ordering::SeqCst)).unwrap_or(0);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug)]
+    struct Fixed(Option<u64>);
+
+    impl TimeProvider for Fixed {
+        fn current_time(&self) -> Option<UnixTime> {
+            self.0.map(|s| UnixTime::since_unix_epoch(Duration::from_secs(s)))
+        }
+    }
+
+    fn read(seconds: Option<u64>) -> Timestamp {
+        let clock: Clock = Arc::new(Fixed(seconds));
+        now(&clock)
+    }
+
+    #[test]
+    fn a_clock_that_cannot_tell_grants_no_trust() {
+        assert_eq!(read(None), Timestamp::UNIX_EPOCH);
+        assert_eq!(read(Some(u64::MAX)), Timestamp::MAX);
+        assert_eq!(read(Some(1 << 60)), Timestamp::MAX);
+    }
+
+    #[test]
+    fn a_manual_clock_moves_only_by_hand() {
+        let start: Timestamp = "2026-11-02T10:00:00Z".parse().unwrap();
+        let manual = Arc::new(ManualClock::new(start));
+        let clock: Clock = manual.clone();
+        assert_eq!(now(&clock), start);
+        manual.advance(Duration::from_millis(90_500));
+        assert_eq!(now(&clock).to_string(), "2026-11-02T10:01:30Z");
+        manual.set("1969-01-01T00:00:00Z".parse().unwrap());
+        assert_eq!(now(&clock), Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn the_system_clock_is_past_the_year_of_this_line() {
+        assert!(now(&system()) > "2026-01-01T00:00:00Z".parse().unwrap());
+    }
+}

@@ -1,0 +1,133 @@
+//! Proxies: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` (CONTRACT.md section 2).
+
+use std::fmt;
+
+use http::Uri;
+
+use crate::config::env::Environment;
+use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::setting::Origin;
+
+/// The proxy variables as they were set, after a look at their form. The spelling in lower case is taken first, as curl
+/// does. `Debug` hides user names and passwords; there is no `Display`.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// Proxy for `https` addresses, which every call of the agent is: `[http://][user:password@]host[:port]`.
+    pub https: Option<String>,
+    /// Proxy for `http` addresses.
+    pub http: Option<String>,
+    /// Hosts, domains and networks that are reached without a proxy, separated by commas.
+    pub no_proxy: Option<String>,
+}
+
+impl ProxySettings {
+    pub(super) fn read(env: &Environment, errors: &mut ConfigErrors) -> Self {
+        let mut text = |names: [&'static str; 2]| {
+            let (name, value) = names.into_iter().find_map(|name| Some((name, env.get(name)?)))?;
+            let text = value.to_str().map(|text| text.trim().to_owned());
+            if text.is_none() {
+                errors.push(ConfigError::at(&Origin::Env(name), "is not UTF-8; write it in UTF-8"));
+            }
+            Some((name, text?))
+        };
+        let https = text(["https_proxy", "HTTPS_PROXY"]);
+        let http = text(["http_proxy", "HTTP_PROXY"]);
+        let no_proxy = text(["no_proxy", "NO_PROXY"]).map(|(_, text)| text);
+        let mut proxy = |found: Option<(&'static str, String)>| {
+            let (name, text) = found.filter(|(_, text)| !text.is_empty())?;
+            match check(&text) {
+                Ok(()) => Some(text),
+                Err(problem) => {
+                    errors.push(ConfigError::at(&Origin::Env(name), problem));
+                    None
+                }
+            }
+        };
+        Self { https: proxy(https), http: proxy(http), no_proxy }
+    }
+}
+
+/// Never quotes the text: it may hold a password.
+fn check(text: &str) -> Result<(), String> {
+    const RIGHT: &str = "write it as http://proxy.example:3128";
+    let with_scheme = if text.contains("://") { text.to_owned() } else { format!("http://{text}") };
+    let uri: Uri = with_scheme.parse().map_err(|_| format!("is not a proxy's address; {RIGHT}"))?;
+    match uri.scheme_str() {
+        Some("http") => {}
+        Some("https") => {
+            return Err(format!(
+                "names a proxy that is itself reached over https, which is not supported; {RIGHT} (what is sent to \
+                 the Console stays encrypted from end to end)"
+            ));
+        }
+        Some(scheme) => return Err(format!("names a {scheme} proxy, which is not supported; {RIGHT}")),
+        None => return Err(format!("is not a proxy's address; {RIGHT}")),
+    }
+    if uri.host().is_none_or(str::is_empty) {
+        return Err(format!("names no host; {RIGHT}"));
+    }
+    Ok(())
+}
+
+impl fmt::Debug for ProxySettings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProxySettings")
+            .field("https", &self.https.as_deref().map(without_userinfo))
+            .field("http", &self.http.as_deref().map(without_userinfo))
+            .field("no_proxy", &self.no_proxy)
+            .finish()
+    }
+}
+
+fn without_userinfo(proxy: &str) -> &str {
+    proxy.rsplit_once('@').map_or(proxy, |(_, host)| host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(pairs: &[(&str, &str)]) -> (ProxySettings, ConfigErrors) {
+        let mut errors = ConfigErrors::default();
+        let env = Environment::from_pairs(pairs.iter().copied());
+        (ProxySettings::read(&env, &mut errors), errors)
+    }
+
+    #[test]
+    fn lower_case_comes_first_and_empty_is_unset() {
+        let (proxy, errors) = read(&[
+            ("HTTPS_PROXY", "http://upper:1"),
+            ("https_proxy", "lower:3128"),
+            ("HTTP_PROXY", "http://[::1]:3128/"),
+            ("http_proxy", ""),
+            ("NO_PROXY", "10.0.0.0/8,.internal"),
+        ]);
+        assert_eq!(errors, ConfigErrors::default());
+        assert_eq!(proxy.https.as_deref(), Some("lower:3128"));
+        assert_eq!(proxy.http.as_deref(), Some("http://[::1]:3128/"));
+        assert_eq!(proxy.no_proxy.as_deref(), Some("10.0.0.0/8,.internal"));
+    }
+
+    #[test]
+    fn other_proxies_are_refused_and_passwords_hidden() {
+        for (value, reason) in [
+            ("https://u:hunter2@p:1", "reached over https"),
+            ("socks5://u:hunter2@p:1", "names a socks5 proxy"),
+            ("http://u:hunter2@", ""),
+            ("http://u:hunter2@p p", "is not a proxy's address"),
+        ] {
+            let (proxy, errors) = read(&[("HTTPS_PROXY", value)]);
+            let text = errors.to_string();
+            assert!(
+                text.starts_with("environment HTTPS_PROXY: ") && text.contains(reason),
+                "{value}: {text}"
+            );
+            assert!(text.contains("http://proxy.example:3128") && !text.contains("hunter2"), "{text}");
+            assert_eq!(proxy.https, None);
+        }
+        let (proxy, errors) = read(&[("https_proxy", "http://u:hunter2@p:3128")]);
+        assert_eq!(errors, ConfigErrors::default());
+        let shown = format!("{proxy:?}");
+        assert!(shown.contains("p:3128") && !shown.contains("hunter2"), "{shown}");
+    }
+}
