@@ -16,7 +16,9 @@ pub const EXIT_USAGE: u8 = 2;
 
 const ABOUT: &str = "Turns a short-lived enrollment token into a host identity, and never loses it.";
 
-const AFTER_HELP: &str = "\
+macro_rules! exit_status {
+    () => {
+        "\
 Exit status:
   0  done
   1  unexpected failure
@@ -26,9 +28,14 @@ Exit status:
   5  the Console was not reached in time
   6  no valid identity (status, doctor)
   7  the Console's certificate is not trusted
-  8  local state: permissions, disk, lock";
+  8  local state: permissions, disk, lock"
+    };
+}
 
-const AFTER_LONG_HELP: &str = "\
+const AFTER_HELP: &str = exit_status!();
+
+const AFTER_LONG_HELP: &str = concat!(
+    "\
 Flags beat the environment, the environment beats the files, the files beat the defaults. The files are
 /etc/telovix/agent.toml and, after it, agent.toml.d/*.toml in order of their names; their keys are the flags' names
 with underscores: console_url, token_file, node_role, …
@@ -55,16 +62,9 @@ Environment (an empty variable counts as unset):
                                     true sends the token to a Console that nothing vouches for
   HTTPS_PROXY, NO_PROXY             proxy by CONNECT, and the hosts that are reached without it
 
-Exit status:
-  0  done
-  1  unexpected failure
-  2  the command line or the configuration is wrong
-  3  refused by the Console until an operator acts (new token, binding, limit)
-  4  still waiting for an operator's approval
-  5  the Console was not reached in time
-  6  no valid identity (status, doctor)
-  7  the Console's certificate is not trusted
-  8  local state: permissions, disk, lock";
+",
+    exit_status!()
+);
 
 /// The whole command line.
 #[derive(Debug, Clone, Parser)]

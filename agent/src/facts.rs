@@ -93,3 +93,83 @@ fn read(path: &Path) -> Option<String> {
     File::open(path).ok()?.take(LONGEST_FILE).read_to_end(&mut bytes).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli;
+    use crate::config::{Environment, Sources, load_from};
+
+    const ID: &str = "0123456789abcdef0123456789abcdef";
+
+    #[expect(clippy::disallowed_methods, reason = "a test lays out its files")]
+    fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::TempDir::new().unwrap();
+        for (name, content) in files {
+            let path = root.path().join(name);
+            std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+            std::fs::write(path, content).unwrap();
+        }
+        root
+    }
+
+    fn config() -> Config {
+        let args = cli::parse(["telovix-agent", "enroll"].map(Into::into)).unwrap();
+        let env = Environment::from_pairs([("TELOVIX_K8S_DEPLOYMENT", "telovix-sensor")]);
+        let default_file = Path::new("/nowhere/agent.toml");
+        load_from(&Sources { args: &args, env: &env, host_name: "h".into(), default_file }).unwrap()
+    }
+
+    #[test]
+    fn this_host_is_some_machine() {
+        let root = root(&[("etc/os-release", "NAME=Debian\nPRETTY_NAME=\"Debian GNU/Linux 13 (trixie)\"\n")]);
+        let facts = gather_in(root.path(), &config());
+        assert_eq!(facts.os, "Debian GNU/Linux 13 (trixie)");
+        assert_eq!(facts.k8s_deployment.as_deref(), Some("telovix-sensor"));
+        assert_eq!(facts.machine_id_sha256, None);
+        assert!(!facts.architecture.is_empty() && !facts.kernel_version.is_empty(), "{facts:?}");
+        assert!(facts.cpu_count > 0 && facts.memory_bytes > 1 << 20, "{facts:?}");
+        assert!(!gather(&config()).os.is_empty());
+    }
+
+    #[test]
+    fn the_machine_id_is_salted_and_falls_back() {
+        let expected = hex(&Sha256::digest(format!("telovix-sensor:{ID}").as_bytes()));
+        let with_newline = format!("{ID}\n");
+        let (etc, dbus) = ("etc/machine-id", "var/lib/dbus/machine-id");
+        for files in [
+            &[(etc, with_newline.as_str())][..],
+            &[(dbus, ID)],
+            &[(etc, ""), (dbus, ID)],
+            &[(etc, "uninitialized\n"), (dbus, ID)],
+            &[(etc, ID), (dbus, "another")],
+        ] {
+            assert_eq!(
+                machine_id_sha256(root(files).path()).as_deref(),
+                Some(expected.as_str()),
+                "{files:?}"
+            );
+        }
+        for files in [&[][..], &[(etc, "\n")], &[(etc, "uninitialized")]] {
+            assert_eq!(machine_id_sha256(root(files).path()), None, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn os_release_is_read_as_a_shell_would() {
+        for (content, name) in [
+            ("PRETTY_NAME=Alpine", "Alpine"),
+            ("PRETTY_NAME='A \"B\" \\C'", "A \"B\" \\C"),
+            ("PRETTY_NAME=\"A \\\"B\\\" \\$C\"", "A \"B\" $C"),
+            ("PRETTY_NAME=\"red \u{1b}[31m\"", "red [31m"),
+            ("PRETTY_NAME=\"\"", "Linux"),
+            ("PRETTY_NAME=\"", "\""),
+            ("", "Linux"),
+        ] {
+            assert_eq!(os_name(root(&[("etc/os-release", content)]).path()), name, "{content}");
+        }
+        assert_eq!(os_name(root(&[("usr/lib/os-release", "PRETTY_NAME=X")]).path()), "X");
+        let long = format!("PRETTY_NAME={}", "x".repeat(1000));
+        assert_eq!(os_name(root(&[("etc/os-release", &long)]).path()).len(), LONGEST_FACT);
+    }
+}

@@ -1,1 +1,39 @@
-//! Placeholder.
+//! Turns a short-lived enrollment token into the identity of a host, and never loses it.
+//!
+//! The modules stand in the order of the story, and each imports only modules above it (a test in `tests/` reads the
+//! imports):
+//!
+//! A [`clock`] tells the time, the same one to a handshake and to a plan. The command line ([`cli`]), the environment
+//! and files become one [`config`], in which every value knows where it came from. The host says who it is
+//! ([`facts`]), makes a [`key`] that never leaves it, and a certificate request ([`csr`]) for that key.
+//! The [`console`] carries both, with the token, over one verified connection; what comes back is a reply that nobody
+//! trusts until [`verify`] has looked at it. A verified reply is committed to the [`store`] as a generation, and a
+//! generation becomes current only after the Console has accepted it in a real mutual-TLS heartbeat. The
+//! [`schedule`] says when to try again and when to renew. [`enrollment`] puts these together: what a host has to do to
+//! hold a working identity, and doing it. [`commands`] are what people type.
+//!
+//! Types carry the order: `Config` → `HostFacts` → `KeyPair` → `Csr` → `Claim` (not trusted) → `Verified` →
+//! `Generation`. `Verified` has one constructor, [`verify::check`]; the store takes nothing else.
+
+pub mod clock;
+
+pub mod cli;
+pub mod config;
+
+pub mod facts;
+
+pub mod key;
+
+pub mod csr;
+
+pub mod console;
+
+pub mod verify;
+
+pub mod store;
+
+pub mod schedule;
+
+pub mod enrollment;
+
+pub mod commands;

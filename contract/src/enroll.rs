@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::HostFacts;
 use crate::ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tags};
-use crate::states::TrustState;
+use crate::states::{TokenType, TrustState};
 use crate::token::EnrollmentToken;
 
 /// Seconds between heartbeats where the Console names no other interval (CONTRACT.md section 3).
@@ -77,6 +77,10 @@ pub struct Enrolled {
     /// Seconds between heartbeats.
     #[serde(default = "default_heartbeat")]
     pub heartbeat_interval_seconds: u32,
+    /// What kind of token paid, so that the host knows whether the token's file is spent. Absent from a Console that
+    /// does not know the key (ours).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_type: Option<TokenType>,
     /// What the operator of the host should know, in whole sentences.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,

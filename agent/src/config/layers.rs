@@ -63,6 +63,7 @@ pub(super) struct Entry {
 }
 
 /// All values, the ones that win first, and what was found wrong with them.
+#[derive(Default)]
 pub(super) struct Layers {
     entries: Vec<Entry>,
     pub(super) errors: ConfigErrors,

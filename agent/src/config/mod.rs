@@ -178,7 +178,7 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
         key_type: layers.read_or(Item::KeyType, KeyType::default(), parsed),
         state_dir: layers.read_or(Item::StateDir, PathBuf::from(DEFAULT_STATE_DIR), Raw::path),
         token: TokenSources::read(sources.args, sources.env, layers),
-        proxy: ProxySettings::read(sources.env, &mut layers.errors),
+        proxy: ProxySettings::read(sources.env, layers),
         timeout: layers.read_or(Item::Timeout, DEFAULT_TIMEOUT, |raw| {
             values::parse_duration(raw.text()?).map_err(|error| error.to_string())
         }),

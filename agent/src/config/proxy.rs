@@ -5,7 +5,8 @@ use std::fmt;
 use http::Uri;
 
 use crate::config::env::Environment;
-use crate::config::error::{ConfigError, ConfigErrors};
+use crate::config::error::ConfigError;
+use crate::config::layers::Layers;
 use crate::config::setting::Origin;
 
 /// The proxy variables as they were set, after a look at their form. The spelling in lower case is taken first, as curl
@@ -21,29 +22,39 @@ pub struct ProxySettings {
 }
 
 impl ProxySettings {
-    pub(super) fn read(env: &Environment, errors: &mut ConfigErrors) -> Self {
-        let mut text = |names: [&'static str; 2]| {
-            let (name, value) = names.into_iter().find_map(|name| Some((name, env.get(name)?)))?;
-            let text = value.to_str().map(|text| text.trim().to_owned());
-            if text.is_none() {
-                errors.push(ConfigError::at(&Origin::Env(name), "is not UTF-8; write it in UTF-8"));
-            }
-            Some((name, text?))
-        };
-        let https = text(["https_proxy", "HTTPS_PROXY"]);
-        let http = text(["http_proxy", "HTTP_PROXY"]);
-        let no_proxy = text(["no_proxy", "NO_PROXY"]).map(|(_, text)| text);
-        let mut proxy = |found: Option<(&'static str, String)>| {
-            let (name, text) = found.filter(|(_, text)| !text.is_empty())?;
-            match check(&text) {
-                Ok(()) => Some(text),
-                Err(problem) => {
-                    errors.push(ConfigError::at(&Origin::Env(name), problem));
-                    None
-                }
-            }
-        };
-        Self { https: proxy(https), http: proxy(http), no_proxy }
+    pub(super) fn read(env: &Environment, layers: &mut Layers) -> Self {
+        // Every call of the agent is https: a bad proxy for http hurts nobody.
+        let https = proxy(env, ["https_proxy", "HTTPS_PROXY"]).unwrap_or_else(|error| {
+            layers.errors.push(error);
+            None
+        });
+        let http = proxy(env, ["http_proxy", "HTTP_PROXY"]).unwrap_or_else(|error| {
+            layers.warnings.push(format!("{error} (not used)"));
+            None
+        });
+        let no_proxy = text(env, ["no_proxy", "NO_PROXY"]).unwrap_or_else(|error| {
+            layers.errors.push(error);
+            None
+        });
+        Self { https, http, no_proxy: no_proxy.map(|(_, text)| text) }
+    }
+}
+
+fn proxy(env: &Environment, names: [&'static str; 2]) -> Result<Option<String>, ConfigError> {
+    let Some((name, text)) = text(env, names)? else { return Ok(None) };
+    match check(&text) {
+        Ok(()) => Ok(Some(text)),
+        Err(problem) => Err(ConfigError::at(&Origin::Env(name), problem)),
+    }
+}
+
+fn text(env: &Environment, names: [&'static str; 2]) -> Result<Option<(&'static str, String)>, ConfigError> {
+    let Some((name, value)) = names.into_iter().find_map(|name| Some((name, env.get(name)?))) else {
+        return Ok(None);
+    };
+    match value.to_str() {
+        Some(text) => Ok(Some((name, text.trim().to_owned())).filter(|(_, text)| !text.is_empty())),
+        None => Err(ConfigError::at(&Origin::Env(name), "is not UTF-8; write it in UTF-8")),
     }
 }
 
@@ -86,16 +97,18 @@ fn without_userinfo(proxy: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::error::ConfigErrors;
 
-    fn read(pairs: &[(&str, &str)]) -> (ProxySettings, ConfigErrors) {
-        let mut errors = ConfigErrors::default();
+    fn read(pairs: &[(&str, &str)]) -> (ProxySettings, ConfigErrors, Vec<String>) {
         let env = Environment::from_pairs(pairs.iter().copied());
-        (ProxySettings::read(&env, &mut errors), errors)
+        let mut layers = Layers::default();
+        let proxy = ProxySettings::read(&env, &mut layers);
+        (proxy, layers.errors, layers.warnings)
     }
 
     #[test]
     fn lower_case_comes_first_and_empty_is_unset() {
-        let (proxy, errors) = read(&[
+        let (proxy, errors, _) = read(&[
             ("HTTPS_PROXY", "http://upper:1"),
             ("https_proxy", "lower:3128"),
             ("HTTP_PROXY", "http://[::1]:3128/"),
@@ -116,7 +129,7 @@ mod tests {
             ("http://u:hunter2@", ""),
             ("http://u:hunter2@p p", "is not a proxy's address"),
         ] {
-            let (proxy, errors) = read(&[("HTTPS_PROXY", value)]);
+            let (proxy, errors, _) = read(&[("HTTPS_PROXY", value)]);
             let text = errors.to_string();
             assert!(
                 text.starts_with("environment HTTPS_PROXY: ") && text.contains(reason),
@@ -125,9 +138,17 @@ mod tests {
             assert!(text.contains("http://proxy.example:3128") && !text.contains("hunter2"), "{text}");
             assert_eq!(proxy.https, None);
         }
-        let (proxy, errors) = read(&[("https_proxy", "http://u:hunter2@p:3128")]);
+        let (proxy, errors, _) = read(&[("https_proxy", "http://u:hunter2@p:3128")]);
         assert_eq!(errors, ConfigErrors::default());
         let shown = format!("{proxy:?}");
         assert!(shown.contains("p:3128") && !shown.contains("hunter2"), "{shown}");
+    }
+
+    #[test]
+    fn a_bad_proxy_for_http_is_a_warning_because_no_call_is_http() {
+        let (proxy, errors, warnings) = read(&[("http_proxy", "socks5://u:hunter2@p:1")]);
+        assert_eq!((proxy.http, errors), (None, ConfigErrors::default()));
+        assert_eq!(warnings.len(), 1);
+        assert!(warnings[0].contains("http_proxy") && !warnings[0].contains("hunter2"), "{warnings:?}");
     }
 }

@@ -19,7 +19,7 @@ use crate::config::env::{CREDENTIALS_VARIABLE, Environment, TOKEN_VARIABLE};
 use crate::config::error::ConfigError;
 use crate::config::item::Item;
 use crate::config::layers::{Entry, Layers};
-use crate::config::setting::{Origin, Setting};
+use crate::config::setting::Origin;
 
 /// Name of the credential that systemd hands over.
 pub const CREDENTIAL_NAME: &str = "telovix.enrollment-token";
@@ -251,14 +251,6 @@ fn from_reader(reader: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> {
 fn token_of(bytes: &[u8]) -> Result<EnrollmentToken, InvalidToken> {
     let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| InvalidToken::Alphabet)?;
     EnrollmentToken::from_str(text)
-}
-
-/// For tests of other modules: sources without a configuration around them.
-impl FromIterator<Setting<PathBuf>> for TokenSources {
-    fn from_iter<I: IntoIterator<Item = Setting<PathBuf>>>(files: I) -> Self {
-        let source = |file: Setting<PathBuf>| TokenSource::File { path: file.value, origin: file.origin };
-        Self { sources: files.into_iter().map(|file| (source(file), None)).collect() }
-    }
 }
 
 #[cfg(test)]

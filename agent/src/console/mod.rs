@@ -1,0 +1,253 @@
+//! The calls to the Console. What comes back is a reply, not a truth: [`crate::verify`] looks at it next.
+//!
+//! Invariant: a token goes only over a connection whose server was verified against a [`ServerTrust`] that the caller
+//! had to state (CONTRACT.md section 2). The one call to an unverified server, [`Console::trust_pin`], carries nothing.
+
+pub mod error;
+pub mod http;
+pub mod tls;
+
+use std::time::Duration;
+
+use ::http::{HeaderMap, Method, header};
+use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde::de::DeserializeOwned;
+use telovix_contract::enroll::{Enrolled, EnrollmentWaiting, TrustBootstrap};
+use telovix_contract::problem::{ErrorCode, Problem, Retry};
+use telovix_contract::session::{Heartbeat, HeartbeatAnswer};
+use telovix_contract::{CaFingerprint, paths};
+use zeroize::Zeroizing;
+
+pub use self::error::ConsoleError;
+use self::error::clean;
+use self::http::{Call, Deadlines, RawAnswer, Transport};
+pub use self::tls::{ClientIdentity, ServerTrust};
+use crate::clock::Clock;
+use crate::config::{ConsoleUrl, ProxySettings};
+
+/// Longest wait that an answer may ask of us; a larger one is a mistake or an attack.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// One Console, as this host reaches it.
+pub struct Console {
+    transport: Transport,
+    clock: Clock,
+}
+
+/// What the Console answered to an enrollment. Not trusted yet.
+pub enum EnrollReply {
+    /// 201: an identity, so it says.
+    Enrolled(Box<Enrolled>),
+    /// 202: an operator has to approve; repeat the identical request after this long.
+    Waiting(Duration),
+}
+
+impl Console {
+    /// For this address, through the proxies of the environment, by this clock.
+    #[must_use]
+    pub fn new(url: ConsoleUrl, proxy: &ProxySettings, clock: Clock) -> Self {
+        Self::with_deadlines(url, proxy, clock, Deadlines::default())
+    }
+
+    /// The same with other deadlines.
+    #[must_use]
+    pub fn with_deadlines(
+        url: ConsoleUrl,
+        proxy: &ProxySettings,
+        clock: Clock,
+        deadlines: Deadlines,
+    ) -> Self {
+        Self { transport: Transport::new(url, proxy, deadlines), clock }
+    }
+
+    /// Fetches the Console's CA over a connection that carries no secret, and keeps of it the one certificate that the
+    /// operator pinned (CONTRACT.md section 2, point 2).
+    ///
+    /// # Errors
+    /// [`ConsoleError::PinMismatch`] when no certificate there has the fingerprint; anything that a call can meet.
+    pub async fn trust_pin(&self, pinned: &CaFingerprint) -> Result<ServerTrust, ConsoleError> {
+        let call = Call { method: Method::GET, path: paths::TRUST_BOOTSTRAP, body: None };
+        let answer = self.send(&ServerTrust::DangerAnyServer, None, call).await?;
+        let bootstrap: TrustBootstrap = self.read(&answer)?;
+        let shown = CertificateDer::pem_slice_iter(bootstrap.control_plane_ca_certificate_pem.as_bytes())
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|_| self.not_a_console(answer.status, "a CA that is not PEM"))?;
+        let first = shown.first().map(|der| CaFingerprint::of_der(der));
+        match shown.into_iter().find(|der| CaFingerprint::of_der(der) == *pinned) {
+            Some(certificate) => Ok(ServerTrust::Anchors {
+                certificates: vec![certificate],
+                named: format!("the pinned CA {pinned}"),
+            }),
+            None => Err(ConsoleError::PinMismatch {
+                target: self.transport.target(),
+                found: first.map_or_else(|| "none".to_owned(), |f| f.to_string()),
+                pinned: pinned.to_string(),
+            }),
+        }
+    }
+
+    /// Presents a token. `body` is the request as JSON, the same bytes for every repeat.
+    ///
+    /// # Errors
+    /// Anything that a call can meet, refusals included.
+    pub async fn enroll(
+        &self,
+        trust: &ServerTrust,
+        body: Zeroizing<Vec<u8>>,
+    ) -> Result<EnrollReply, ConsoleError> {
+        let call = Call { method: Method::POST, path: paths::ENROLL, body: Some(body) };
+        let answer = self.send(trust, None, call).await?;
+        if answer.status == 202 {
+            let waiting: EnrollmentWaiting = self.read(&answer)?;
+            let asked = Duration::from_secs(waiting.retry_after_seconds.into());
+            return Ok(EnrollReply::Waiting(asked.clamp(Duration::from_secs(1), LONGEST_RETRY_AFTER)));
+        }
+        self.read(&answer).map(|enrolled| EnrollReply::Enrolled(Box::new(enrolled)))
+    }
+
+    /// Says over mutual TLS that this sensor lives; the Console's answer is the proof that it accepts the certificate.
+    ///
+    /// # Errors
+    /// Anything that a call can meet; [`ConsoleError::is_missing_path`] tells a Console without heartbeats.
+    pub async fn heartbeat(
+        &self,
+        trust: &ServerTrust,
+        identity: ClientIdentity,
+    ) -> Result<HeartbeatAnswer, ConsoleError> {
+        let said = Heartbeat { sensor_version: env!("CARGO_PKG_VERSION").to_owned() };
+        let body = serde_json::to_vec(&said).map_err(|e| ConsoleError::Setup { cause: e.to_string() })?;
+        let call = Call { method: Method::POST, path: paths::HEARTBEAT, body: Some(Zeroizing::new(body)) };
+        let answer = self.send(trust, Some(identity), call).await?;
+        self.read(&answer)
+    }
+
+    async fn send(
+        &self,
+        trust: &ServerTrust,
+        identity: Option<ClientIdentity>,
+        call: Call,
+    ) -> Result<RawAnswer, ConsoleError> {
+        let path = call.path;
+        let tls = tls::client_config(&self.clock, trust, identity)?;
+        let answer = self.transport.call(tls, trust, call).await?;
+        tracing::debug!(path, status = answer.status, bytes = answer.body.len(), "the Console answered");
+        self.expect_success(answer)
+    }
+
+    /// Sorts an answer by status: success, redirect, refusal.
+    fn expect_success(&self, answer: RawAnswer) -> Result<RawAnswer, ConsoleError> {
+        match answer.status {
+            200..=299 => Ok(answer),
+            300..=399 => {
+                let location = answer
+                    .headers
+                    .get(header::LOCATION)
+                    .map_or("nowhere", |l| l.to_str().unwrap_or("an unreadable address"));
+                Err(ConsoleError::Redirect {
+                    target: self.transport.target(),
+                    status: answer.status,
+                    location: clean(location, 200),
+                })
+            }
+            status => match serde_json::from_slice::<Problem>(&answer.body) {
+                Ok(problem) => Err(ConsoleError::Refused {
+                    status,
+                    known: problem.code(),
+                    code: clean(&problem.error, 64),
+                    message: clean(&problem.message, 500),
+                    retry_after: retry_after(&answer.headers, crate::clock::now(&self.clock)),
+                }),
+                Err(_) if Retry::from_status(status) == Retry::Backoff => Err(ConsoleError::Refused {
+                    status,
+                    known: None,
+                    code: format!("http_{status}"),
+                    message: format!("the answer was {}", kind_of(&answer)),
+                    retry_after: retry_after(&answer.headers, crate::clock::now(&self.clock)),
+                }),
+                Err(_) => Err(self.not_a_console(status, &kind_of(&answer))),
+            },
+        }
+    }
+
+    fn read<T: DeserializeOwned>(&self, answer: &RawAnswer) -> Result<T, ConsoleError> {
+        serde_json::from_slice(&answer.body).map_err(|error| {
+            let found = match error.classify() {
+                serde_json::error::Category::Data => {
+                    format!("JSON that is not the answer expected ({})", clean(&error.to_string(), 200))
+                }
+                serde_json::error::Category::Eof
+                | serde_json::error::Category::Syntax
+                | serde_json::error::Category::Io => kind_of(answer),
+            };
+            self.not_a_console(answer.status, &found)
+        })
+    }
+
+    fn not_a_console(&self, status: u16, found: &str) -> ConsoleError {
+        ConsoleError::NotAConsole { target: self.transport.target(), status, found: found.to_owned() }
+    }
+}
+
+/// What an answer that cannot be read seems to be.
+fn kind_of(answer: &RawAnswer) -> String {
+    let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
+    let head = answer.body.trim_ascii_start();
+    if kind.contains("html") || head.first() == Some(&b'<') {
+        return "an HTML page".to_owned();
+    }
+    match (head.first(), kind) {
+        (None, _) => "an empty body".to_owned(),
+        (Some(b'{'), _) => "torn or foreign JSON".to_owned(),
+        (Some(_), "") => "an unknown kind of body".to_owned(),
+        (Some(_), kind) => format!("a body of type {}", clean(kind, 60)),
+    }
+}
+
+/// `Retry-After` (RFC 9110 section 10.2.3) in either form, capped.
+fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
+    let asked = match text.parse::<u64>() {
+        Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) => {
+            let until = http_date(text)?;
+            Duration::from_secs(u64::try_from(until.as_second() - now.as_second()).unwrap_or(0))
+        }
+    };
+    Some(asked.min(LONGEST_RETRY_AFTER))
+}
+
+/// Reads an HTTP date (RFC 9110 section 5.6.7; the preferred form alone).
+fn http_date(text: &str) -> Option<Timestamp> {
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
+}
+
+/// The code of a refusal, where the failure was one.
+#[must_use]
+pub fn refusal(error: &ConsoleError) -> Option<ErrorCode> {
+    if let ConsoleError::Refused { known, .. } = error { *known } else { None }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn headers(value: &str) -> HeaderMap {
+        HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn retry_after_in_both_forms_and_capped() {
+        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        assert_eq!(retry_after(&headers("7"), now), Some(Duration::from_secs(7)));
+        let date = "Thu, 01 Jan 2026 00:01:00 GMT";
+        assert_eq!(retry_after(&headers(date), now), Some(Duration::from_secs(60)));
+        let past = "Wed, 31 Dec 2025 00:01:00 GMT";
+        assert_eq!(retry_after(&headers(past), now), Some(Duration::ZERO));
+        assert_eq!(retry_after(&headers("99999999999"), now), Some(LONGEST_RETRY_AFTER));
+        for bad in ["", "soon", "-1", "1.5"] {
+            assert_eq!(retry_after(&headers(bad), now), None, "{bad:?}");
+        }
+    }
+}

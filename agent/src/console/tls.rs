@@ -1,0 +1,146 @@
+//! TLS settings: whom we trust as the Console, and as whom we speak.
+//!
+//! Invariant: trust is always stated. There is no default, no `Option` that means "less secure", and the only verifier
+//! that takes any server is named for the danger and made in two places alone: for the call that carries no secret, and
+//! for the loudly named opt-in.
+
+use std::sync::Arc;
+
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+
+use super::error::ConsoleError;
+use crate::clock::Clock;
+
+/// Whom to trust as the Console.
+#[derive(Debug, Clone)]
+pub enum ServerTrust {
+    /// Chains to one of these certificates, which came from a file, a pin or a verified enrollment.
+    Anchors {
+        /// The certificates.
+        certificates: Vec<CertificateDer<'static>>,
+        /// What they are, for error texts: `the CA file /etc/…`.
+        named: String,
+    },
+    /// Chains to the operating system's roots.
+    SystemRoots,
+    /// Takes any server. For a call that carries no secret, and for the explicit opt-in.
+    DangerAnyServer,
+}
+
+/// As whom to speak: a certificate chain, leaf first, and its key.
+pub struct ClientIdentity {
+    /// The chain in DER.
+    pub chain: Vec<CertificateDer<'static>>,
+    /// The private key.
+    pub key: PrivateKeyDer<'static>,
+}
+
+/// The one cryptography provider, handed to every TLS configuration (docs/decisions/0002).
+#[must_use]
+pub fn provider() -> Arc<CryptoProvider> {
+    Arc::new(aws_lc_rs::default_provider())
+}
+
+/// Builds the TLS settings of one call.
+///
+/// # Errors
+/// [`ConsoleError::NoSystemRoots`] when the system's roots are asked for and there are none; [`ConsoleError::Setup`]
+/// when a certificate or the key is not one that TLS can use.
+pub fn client_config(
+    clock: &Clock,
+    trust: &ServerTrust,
+    identity: Option<ClientIdentity>,
+) -> Result<ClientConfig, ConsoleError> {
+    let setup = |cause: rustls::Error| ConsoleError::Setup { cause: cause.to_string() };
+    let provider = provider();
+    let builder = ClientConfig::builder_with_details(provider.clone(), Arc::clone(clock))
+        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .map_err(setup)?;
+    let builder = match trust {
+        ServerTrust::Anchors { certificates, .. } => {
+            let mut roots = RootCertStore::empty();
+            for certificate in certificates {
+                roots.add(certificate.clone()).map_err(setup)?;
+            }
+            builder.with_root_certificates(roots)
+        }
+        ServerTrust::SystemRoots => builder.with_root_certificates(system_roots()?),
+        ServerTrust::DangerAnyServer => {
+            let verifier = DangerAnyServer(provider.signature_verification_algorithms);
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
+        }
+    };
+    let mut config = match identity {
+        None => builder.with_no_client_auth(),
+        Some(ClientIdentity { chain, key }) => builder.with_client_auth_cert(chain, key).map_err(setup)?,
+    };
+    // One connection per call: a resumed session would only keep key material in memory.
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(config)
+}
+
+fn system_roots() -> Result<RootCertStore, ConsoleError> {
+    let found = rustls_native_certs::load_native_certs();
+    let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(found.certs);
+    if roots.is_empty() {
+        let cause = found.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        return Err(ConsoleError::NoSystemRoots { cause });
+    }
+    Ok(roots)
+}
+
+impl ServerTrust {
+    /// What a server's certificate is checked against, for error texts.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Anchors { named, .. } => format!("checked against {named}"),
+            Self::SystemRoots => "checked against the system's root certificates".to_owned(),
+            Self::DangerAnyServer => "not checked".to_owned(),
+        }
+    }
+}
+
+/// Takes any certificate, but still wants the handshake signed by its key, so that what was fetched over the connection
+/// came from the holder of the certificate that was shown.
+#[derive(Debug)]
+struct DangerAnyServer(WebPkiSupportedAlgorithms);
+
+impl ServerCertVerifier for DangerAnyServer {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(message, cert, dss, &self.0)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(message, cert, dss, &self.0)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_schemes()
+    }
+}

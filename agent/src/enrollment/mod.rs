@@ -1,0 +1,202 @@
+//! What a host has to do to hold a working identity, and doing it.
+//!
+//! Invariants:
+//! - the key and the request are on the disk before the first byte leaves, and every repeat is the same (exactly once);
+//! - an identity that stands is replaced only by one that the Console has accepted in a real mutual-TLS heartbeat;
+//! - what is refused for good is asked once; what passes is asked again with growing, jittered waits.
+
+mod error;
+mod obtain;
+mod plan;
+mod prove;
+
+use tokio::time::Instant;
+
+use telovix_contract::facts::HostFacts;
+use telovix_contract::states::TokenType;
+
+pub use self::error::EnrollError;
+pub use self::plan::{Plan, Reason};
+pub use self::prove::Proof;
+use crate::clock::{self, Clock};
+use crate::config::{Config, ConsoleUrl, FoundToken, Origin, TokenSource};
+use crate::console::Console;
+use crate::store::{Generation, Loaded, Store, remove_consumed_token};
+
+/// The host that enrolls.
+pub struct Host<'a> {
+    /// Its configuration.
+    pub config: &'a Config,
+    /// The Console's address, out of that configuration.
+    pub console_url: &'a ConsoleUrl,
+    /// What it says of itself.
+    pub facts: &'a HostFacts,
+    /// Its clock.
+    pub clock: Clock,
+}
+
+/// What the caller wants beyond a working identity.
+#[derive(Debug, Clone, Copy)]
+pub struct Wish {
+    /// Whether a record of its own is welcome although this host holds another identity.
+    pub new_sensor: NewSensor,
+    /// Whether to wait for an operator's approval.
+    pub approval: Approval,
+    /// When to stop trying.
+    pub until: Instant,
+}
+
+/// Whether a second record of a host that holds an identity is welcome (CONTRACT.md section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewSensor {
+    /// No: a plain token is refused before it is used.
+    Refuse,
+    /// Yes, by `--new-sensor`.
+    Allow,
+}
+
+/// What to do when an operator has to approve first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Approval {
+    /// Repeat the request until the time is up.
+    Wait,
+    /// Say so at once.
+    DoNotWait,
+}
+
+/// How a host came to hold its identity.
+#[derive(Debug)]
+pub enum Outcome {
+    /// It held it already.
+    Kept {
+        /// The identity.
+        generation: Box<Generation>,
+        /// What the Console says of it.
+        proof: Proof,
+        /// What was put right on the way, and what the operator should know.
+        notes: Vec<String>,
+    },
+    /// It enrolled.
+    Enrolled {
+        /// The identity.
+        generation: Box<Generation>,
+        /// Why it had to.
+        reason: Reason,
+        /// What the Console says of it.
+        proof: Proof,
+        /// What the operator should know.
+        notes: Vec<String>,
+    },
+}
+
+/// Makes sure that this host holds a working identity.
+///
+/// # Errors
+/// [`EnrollError`]; whatever identity stood before still stands.
+pub async fn ensure(
+    host: &Host<'_>,
+    store: &mut Store,
+    token: Option<&FoundToken>,
+    wish: &Wish,
+) -> Result<Outcome, EnrollError> {
+    let console = Console::new(host.console_url.clone(), &host.config.proxy, host.clock.clone());
+    let mut notes = Vec::new();
+    prove::finish_interrupted(host, store, &console, token).await?;
+    let loaded = store.load(clock::now(&host.clock))?;
+    let mut plan = plan::plan(host, &loaded, token, &mut notes);
+    let held = match loaded {
+        Loaded::Intact { generation, mended } => {
+            notes.extend(mended);
+            Some(generation)
+        }
+        Loaded::Nothing | Loaded::Lost(_) => None,
+    };
+    if matches!(plan, Plan::Keep) {
+        let generation = held.expect("only an intact identity is kept");
+        match prove::keep(store, &console, &generation, clock::now(&host.clock)).await {
+            Ok(proof) => {
+                forget_spent_token(token, generation.state().token_type, host, &mut notes);
+                return Ok(Outcome::Kept { generation, proof, notes });
+            }
+            Err(error) => plan = plan::after_refusal(&generation, token, error)?,
+        }
+        return enroll(host, store, &console, token, wish, plan, Some(generation), notes).await;
+    }
+    enroll(host, store, &console, token, wish, plan, held, notes).await
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one enrollment, used once, in this file")]
+async fn enroll(
+    host: &Host<'_>,
+    store: &mut Store,
+    console: &Console,
+    token: Option<&FoundToken>,
+    wish: &Wish,
+    plan: Plan,
+    held: Option<Box<Generation>>,
+    mut notes: Vec<String>,
+) -> Result<Outcome, EnrollError> {
+    let Plan::Enroll { reason, replaces } = plan else {
+        unreachable!("a kept identity does not enroll");
+    };
+    tracing::info!(%reason, console = %host.console_url, node_name = %host.config.node_name.value, "enrolling");
+    let Some(token) = token else {
+        return Err(EnrollError::NoToken { why: host.config.token.why_none(), reason });
+    };
+    let trusted = held.as_ref().map(|generation| generation.trust());
+    let job = obtain::Job { host, console, token: &token.token, replaces, wish, stored_trust: trusted };
+    let obtained = obtain::obtain(&job, store).await?;
+    notes.extend(obtained.warnings);
+    let generation = obtained.generation;
+    let proof = match held {
+        Some(_) => {
+            let proof = prove::prove(console, &generation, wish.until)
+                .await
+                .map_err(|e| e.not_accepted(&generation))?;
+            store.publish(&generation)?;
+            proof
+        }
+        // Nothing stands that could be harmed, and consumers can start to use it: publish, then prove.
+        None => {
+            store.publish(&generation)?;
+            prove::prove(console, &generation, wish.until).await.map_err(|e| e.not_accepted(&generation))?
+        }
+    };
+    prove::note_acceptance(store, &proof, clock::now(&host.clock))?;
+    forget_spent_token(Some(token), generation.state().token_type, host, &mut notes);
+    tracing::info!(
+        sensor_id = %generation.verified().sensor_id(),
+        not_after = %generation.verified().not_after(),
+        generation = generation.number(),
+        "enrolled"
+    );
+    Ok(Outcome::Enrolled { generation: Box::new(generation), reason, proof, notes })
+}
+
+/// Deletes the file of a one-time token that was used up (DESIGN.md section 3). A Console that does not say what kind
+/// it was is believed to mean a cluster token where a cluster is configured.
+fn forget_spent_token(
+    token: Option<&FoundToken>,
+    token_type: Option<TokenType>,
+    host: &Host<'_>,
+    notes: &mut Vec<String>,
+) {
+    let one_time = match token_type {
+        Some(TokenType::Once) => true,
+        Some(TokenType::Cluster) => false,
+        None => host.config.cluster_name.is_none(),
+    };
+    let Some(FoundToken { source: TokenSource::File { path, origin }, .. }) = token else { return };
+    if !one_time {
+        return;
+    }
+    match remove_consumed_token(path) {
+        Ok(()) => {
+            tracing::info!(file = %path.display(), "deleted the file of the one-time token, which is used up")
+        }
+        Err(error) => {
+            let from = if matches!(origin, Origin::Flag(_)) { "" } else { " (named by the configuration)" };
+            notes.push(format!("the one-time token is used up, but its file{from} stays: {error}"));
+        }
+    }
+}

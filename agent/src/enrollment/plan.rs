@@ -1,0 +1,146 @@
+//! What has to be done, decided without I/O from what is on the disk, in the configuration and in hand.
+
+use std::fmt;
+
+use telovix_contract::SensorId;
+use telovix_contract::problem::Retry;
+use telovix_contract::states::TokenType;
+
+use super::{EnrollError, Host};
+use crate::config::FoundToken;
+use crate::store::{Generation, Loaded, SensorState};
+
+/// What has to be done.
+#[derive(Debug)]
+pub enum Plan {
+    /// The identity stands: ask the Console whether it accepts it.
+    Keep,
+    /// A new identity is needed.
+    Enroll {
+        /// Why.
+        reason: Reason,
+        /// The sensor whose identity it replaces.
+        replaces: Option<SensorId>,
+    },
+}
+
+/// Why a host enrolls.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reason {
+    /// It never did.
+    First,
+    /// Its identity cannot be used any more.
+    Lost(String),
+    /// A token was given that is not the one that paid for the identity.
+    NewToken,
+    /// The identity was made on another machine: this one is a clone.
+    Cloned,
+    /// Name, role or cluster of the node changed.
+    Changed(String),
+    /// The Console does not accept the identity.
+    NotAccepted(String),
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::First => f.write_str("this host has no identity yet"),
+            Self::Lost(why) => write!(f, "the identity was lost: {why}"),
+            Self::NewToken => f.write_str("a new token was given"),
+            Self::Cloned => f.write_str("the identity here was made on another machine"),
+            Self::Changed(what) => write!(f, "the configuration changed: {what}"),
+            Self::NotAccepted(why) => write!(f, "the Console does not accept the identity: {why}"),
+        }
+    }
+}
+
+pub(super) fn plan(
+    host: &Host<'_>,
+    loaded: &Loaded,
+    token: Option<&FoundToken>,
+    notes: &mut Vec<String>,
+) -> Plan {
+    match loaded {
+        Loaded::Nothing => Plan::Enroll { reason: Reason::First, replaces: None },
+        Loaded::Lost(loss) => {
+            let cloned = loss.state.as_ref().is_some_and(|state| is_clone(host, state));
+            Plan::Enroll {
+                reason: Reason::Lost(loss.reason.to_string()),
+                replaces: loss.sensor_id.filter(|_| !cloned),
+            }
+        }
+        Loaded::Intact { generation, .. } => plan_for(host, generation.state(), token, notes),
+    }
+}
+
+fn plan_for(
+    host: &Host<'_>,
+    state: &SensorState,
+    token: Option<&FoundToken>,
+    notes: &mut Vec<String>,
+) -> Plan {
+    if is_clone(host, state) {
+        // It is somebody else's identity: neither used nor named.
+        return Plan::Enroll { reason: Reason::Cloned, replaces: None };
+    }
+    let replaces = Some(state.sensor_id);
+    if token.is_some_and(|found| !found.token.matches(&state.token_sha256)) {
+        return Plan::Enroll { reason: Reason::NewToken, replaces };
+    }
+    let Some(change) = change(host, state) else { return Plan::Keep };
+    if can_pay_again(state, token) {
+        return Plan::Enroll { reason: Reason::Changed(change), replaces };
+    }
+    notes.push(format!(
+        "{change}: this takes effect when the host enrolls again; give it a re-enrollment token"
+    ));
+    Plan::Keep
+}
+
+/// What follows when the Console does not accept an identity that holds together.
+pub(super) fn after_refusal(
+    generation: &Generation,
+    token: Option<&FoundToken>,
+    error: EnrollError,
+) -> Result<Plan, EnrollError> {
+    let state = generation.state();
+    match &error {
+        EnrollError::Refused(refusal)
+            if refusal.retry() == Retry::CredentialLost && can_pay_again(state, token) =>
+        {
+            let reason = Reason::NotAccepted(refusal.to_string());
+            Ok(Plan::Enroll { reason, replaces: Some(state.sensor_id) })
+        }
+        _ => Err(error),
+    }
+}
+
+/// Whether the token in hand, which paid for this identity, can pay for another.
+fn can_pay_again(state: &SensorState, token: Option<&FoundToken>) -> bool {
+    token.is_some() && state.token_type == Some(TokenType::Cluster)
+}
+
+fn is_clone(host: &Host<'_>, state: &SensorState) -> bool {
+    match (&state.machine_id_sha256, &host.facts.machine_id_sha256) {
+        (Some(then), Some(now)) => then != now,
+        (None, _) | (_, None) => false,
+    }
+}
+
+/// What differs between the identity and the configuration, as a sentence.
+fn change(host: &Host<'_>, state: &SensorState) -> Option<String> {
+    let config = host.config;
+    let text = |name: Option<&dyn fmt::Display>| name.map_or_else(|| "none".to_owned(), ToString::to_string);
+    let cluster = config.cluster_name.as_ref().map(|setting| &setting.value);
+    let pairs = [
+        ("node name", state.node_name.to_string(), config.node_name.value.to_string()),
+        ("node role", state.node_role.to_string(), config.node_role.value.to_string()),
+        (
+            "cluster name",
+            text(state.cluster_name.as_ref().map(|n| n as &dyn fmt::Display)),
+            text(cluster.map(|n| n as &dyn fmt::Display)),
+        ),
+    ];
+    let (what, then, now) = pairs.into_iter().find(|(_, then, now)| then != now)?;
+    Some(format!("the {what} is {now} now, and this host enrolled with {then}"))
+}

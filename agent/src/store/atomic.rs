@@ -1,0 +1,101 @@
+//! The one file that writes files.
+//!
+//! Invariant: a file gets its mode when it is opened, never afterwards; it is new (`O_EXCL`) and no link
+//! (`O_NOFOLLOW`); its bytes and then its directory are on the disk before anyone is told so; what replaces something
+//! does it by one rename. Every system call that changes the disk is one [`fault::step`], so that tests can stop or
+//! fail it.
+#![expect(clippy::disallowed_methods, reason = "this is the one file that writes files")]
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use super::error::StoreError;
+use super::fault;
+
+/// Makes a directory; missing parents too.
+pub(super) fn create_dir_all(path: &Path, mode: u32) -> Result<(), StoreError> {
+    fault::step(|| DirBuilder::new().recursive(true).mode(mode).create(path))
+        .map_err(StoreError::io("create", path))
+}
+
+/// Makes a directory that must not be there yet.
+pub(super) fn create_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
+    fault::step(|| DirBuilder::new().mode(mode).create(path)).map_err(StoreError::io("create", path))
+}
+
+/// Writes a new file and waits until its bytes are on the disk. Its directory is the caller's to sync.
+pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+    let open = || {
+        let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_CLOEXEC;
+        OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(flags.bits()).open(path)
+    };
+    let mut file = fault::step(open).map_err(StoreError::io("create", path))?;
+    fault::step(|| file.write_all(bytes)).map_err(StoreError::io("write", path))?;
+    fault::step(|| file.sync_all()).map_err(StoreError::io("sync", path))
+}
+
+/// Waits until the entries of a directory are on the disk.
+pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
+    fault::step(|| File::open(path)?.sync_all()).map_err(StoreError::io("sync", path))
+}
+
+/// Puts `from` in the place of `to`, at once, and waits until that is on the disk. Both in one directory.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fault::step(|| fs::rename(from, to)).map_err(StoreError::io("rename to", to))?;
+    sync_dir(parent(to))
+}
+
+/// Replaces or makes a small file: whoever opens it finds the old bytes or the new ones.
+pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+    let new = beside(path);
+    remove_file(&new)?;
+    write_new(&new, bytes, mode)?;
+    rename(&new, path)
+}
+
+/// Replaces or makes a symbolic link: whoever follows it arrives at the old place or the new one.
+pub(super) fn link(target: &Path, path: &Path) -> Result<(), StoreError> {
+    let new = beside(path);
+    remove_file(&new)?;
+    fault::step(|| symlink(target, &new)).map_err(StoreError::io("create", &new))?;
+    rename(&new, path)
+}
+
+/// Removes a file or link; its absence is fine. The directory is not synced: a leftover is harmless.
+pub(super) fn remove_file(path: &Path) -> Result<(), StoreError> {
+    absent_is_fine(fault::step(|| fs::remove_file(path)), path)
+}
+
+/// Removes a directory and all in it; its absence is fine.
+pub(super) fn remove_tree(path: &Path) -> Result<(), StoreError> {
+    absent_is_fine(fault::step(|| fs::remove_dir_all(path)), path)
+}
+
+fn absent_is_fine(done: io::Result<()>, path: &Path) -> Result<(), StoreError> {
+    match done {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        done => done.map_err(StoreError::io("remove", path)),
+    }
+}
+
+/// Removes a token's file after the token was used up (DESIGN.md section 3). Its place may be a read-only volume, so
+/// the caller decides what a failure means.
+///
+/// # Errors
+/// [`StoreError::Io`] as the system says.
+pub fn remove_consumed_token(path: &Path) -> Result<(), StoreError> {
+    fs::remove_file(path).map_err(StoreError::io("remove", path))
+}
+
+/// The name under which a replacement is prepared. One agent works in a state directory, so one name is enough, and a
+/// leftover of a crash is found again.
+fn beside(path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    path.with_file_name(format!(".{}.new", name.trim_start_matches('.')))
+}
+
+fn parent(path: &Path) -> &Path {
+    path.parent().unwrap_or(Path::new("/"))
+}

@@ -1,0 +1,83 @@
+//! What can go wrong with the state directory. Each variant names the file, the cause and the remedy.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// The state directory, or something in it, is not as it has to be.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The system refused an operation.
+    #[error("cannot {operation} {}: {source}{}", path.display(), hint(source))]
+    Io {
+        /// `create`, `write`, `sync`, …
+        operation: &'static str,
+        /// What on.
+        path: PathBuf,
+        /// The system's word.
+        source: io::Error,
+    },
+    /// Others could put a key there, or take it.
+    #[error("{} {problem}; {remedy}", path.display())]
+    Unsafe {
+        /// The state directory.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+        /// The command that mends it.
+        remedy: String,
+    },
+    /// Another agent is at work here.
+    #[error(
+        "another telovix-agent{} works in {}; stop it first, or use another --state-dir",
+        holder.map(|pid| format!(" (process {pid})")).unwrap_or_default(),
+        path.display()
+    )]
+    Locked {
+        /// The state directory.
+        path: PathBuf,
+        /// The other agent's process, where it said so.
+        holder: Option<u32>,
+    },
+    /// A file is there and is not what it should be. It is never taken for an empty one.
+    #[error("{} is damaged: {problem}", path.display())]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+}
+
+impl StoreError {
+    /// For `map_err`: an operation on a path that the system refused.
+    pub(super) fn io(operation: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
+        move |source| Self::Io { operation, path: path.to_owned(), source }
+    }
+
+    /// For a file that cannot be what it should be.
+    pub(super) fn corrupt(path: &Path, problem: impl ToString) -> Self {
+        Self::Corrupt { path: path.to_owned(), problem: problem.to_string() }
+    }
+
+    /// A stable word for programs.
+    #[must_use]
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Io { .. } => "state_io_error",
+            Self::Unsafe { .. } => "state_dir_unsafe",
+            Self::Locked { .. } => "state_dir_locked",
+            Self::Corrupt { .. } => "state_damaged",
+        }
+    }
+}
+
+fn hint(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "; make room on that file system and try again"
+        }
+        io::ErrorKind::ReadOnlyFilesystem => "; remount that file system for writing and try again",
+        io::ErrorKind::PermissionDenied => "; run as the user that owns the state directory, or as root",
+        _ => "",
+    }
+}

@@ -1,0 +1,173 @@
+//! One identity on the disk, whole.
+//!
+//! Invariant: a directory under `generations/` that has a number is complete; it got the number by a rename after every
+//! file in it was on the disk.
+
+use std::path::Path;
+
+use super::error::StoreError;
+use super::layout::{self, Layout};
+use super::pending::Pending;
+use super::state::SensorState;
+use super::{atomic, read};
+use crate::console::{ClientIdentity, ServerTrust};
+use crate::key::KeyError;
+use crate::verify::Verified;
+
+/// A verified identity that is on the disk.
+#[derive(Debug)]
+pub struct Generation {
+    number: u32,
+    verified: Verified,
+    state: SensorState,
+}
+
+impl Generation {
+    /// Only for what was read back from its own directory, or was just written there.
+    pub(super) fn new(number: u32, verified: Verified, state: SensorState) -> Self {
+        Self { number, verified, state }
+    }
+
+    /// Its number, from 1.
+    #[must_use]
+    pub fn number(&self) -> u32 {
+        self.number
+    }
+
+    /// The identity.
+    #[must_use]
+    pub fn verified(&self) -> &Verified {
+        &self.verified
+    }
+
+    /// What was remembered of the enrollment.
+    #[must_use]
+    pub fn state(&self) -> &SensorState {
+        &self.state
+    }
+
+    /// As whom to speak to the Console.
+    ///
+    /// # Errors
+    /// [`KeyError`] cannot happen for a verified key; it is passed on all the same.
+    pub fn identity(&self) -> Result<ClientIdentity, KeyError> {
+        Ok(ClientIdentity {
+            chain: self.verified.chain().to_vec(),
+            key: self.verified.key().to_private_der()?,
+        })
+    }
+
+    /// Whom to trust as the Console: the CA that came with the certificate, and nobody else (CONTRACT.md section 2).
+    #[must_use]
+    pub fn trust(&self) -> ServerTrust {
+        ServerTrust::Anchors {
+            certificates: self.verified.ca().to_vec(),
+            named: "the Console CA that came with the certificate".to_owned(),
+        }
+    }
+
+    pub(super) fn write(layout: &Layout, verified: Verified, state: SensorState) -> Result<Self, StoreError> {
+        let all = layout.generations();
+        if !all.is_dir() {
+            atomic::create_dir(&all, layout::DIR_MODE)?;
+            atomic::sync_dir(layout.root())?;
+        }
+        let new = layout.generation_new();
+        let file = new.join(layout::STATE);
+        let mut state_json =
+            serde_json::to_vec_pretty(&state).map_err(|error| StoreError::corrupt(&file, error))?;
+        state_json.push(b'\n');
+        let key = verified.key().to_pem();
+        atomic::remove_tree(&new)?;
+        atomic::create_dir(&new, layout::DIR_MODE)?;
+        for (name, mode) in layout::GENERATION_FILES {
+            let bytes: &[u8] = match name {
+                layout::KEY => key.as_bytes(),
+                layout::CERTIFICATE => verified.certificate_pem().as_bytes(),
+                layout::CA => verified.ca_pem().as_bytes(),
+                layout::POLICY_KEY => verified.policy_key_pem().as_bytes(),
+                _ => &state_json,
+            };
+            atomic::write_new(&new.join(name), bytes, mode)?;
+        }
+        atomic::sync_dir(&new)?;
+        let number = numbers(layout)?.last().map_or(1, |newest| newest + 1);
+        atomic::rename(&new, &layout.generation(number))?;
+        Ok(Self::new(number, verified, state))
+    }
+}
+
+/// The numbers of the generations that are there, ascending.
+pub(super) fn numbers(layout: &Layout) -> Result<Vec<u32>, StoreError> {
+    let place = layout.generations();
+    let entries = match std::fs::read_dir(&place) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(StoreError::io("read", &place)(error)),
+    };
+    let mut found = Vec::new();
+    for entry in entries {
+        let entry = entry.map_err(StoreError::io("read", &place))?;
+        found.extend(entry.file_name().to_str().and_then(Layout::number));
+    }
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// The number that `current` points to; `None` where it points nowhere or elsewhere.
+pub(super) fn current_number(layout: &Layout) -> Option<u32> {
+    let target = std::fs::read_link(layout.current()).ok()?;
+    Layout::number(target.strip_prefix("generations").ok()?.to_str()?)
+}
+
+/// Moves `current`. The published names are made first: they lead nowhere until `current` is there, and then all of
+/// them lead to the same generation at once.
+pub(super) fn publish(layout: &Layout, generation: &Generation) -> Result<(), StoreError> {
+    mend_links(layout)?;
+    point_current(layout, generation.number)
+}
+
+/// Points `current` at a generation.
+pub(super) fn point_current(layout: &Layout, number: u32) -> Result<(), StoreError> {
+    atomic::link(Path::new(&Layout::relative(number)), &layout.current())
+}
+
+/// Makes the published names that are missing or are not our links. Returns which.
+pub(super) fn mend_links(layout: &Layout) -> Result<Vec<&'static str>, StoreError> {
+    let broken = broken_links(layout);
+    for name in &broken {
+        atomic::link(&Path::new("current").join(name), &layout.top(name))?;
+    }
+    Ok(broken)
+}
+
+/// The published names that are missing or are not our links.
+pub(super) fn broken_links(layout: &Layout) -> Vec<&'static str> {
+    layout::GENERATION_FILES
+        .into_iter()
+        .map(|(name, _)| name)
+        .filter(|name| {
+            std::fs::read_link(layout.top(name)).ok().as_deref() != Some(&*Path::new("current").join(name))
+        })
+        .collect()
+}
+
+/// What follows once `current` stands: token hash, the end of the pending enrollment, old generations.
+pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreError> {
+    let hash_file = layout.top(layout::TOKEN_HASH);
+    let hash = format!("{}\n", current.state.token_sha256);
+    if read::text(&hash_file).ok().as_deref() != Some(&hash) {
+        atomic::replace(&hash_file, hash.as_bytes(), layout::SECRET_MODE)?;
+    }
+    let is_done = |pending: &Pending| pending.key.public_der() == current.verified.key().public_der();
+    if Pending::load(layout).ok().flatten().is_some_and(|pending| is_done(&pending)) {
+        atomic::remove_tree(&layout.pending())?;
+    }
+    // The current one and its predecessor stay.
+    let numbers = numbers(layout)?;
+    let older: Vec<u32> = numbers.into_iter().filter(|n| *n < current.number).collect();
+    for number in older.iter().rev().skip(1) {
+        atomic::remove_tree(&layout.generation(*number))?;
+    }
+    Ok(())
+}

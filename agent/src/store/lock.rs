@@ -1,0 +1,70 @@
+//! Keeps a second agent out, and refuses a directory that others can write.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Read as _, Seek as _, Write as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+
+use super::error::StoreError;
+use super::layout::SECRET_MODE;
+
+/// An advisory lock (flock(2)) that ends with the process, however it ends.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: Flock<File>,
+}
+
+impl Lock {
+    pub(super) fn take(path: &Path, dir: &Path) -> Result<Self, StoreError> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(SECRET_MODE)
+            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
+            .open(path)
+            .map_err(StoreError::io("open the lock", path))?;
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(mut file) => {
+                // Who holds it is a help for people; a full disk must not keep the agent from starting.
+                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                Ok(Self { _file: file })
+            }
+            Err((mut file, Errno::EWOULDBLOCK)) => {
+                let mut text = String::new();
+                let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
+                let holder = read.ok().and_then(|_| text.trim().parse().ok());
+                Err(StoreError::Locked { path: dir.to_owned(), holder })
+            }
+            Err((_, errno)) => Err(StoreError::io("lock", path)(errno.into())),
+        }
+    }
+}
+
+/// The directory has to be ours and nobody else's to write: who can put files there can put a key there.
+pub(super) fn check_directory(dir: &Path) -> Result<(), StoreError> {
+    let meta = std::fs::metadata(dir).map_err(StoreError::io("look at", dir))?;
+    let unsafe_dir =
+        |problem: String, remedy: String| StoreError::Unsafe { path: dir.to_owned(), problem, remedy };
+    if !meta.is_dir() {
+        return Err(unsafe_dir("is not a directory".into(), "name a directory with --state-dir".into()));
+    }
+    if meta.mode() & 0o022 != 0 {
+        return Err(unsafe_dir(
+            format!("can be written by others than its owner (mode {:04o})", meta.mode() & 0o7777),
+            format!("run `chmod 700 {}`", dir.display()),
+        ));
+    }
+    let me = nix::unistd::geteuid();
+    if !me.is_root() && meta.uid() != me.as_raw() {
+        return Err(unsafe_dir(
+            format!("belongs to user {} and this is user {me}", meta.uid()),
+            "run as its owner, or as root".into(),
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! The state directory: generations, of which one is current (CONTRACT.md section 7, DESIGN.md section 1).
+//!
+//! Invariants:
+//! - only a [`Verified`] becomes a [`Generation`], and only a `Generation` is published;
+//! - `current` moves by one rename, to a generation that is wholly on the disk; the five published names are links
+//!   through it, so a consumer that opens the directory `current` once finds a key and a certificate that belong
+//!   together, after a crash too;
+//! - nothing that works is removed before its successor is in its place, and the previous generation stays;
+//! - what cannot be read is an error that names the file, never "empty".
+
+mod atomic;
+mod error;
+mod fault;
+mod generation;
+pub mod layout;
+mod load;
+mod lock;
+mod pending;
+mod read;
+mod state;
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use telovix_contract::TokenHash;
+use telovix_contract::enroll::EnrollRequest;
+
+pub use self::atomic::remove_consumed_token;
+pub use self::error::StoreError;
+pub use self::generation::Generation;
+use self::layout::Layout;
+pub use self::load::{Loaded, Loss, LossReason};
+use self::lock::Lock;
+pub use self::pending::Pending;
+pub use self::state::{STATE_VERSION, SensorState};
+use crate::key::KeyPair;
+use crate::verify::Verified;
+
+/// One state directory.
+#[derive(Debug)]
+pub struct Store {
+    layout: Layout,
+    access: Access,
+}
+
+#[derive(Debug)]
+enum Access {
+    /// Looks and changes nothing.
+    Read,
+    /// Holds the lock.
+    Write { _lock: Lock },
+}
+
+impl Store {
+    /// Opens a state directory for work: makes it where it is missing (0700), refuses one that others can write, and
+    /// keeps a second agent out for as long as the store lives.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsafe`], [`StoreError::Locked`], [`StoreError::Io`].
+    pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        let layout = Layout::new(dir);
+        if !dir.is_dir() {
+            atomic::create_dir_all(dir, layout::DIR_MODE)?;
+        }
+        lock::check_directory(dir)?;
+        let lock = Lock::take(&layout.lock(), dir)?;
+        Ok(Self { layout, access: Access::Write { _lock: lock } })
+    }
+
+    /// Opens a state directory for looking, beside a running agent; nothing is made or mended.
+    #[must_use]
+    pub fn peek(dir: &Path) -> Self {
+        Self { layout: Layout::new(dir), access: Access::Read }
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        self.layout.root()
+    }
+
+    /// Reads the identity of this host and checks it again, at the time `now`. Opened for work, it also mends what can
+    /// be mended without the Console: missing links, and a torn generation that has an intact predecessor.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk refuses; a lost identity is not an error but [`Loaded::Lost`].
+    pub fn load(&self, now: Timestamp) -> Result<Loaded, StoreError> {
+        load::load(&self.layout, matches!(self.access, Access::Write { .. }), now)
+    }
+
+    /// The enrollment that is under way, if any.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] or [`StoreError::Io`] when it is there and cannot be read.
+    pub fn pending(&self) -> Result<Option<Pending>, StoreError> {
+        Pending::load(&self.layout)
+    }
+
+    /// Makes an enrollment durable before its first byte leaves, in place of an earlier one.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; the earlier one then still stands.
+    pub fn begin(
+        &mut self,
+        key: KeyPair,
+        request: &EnrollRequest,
+        token_sha256: TokenHash,
+    ) -> Result<Pending, StoreError> {
+        Pending::save(&self.layout, key, request, token_sha256)
+    }
+
+    /// Writes an identity as a new generation. It is whole and on the disk when this returns, and not yet current.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; nothing that stood before has changed.
+    pub fn commit(&mut self, verified: Verified, state: SensorState) -> Result<Generation, StoreError> {
+        Generation::write(&self.layout, verified, state)
+    }
+
+    /// An identity that an earlier process committed and did not live to publish: newer than the current one and made
+    /// for the key of the enrollment under way.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk refuses.
+    pub fn committed(&self, pending: &Pending, now: Timestamp) -> Result<Option<Generation>, StoreError> {
+        load::committed(&self.layout, pending, now)
+    }
+
+    /// Makes a generation the current one, publishes its names, and ends the enrollment that made it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`]; until `current` has moved the old identity stands, after it the new one.
+    pub fn publish(&mut self, generation: &Generation) -> Result<(), StoreError> {
+        generation::publish(&self.layout, generation)?;
+        self.settle(generation)
+    }
+
+    /// Sweeps up after a publication, this one or one that a crash cut short: token hash, pending enrollment, old
+    /// generations. Changes nothing where all is in order.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk refuses.
+    pub fn settle(&mut self, current: &Generation) -> Result<(), StoreError> {
+        generation::settle(&self.layout, current)
+    }
+
+    /// Says to consumers that the Console has accepted the identity, or that it no longer does.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk refuses.
+    pub fn set_ready(&mut self, accepted_at: Option<Timestamp>) -> Result<(), StoreError> {
+        let path = self.layout.top(layout::READY);
+        match accepted_at {
+            Some(at) => atomic::replace(&path, format!("{at:.0}\n").as_bytes(), layout::PUBLIC_MODE),
+            None => atomic::remove_file(&path),
+        }
+    }
+
+    /// When the Console accepted the identity, as `.sensor-ready` tells; `None` where it is missing or unreadable.
+    #[must_use]
+    pub fn ready_since(&self) -> Option<Timestamp> {
+        read::text(&self.layout.top(layout::READY)).ok()?.trim().parse().ok()
+    }
+
+    /// Hash of the token that paid for the identity here, as `.enrollment-token-hash` tells.
+    #[must_use]
+    pub fn paid_by(&self) -> Option<TokenHash> {
+        read::text(&self.layout.top(layout::TOKEN_HASH)).ok()?.parse().ok()
+    }
+
+    /// Removes the identity and all that belongs to it. The names of consumers go first, the keys last.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk refuses; calling it again goes on.
+    pub fn reset(&mut self) -> Result<(), StoreError> {
+        atomic::remove_file(&self.layout.top(layout::READY))?;
+        for (name, _) in layout::GENERATION_FILES {
+            atomic::remove_file(&self.layout.top(name))?;
+        }
+        atomic::remove_file(&self.layout.current())?;
+        atomic::remove_file(&self.layout.top(layout::TOKEN_HASH))?;
+        atomic::remove_tree(&self.layout.pending())?;
+        atomic::remove_tree(&self.layout.pending_new())?;
+        atomic::remove_tree(&self.layout.generations())?;
+        atomic::sync_dir(self.layout.root())
+    }
+}

@@ -1,0 +1,116 @@
+//! An enrollment that is under way: the key and the request, on the disk before the first byte leaves.
+//!
+//! Invariant: as long as `pending/` stands, every attempt with the same token carries the same key, so that the Console
+//! knows it for the same enrollment and a lost answer loses no host (CONTRACT.md section 3, "Repeat"). The token itself
+//! is not here; only its hash is.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use telovix_contract::enroll::EnrollRequest;
+use telovix_contract::{EnrollmentToken, TokenHash};
+use zeroize::Zeroizing;
+
+use super::error::StoreError;
+use super::layout::{self, Layout};
+use super::{atomic, read};
+use crate::key::KeyPair;
+
+const REQUEST: &str = "request.json";
+const TOKEN_KEY: &str = "enrollment_token";
+
+/// An enrollment that was begun and has not ended.
+#[derive(Debug)]
+pub struct Pending {
+    /// The key that the identity will be for.
+    pub key: KeyPair,
+    /// Hash of the token, as given, that this enrollment presents.
+    pub token_sha256: TokenHash,
+    /// The request without its token.
+    request: Value,
+}
+
+#[derive(Serialize, Deserialize)]
+struct OnDisk {
+    token_sha256: TokenHash,
+    request: Value,
+}
+
+impl Pending {
+    /// The request, complete: with the token that it was begun with.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when what was stored is not a request any more.
+    pub fn request(&self, token: &EnrollmentToken) -> Result<EnrollRequest, StoreError> {
+        let mut whole = self.request.clone();
+        if let Some(map) = whole.as_object_mut() {
+            map.insert(TOKEN_KEY.to_owned(), Value::String(token.expose().to_owned()));
+        }
+        let request = serde_json::from_value(whole);
+        request.map_err(|error| StoreError::corrupt(Path::new("pending").join(REQUEST).as_path(), error))
+    }
+
+    /// Makes an enrollment durable under its name, in place of an earlier one.
+    pub(super) fn save(
+        layout: &Layout,
+        key: KeyPair,
+        request: &EnrollRequest,
+        token_sha256: TokenHash,
+    ) -> Result<Self, StoreError> {
+        let new = layout.pending_new();
+        let bare = without_token(request).map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
+        let on_disk = OnDisk { token_sha256, request: bare };
+        let bytes = serde_json::to_vec_pretty(&on_disk)
+            .map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
+        atomic::remove_tree(&new)?;
+        atomic::create_dir(&new, layout::DIR_MODE)?;
+        atomic::write_new(&new.join(layout::KEY), key.to_pem().as_bytes(), layout::SECRET_MODE)?;
+        atomic::write_new(&new.join(REQUEST), &bytes, layout::SECRET_MODE)?;
+        atomic::sync_dir(&new)?;
+        // A directory does not replace one that is not empty. A crash between the two loses an enrollment that is
+        // being replaced anyway, never one that is being kept.
+        atomic::remove_tree(&layout.pending())?;
+        atomic::rename(&new, &layout.pending())?;
+        Ok(Self { key, token_sha256, request: on_disk.request })
+    }
+
+    /// Reads the enrollment that is under way, if any.
+    pub(super) fn load(layout: &Layout) -> Result<Option<Self>, StoreError> {
+        let place = layout.pending();
+        if !place.is_dir() {
+            return Ok(None);
+        }
+        let key_file = place.join(layout::KEY);
+        let pem = Zeroizing::new(read::text(&key_file)?);
+        let key = KeyPair::from_pem(&pem).map_err(|error| StoreError::corrupt(&key_file, error))?;
+        let file = place.join(REQUEST);
+        let on_disk: OnDisk =
+            serde_json::from_str(&read::text(&file)?).map_err(|error| StoreError::corrupt(&file, error))?;
+        Ok(Some(Self { key, token_sha256: on_disk.token_sha256, request: on_disk.request }))
+    }
+
+    /// Whether a request built now would say the same as the stored one, but for the certificate request, whose
+    /// signature differs each time.
+    #[must_use]
+    pub fn says_the_same_as(&self, request: &EnrollRequest) -> bool {
+        let strip = |mut value: Value| {
+            if let Some(map) = value.as_object_mut() {
+                map.remove("csr_pem");
+                map.remove(TOKEN_KEY);
+            }
+            value
+        };
+        without_token(request).is_ok_and(|fresh| strip(fresh) == strip(self.request.clone()))
+    }
+}
+
+fn without_token(request: &EnrollRequest) -> Result<Value, serde_json::Error> {
+    let mut value = serde_json::to_value(request)?;
+    if let Some(map) = value.as_object_mut()
+        && let Some(Value::String(token)) = map.remove(TOKEN_KEY)
+    {
+        drop(Zeroizing::new(token));
+    }
+    Ok(value)
+}

@@ -1,0 +1,310 @@
+//! Looks at what claims to be an identity, and says whether it is one.
+//!
+//! Invariant: [`check`] is the one way to a [`Verified`], and nothing else can be stored, used or published. The same
+//! look is taken at an answer of the Console and at files that come back from the disk, because time passes and disks
+//! lie. The chain is judged by the verifier that TLS servers use (rustls-webpki).
+
+use jiff::Timestamp;
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, UnixTime};
+use telovix_contract::SensorId;
+use telovix_contract::token::hex;
+use webpki::{EndEntityCert, KeyUsage};
+use x509_parser::prelude::*;
+
+use crate::key::KeyPair;
+
+/// Most certificates that a chain or a CA bundle may hold.
+const MAX_CERTIFICATES: usize = 16;
+
+/// What somebody says is an identity: the answer of a Console, or files. Not trusted.
+#[derive(Debug, Clone, Copy)]
+pub struct Claim<'a> {
+    /// Whose identity it is said to be.
+    pub sensor_id: SensorId,
+    /// The client certificate in PEM, issuers after it.
+    pub certificate_pem: &'a str,
+    /// The Console's CA in PEM.
+    pub ca_pem: &'a str,
+    /// The key that signs policies, in PEM.
+    pub policy_key_pem: &'a str,
+}
+
+/// An identity that holds together: our key, the Console's chain, in force now, for this sensor.
+#[derive(Debug)]
+pub struct Verified {
+    sensor_id: SensorId,
+    key: KeyPair,
+    chain: Vec<CertificateDer<'static>>,
+    ca: Vec<CertificateDer<'static>>,
+    pem: VerifiedPem,
+    not_before: Timestamp,
+    not_after: Timestamp,
+    serial: Vec<u8>,
+}
+
+/// The texts as they came, for the store.
+#[derive(Debug)]
+struct VerifiedPem {
+    certificate: String,
+    ca: String,
+    policy_key: String,
+}
+
+/// Why a claim is not an identity.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    /// A part is not PEM of the right kind, or is empty.
+    #[error("{part} cannot be read: {problem}")]
+    Unreadable {
+        /// Which part.
+        part: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The certificate is for another key than ours.
+    #[error("the certificate is for another key than the one that this host made")]
+    OtherKey,
+    /// The certificate's life has not begun by this host's clock.
+    #[error("the certificate is not valid before {not_before}, and this host's clock says {now}")]
+    NotYetValid {
+        /// Start of its life.
+        not_before: Timestamp,
+        /// This host's time.
+        now: Timestamp,
+    },
+    /// The certificate's life is over by this host's clock.
+    #[error("the certificate expired at {not_after}, and this host's clock says {now}")]
+    Expired {
+        /// End of its life.
+        not_after: Timestamp,
+        /// This host's time.
+        now: Timestamp,
+    },
+    /// The certificate is a CA's.
+    #[error("the certificate is a CA's (basicConstraints CA:TRUE), which a sensor's must not be")]
+    IsCa,
+    /// The certificate may not be used by a TLS client.
+    #[error("the certificate does not allow client authentication (extendedKeyUsage clientAuth is missing)")]
+    NotForClients,
+    /// The certificate does not chain to the CA that came with it.
+    #[error("the certificate does not chain to the Console CA that came with it: {cause}")]
+    Chain {
+        /// The verifier's word.
+        cause: String,
+    },
+    /// The certificate names no sensor, or several.
+    #[error("the certificate names {found} sensors in its subject alternative name instead of one")]
+    SensorUris {
+        /// How many.
+        found: usize,
+    },
+    /// The certificate names another sensor than the answer.
+    #[error("the certificate is for sensor {in_certificate}, but the answer says {in_answer}")]
+    OtherSensor {
+        /// The id in the certificate's URI.
+        in_certificate: SensorId,
+        /// The id beside it.
+        in_answer: SensorId,
+    },
+}
+
+impl VerifyError {
+    /// Whether the claim would be an identity at another time: the clock, or its age, is to blame.
+    #[must_use]
+    pub fn is_about_time(&self) -> bool {
+        matches!(self, Self::NotYetValid { .. } | Self::Expired { .. })
+    }
+}
+
+/// Looks at a claim, with the key that it has to be for, at the time `now`.
+///
+/// # Errors
+/// The first [`VerifyError`] found, in the order: readable, our key, dates, not a CA, clientAuth, chain, sensor id.
+pub fn check(claim: Claim<'_>, key: KeyPair, now: Timestamp) -> Result<Verified, VerifyError> {
+    let chain = certificates("the certificate", claim.certificate_pem)?;
+    let ca = certificates("the Console's CA", claim.ca_pem)?;
+    policy_key(claim.policy_key_pem)?;
+    let unreadable = |problem: String| VerifyError::Unreadable { part: "the certificate", problem };
+    let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|e| unreadable(e.to_string()))?;
+    if leaf.public_key().raw != key.public_der() {
+        return Err(VerifyError::OtherKey);
+    }
+    let (not_before, not_after) =
+        dates(&leaf).ok_or_else(|| unreadable("its dates are absurd".to_owned()))?;
+    if now < not_before {
+        return Err(VerifyError::NotYetValid { not_before, now });
+    }
+    if now > not_after {
+        return Err(VerifyError::Expired { not_after, now });
+    }
+    check_usage(&leaf)?;
+    check_chain(&chain, &ca, now)?;
+    let in_certificate = sensor_of(&leaf)?;
+    if in_certificate != claim.sensor_id {
+        return Err(VerifyError::OtherSensor { in_certificate, in_answer: claim.sensor_id });
+    }
+    let serial = leaf.raw_serial().to_vec();
+    let pem = VerifiedPem {
+        certificate: claim.certificate_pem.to_owned(),
+        ca: claim.ca_pem.to_owned(),
+        policy_key: claim.policy_key_pem.to_owned(),
+    };
+    Ok(Verified { sensor_id: in_certificate, key, chain, ca, pem, not_before, not_after, serial })
+}
+
+fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, VerifyError> {
+    let unreadable = |problem: &str| VerifyError::Unreadable { part, problem: problem.to_owned() };
+    let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+        .take(MAX_CERTIFICATES + 1)
+        .collect::<Result<_, _>>()
+        .map_err(|_| unreadable("torn PEM"))?;
+    match found.len() {
+        0 => Err(unreadable("no certificate in PEM there")),
+        1..=MAX_CERTIFICATES => Ok(found),
+        _ => Err(unreadable("more certificates than a chain can have")),
+    }
+}
+
+/// The policy key has to be Ed25519 (RFC 8410); the agent only keeps it for the sensor's other parts.
+fn policy_key(pem: &str) -> Result<(), VerifyError> {
+    let unreadable = |problem: &str| VerifyError::Unreadable {
+        part: "the policy signing key",
+        problem: problem.to_owned(),
+    };
+    let der = rustls_pki_types::SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes())
+        .map_err(|_| unreadable("no public key in PEM there"))?;
+    let (_, key) = SubjectPublicKeyInfo::from_der(&der).map_err(|_| unreadable("not a public key"))?;
+    if key.algorithm.algorithm == oid_registry::OID_SIG_ED25519 && key.subject_public_key.data.len() == 32 {
+        Ok(())
+    } else {
+        Err(unreadable("not an Ed25519 key"))
+    }
+}
+
+fn dates(leaf: &X509Certificate<'_>) -> Option<(Timestamp, Timestamp)> {
+    let validity = leaf.validity();
+    let from = Timestamp::from_second(validity.not_before.timestamp()).ok()?;
+    let until = Timestamp::from_second(validity.not_after.timestamp()).ok()?;
+    (from < until).then_some((from, until))
+}
+
+fn check_usage(leaf: &X509Certificate<'_>) -> Result<(), VerifyError> {
+    let unreadable = |_| VerifyError::Unreadable {
+        part: "the certificate",
+        problem: "an extension stands there twice or is torn".to_owned(),
+    };
+    if leaf.basic_constraints().map_err(unreadable)?.is_some_and(|found| found.value.ca) {
+        return Err(VerifyError::IsCa);
+    }
+    match leaf.extended_key_usage().map_err(unreadable)? {
+        Some(usage) if usage.value.client_auth => Ok(()),
+        Some(_) | None => Err(VerifyError::NotForClients),
+    }
+}
+
+fn check_chain(
+    chain: &[CertificateDer<'static>],
+    ca: &[CertificateDer<'static>],
+    now: Timestamp,
+) -> Result<(), VerifyError> {
+    let failed = |cause: webpki::Error| VerifyError::Chain { cause: cause.to_string() };
+    let anchors =
+        ca.iter().map(|der| webpki::anchor_from_trusted_cert(der)).collect::<Result<Vec<_>, _>>().map_err(
+            |cause| VerifyError::Unreadable { part: "the Console's CA", problem: cause.to_string() },
+        )?;
+    let leaf = EndEntityCert::try_from(&chain[0]).map_err(failed)?;
+    let seconds = u64::try_from(now.as_second()).unwrap_or(0);
+    leaf.verify_for_usage(
+        crate::console::tls::provider().signature_verification_algorithms.all,
+        &anchors,
+        &chain[1..],
+        UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)),
+        KeyUsage::client_auth(),
+        None,
+        None,
+    )
+    .map(|_| ())
+    .map_err(failed)
+}
+
+fn sensor_of(leaf: &X509Certificate<'_>) -> Result<SensorId, VerifyError> {
+    let names = leaf.subject_alternative_name().map_err(|_| VerifyError::SensorUris { found: 0 })?;
+    let ids: Vec<SensorId> = names
+        .iter()
+        .flat_map(|names| &names.value.general_names)
+        .filter_map(|name| if let GeneralName::URI(uri) = name { SensorId::from_uri(uri) } else { None })
+        .collect();
+    match ids[..] {
+        [id] => Ok(id),
+        _ => Err(VerifyError::SensorUris { found: ids.len() }),
+    }
+}
+
+impl Verified {
+    /// Whose identity it is.
+    #[must_use]
+    pub fn sensor_id(&self) -> SensorId {
+        self.sensor_id
+    }
+
+    /// The private key.
+    #[must_use]
+    pub fn key(&self) -> &KeyPair {
+        &self.key
+    }
+
+    /// The chain, leaf first.
+    #[must_use]
+    pub fn chain(&self) -> &[CertificateDer<'static>] {
+        &self.chain
+    }
+
+    /// The Console's CA certificates: after enrollment, the only ones trusted (CONTRACT.md section 2).
+    #[must_use]
+    pub fn ca(&self) -> &[CertificateDer<'static>] {
+        &self.ca
+    }
+
+    /// The chain in PEM, as it came.
+    #[must_use]
+    pub fn certificate_pem(&self) -> &str {
+        &self.pem.certificate
+    }
+
+    /// The CA in PEM, as it came.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.pem.ca
+    }
+
+    /// The policy key in PEM, as it came.
+    #[must_use]
+    pub fn policy_key_pem(&self) -> &str {
+        &self.pem.policy_key
+    }
+
+    /// Start of the certificate's life.
+    #[must_use]
+    pub fn not_before(&self) -> Timestamp {
+        self.not_before
+    }
+
+    /// End of the certificate's life.
+    #[must_use]
+    pub fn not_after(&self) -> Timestamp {
+        self.not_after
+    }
+
+    /// The certificate's serial number, big-endian.
+    #[must_use]
+    pub fn serial(&self) -> &[u8] {
+        &self.serial
+    }
+
+    /// The certificate's serial number as `openssl x509 -serial` shows it, in lower case.
+    #[must_use]
+    pub fn serial_hex(&self) -> String {
+        hex(&self.serial)
+    }
+}
