@@ -116,8 +116,9 @@ pub struct TokenFlags {
 /// Flags of `enroll`. Values of settings are as typed: `config` reads them.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EnrollArgs {
-    /// Address of the Console, such as https://console.example:15483
-    #[arg(long, value_name = "URL")]
+    /// Address of the Console.
+    // Not the doc comment: rustdoc wants angle brackets around a URL, and people should not have to read them.
+    #[arg(long, value_name = "URL", help = "Address of the Console, such as https://console.example:15483")]
     pub console_url: Option<String>,
     /// Where the token comes from.
     #[command(flatten)]
