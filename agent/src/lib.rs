@@ -37,3 +37,6 @@ pub mod schedule;
 pub mod enrollment;
 
 pub mod commands;
+
+#[cfg(test)]
+pub(crate) mod testpki;

@@ -308,3 +308,6 @@ impl Verified {
         hex(&self.serial)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -192,7 +192,7 @@ fn forget_spent_token(
     }
     match remove_consumed_token(path) {
         Ok(()) => {
-            tracing::info!(file = %path.display(), "deleted the file of the one-time token, which is used up")
+            tracing::info!(file = %path.display(), "deleted the file of the one-time token, which is used up");
         }
         Err(error) => {
             let from = if matches!(origin, Origin::Flag(_)) { "" } else { " (named by the configuration)" };

@@ -48,7 +48,7 @@ pub(super) async fn obtain(job: &Job<'_>, store: &mut Store) -> Result<Obtained,
         return Ok(Obtained { generation, warnings: Vec::new() });
     }
     let enrolled = ask(job, &pending).await?;
-    commit(job, store, pending, *enrolled)
+    commit(job, store, pending, &enrolled)
 }
 
 /// The enrollment under way, where it is for this token; else a new one. The key stays as long as the token does,
@@ -178,7 +178,7 @@ fn commit(
     job: &Job<'_>,
     store: &mut Store,
     pending: Pending,
-    enrolled: Enrolled,
+    enrolled: &Enrolled,
 ) -> Result<Obtained, EnrollError> {
     let now = clock::now(&job.host.clock);
     let claim = Claim {

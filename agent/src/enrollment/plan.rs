@@ -104,15 +104,14 @@ pub(super) fn after_refusal(
     error: EnrollError,
 ) -> Result<Plan, EnrollError> {
     let state = generation.state();
-    match &error {
-        EnrollError::Refused(refusal)
-            if refusal.retry() == Retry::CredentialLost && can_pay_again(state, token) =>
-        {
-            let reason = Reason::NotAccepted(refusal.to_string());
-            Ok(Plan::Enroll { reason, replaces: Some(state.sensor_id) })
-        }
-        _ => Err(error),
+    if let EnrollError::Refused(refusal) = &error
+        && refusal.retry() == Retry::CredentialLost
+        && can_pay_again(state, token)
+    {
+        let reason = Reason::NotAccepted(refusal.to_string());
+        return Ok(Plan::Enroll { reason, replaces: Some(state.sensor_id) });
     }
+    Err(error)
 }
 
 /// Whether the token in hand, which paid for this identity, can pay for another.

@@ -93,7 +93,7 @@ pub(super) async fn keep(
     let asked = ask(console, generation).await;
     match &asked {
         Ok(Proof::Accepted | Proof::NoHeartbeat) if store.ready_since().is_none() => {
-            store.set_ready(Some(now))?
+            store.set_ready(Some(now))?;
         }
         Err(EnrollError::Refused(_)) => store.set_ready(None)?,
         Ok(_) | Err(_) => {}

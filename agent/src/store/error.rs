@@ -55,7 +55,7 @@ impl StoreError {
     }
 
     /// For a file that cannot be what it should be.
-    pub(super) fn corrupt(path: &Path, problem: impl ToString) -> Self {
+    pub(super) fn corrupt(path: &Path, problem: impl std::fmt::Display) -> Self {
         Self::Corrupt { path: path.to_owned(), problem: problem.to_string() }
     }
 
@@ -72,12 +72,14 @@ impl StoreError {
 }
 
 fn hint(error: &io::Error) -> &'static str {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-            "; make room on that file system and try again"
-        }
-        io::ErrorKind::ReadOnlyFilesystem => "; remount that file system for writing and try again",
-        io::ErrorKind::PermissionDenied => "; run as the user that owns the state directory, or as root",
-        _ => "",
+    let is = |kinds: &[io::ErrorKind]| kinds.contains(&error.kind());
+    if is(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]) {
+        "; make room on that file system and try again"
+    } else if is(&[io::ErrorKind::ReadOnlyFilesystem]) {
+        "; remount that file system for writing and try again"
+    } else if is(&[io::ErrorKind::PermissionDenied]) {
+        "; run as the user that owns the state directory, or as root"
+    } else {
+        ""
     }
 }

@@ -185,3 +185,6 @@ impl Store {
         atomic::sync_dir(self.layout.root())
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,243 @@
+//! The state directory: what is kept, mended, refused.
+#![expect(clippy::disallowed_methods, reason = "the tests spoil files by hand")]
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+
+use telovix_contract::states::{TokenType, TrustState};
+use telovix_contract::{EnrollmentToken, SensorId};
+use tempfile::TempDir;
+
+use super::*;
+use crate::testpki::{Answer, answer, now};
+use crate::verify;
+
+fn token(n: u8) -> EnrollmentToken {
+    EnrollmentToken::from_bytes(&[n; 32])
+}
+
+fn state(answer: &Answer, paid: &EnrollmentToken) -> SensorState {
+    SensorState {
+        version: STATE_VERSION,
+        sensor_id: answer.sensor_id,
+        node_name: "edge-1".parse().unwrap(),
+        node_role: "amf".parse().unwrap(),
+        cluster_name: None,
+        install_id: None,
+        console_url: "https://c.example".into(),
+        token_sha256: paid.hash_as_given(),
+        token_type: Some(TokenType::Once),
+        machine_id_sha256: None,
+        trust_state: TrustState::Trusted,
+        heartbeat_interval_seconds: 15,
+        enrolled_at: now(),
+    }
+}
+
+fn request(token: &EnrollmentToken, name: &str) -> EnrollRequest {
+    serde_json::from_value(serde_json::json!({
+        "enrollment_token": token.expose(), "csr_pem": "x", "node_name": name,
+    }))
+    .unwrap()
+}
+
+/// Enrolls: pending, commit, publish.
+fn enroll(store: &mut Store, answer: &Answer, paid: &EnrollmentToken) -> Generation {
+    store.begin(answer.key(), &request(paid, "edge-1"), paid.hash_as_given()).unwrap();
+    let verified = verify::check(answer.claim(), answer.key(), now()).unwrap();
+    let generation = store.commit(verified, state(answer, paid)).unwrap();
+    store.publish(&generation).unwrap();
+    generation
+}
+
+fn sensor(store: &Store) -> (SensorId, Vec<String>) {
+    match store.load(now()).unwrap() {
+        Loaded::Intact { generation, mended } => (generation.verified().sensor_id(), mended),
+        other => panic!("not intact: {other:?}"),
+    }
+}
+
+#[test]
+fn an_enrollment_ends_published_and_swept() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    assert!(matches!(store.load(now()).unwrap(), Loaded::Nothing));
+    let first = answer(|_| {});
+    enroll(&mut store, &first, &token(1));
+    assert_eq!(sensor(&store), (first.sensor_id, vec![]));
+    assert!(store.pending().unwrap().is_none());
+    let hash = fs::read_to_string(dir.path().join(layout::TOKEN_HASH)).unwrap();
+    assert_eq!(hash, format!("{}\n", token(1).hash_as_given()));
+    for (name, mode) in layout::GENERATION_FILES {
+        let found = fs::metadata(dir.path().join(name)).unwrap().permissions().mode() & 0o777;
+        assert_eq!(found, mode, "{name}");
+    }
+    let key = fs::read_to_string(dir.path().join(layout::KEY)).unwrap();
+    assert_eq!(key, *first.key.to_pem());
+}
+
+#[test]
+fn the_previous_generation_stays_and_older_ones_go() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    for n in 1..=4 {
+        enroll(&mut store, &answer(|_| {}), &token(n));
+    }
+    assert_eq!(generation::numbers(&store.layout).unwrap(), [3, 4]);
+}
+
+#[test]
+fn missing_links_are_linked_again() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let held = answer(|_| {});
+    enroll(&mut store, &held, &token(1));
+    for name in [layout::KEY, layout::CERTIFICATE, layout::CA, layout::STATE] {
+        fs::remove_file(dir.path().join(name)).unwrap();
+    }
+    fs::write(dir.path().join(layout::POLICY_KEY).with_extension("x"), "unrelated").unwrap();
+    let (id, mended) = sensor(&Store::peek(dir.path()));
+    assert_eq!((id, mended.len()), (held.sensor_id, 1));
+    assert!(!dir.path().join(layout::KEY).exists(), "a look must not mend");
+    assert_eq!(sensor(&store).1.len(), 1);
+    assert_eq!(sensor(&store), (held.sensor_id, vec![]));
+}
+
+#[test]
+fn a_missing_current_is_found_again() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let held = answer(|_| {});
+    enroll(&mut store, &held, &token(1));
+    fs::remove_file(dir.path().join("current")).unwrap();
+    let (id, mended) = sensor(&store);
+    assert!(id == held.sensor_id && mended[0].contains("`current` was missing"), "{mended:?}");
+    assert_eq!(sensor(&store).1, Vec::<String>::new());
+}
+
+#[test]
+fn a_torn_generation_falls_back_to_the_previous_one() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let (old, new) = (answer(|_| {}), answer(|_| {}));
+    enroll(&mut store, &old, &token(1));
+    enroll(&mut store, &new, &token(2));
+    let file = dir.path().join("generations/000002").join(layout::CERTIFICATE);
+    fs::write(&file, &new.certificate[..100]).unwrap();
+    let (id, mended) = sensor(&store);
+    assert_eq!(id, old.sensor_id);
+    assert!(mended[0].contains("went back to generation 1"), "{mended:?}");
+}
+
+#[test]
+fn without_an_intact_one_the_loss_names_the_file_and_the_sensor() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let held = answer(|_| {});
+    enroll(&mut store, &held, &token(1));
+    let key = dir.path().join("generations/000001").join(layout::KEY);
+    fs::write(&key, "").unwrap();
+    let Loaded::Lost(loss) = store.load(now()).unwrap() else { panic!("an empty key was taken") };
+    assert_eq!(loss.sensor_id, Some(held.sensor_id));
+    let reason = loss.reason.to_string();
+    assert!(reason.contains(layout::KEY) && reason.contains("damaged: empty"), "{reason}");
+}
+
+#[test]
+fn a_swapped_key_is_no_identity() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    enroll(&mut store, &answer(|_| {}), &token(1));
+    let key = dir.path().join("generations/000001").join(layout::KEY);
+    fs::write(&key, answer(|_| {}).key.to_pem().as_bytes()).unwrap();
+    let Loaded::Lost(loss) = store.load(now()).unwrap() else { panic!("a foreign key was taken") };
+    assert!(loss.reason.to_string().contains("for another key"), "{}", loss.reason);
+}
+
+#[test]
+fn an_expired_identity_is_lost_and_its_older_predecessor_is_no_help() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    for n in 1..=2 {
+        enroll(&mut store, &answer(|_| {}), &token(n));
+    }
+    let later = now() + jiff::SignedDuration::from_hours(24 * 40);
+    let Loaded::Lost(loss) = store.load(later).unwrap() else { panic!("an expired identity was taken") };
+    assert!(matches!(loss.reason, LossReason::Identity(verify::VerifyError::Expired { .. })));
+}
+
+#[test]
+fn a_state_file_from_the_future_is_refused_not_guessed_at() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    enroll(&mut store, &answer(|_| {}), &token(1));
+    let file = dir.path().join("generations/000001").join(layout::STATE);
+    let text = fs::read_to_string(&file).unwrap().replace("\"version\": 1", "\"version\": 2");
+    fs::write(&file, text).unwrap();
+    let Loaded::Lost(loss) = store.load(now()).unwrap() else { panic!("version 2 was taken") };
+    assert!(loss.reason.to_string().contains("install the newer agent"), "{}", loss.reason);
+}
+
+#[test]
+fn a_committed_generation_waits_for_its_publication() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let made = answer(|_| {});
+    let paid = token(1);
+    let pending = store.begin(made.key(), &request(&paid, "edge-1"), paid.hash_as_given()).unwrap();
+    assert!(store.committed(&pending, now()).unwrap().is_none());
+    let verified = verify::check(made.claim(), made.key(), now()).unwrap();
+    store.commit(verified, state(&made, &paid)).unwrap();
+    assert!(matches!(store.load(now()).unwrap(), Loaded::Nothing), "unpublished, so not ours yet");
+    let found = store.committed(&pending, now()).unwrap().expect("it was committed");
+    store.publish(&found).unwrap();
+    assert_eq!(sensor(&store).0, made.sensor_id);
+}
+
+#[test]
+fn a_pending_enrollment_comes_back_with_its_key_and_without_its_token() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let (made, paid) = (answer(|_| {}), token(7));
+    store.begin(made.key(), &request(&paid, "edge-1"), paid.hash_as_given()).unwrap();
+    let pending = store.pending().unwrap().unwrap();
+    assert_eq!(pending.key.public_der(), made.key.public_der());
+    assert_eq!(pending.request(&paid).unwrap(), request(&paid, "edge-1"));
+    assert!(pending.says_the_same_as(&request(&paid, "edge-1")));
+    assert!(!pending.says_the_same_as(&request(&paid, "edge-2")));
+    let text = fs::read_to_string(dir.path().join("pending/request.json")).unwrap();
+    assert!(!text.contains(paid.expose()) && !text.contains(&paid.expose()[4..]), "{text}");
+    fs::write(dir.path().join("pending/request.json"), "{").unwrap();
+    assert!(matches!(store.pending(), Err(StoreError::Corrupt { .. })));
+}
+
+#[test]
+fn a_second_agent_is_kept_out_and_told_of_the_first() {
+    let dir = TempDir::new().unwrap();
+    let first = Store::open(dir.path()).unwrap();
+    let error = Store::open(dir.path()).unwrap_err();
+    assert!(matches!(error, StoreError::Locked { holder: Some(pid), .. } if pid == std::process::id()));
+    drop(first);
+    Store::open(dir.path()).unwrap();
+}
+
+#[test]
+fn a_directory_that_others_can_write_is_refused_with_the_remedy() {
+    let dir = TempDir::new().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o770)).unwrap();
+    let error = Store::open(dir.path()).unwrap_err().to_string();
+    assert!(error.contains("0770") && error.contains("chmod 700"), "{error}");
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "something was made there");
+}
+
+#[test]
+fn reset_leaves_nothing_but_the_lock() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    enroll(&mut store, &answer(|_| {}), &token(1));
+    store.set_ready(Some(now())).unwrap();
+    assert_eq!(store.ready_since(), Some(now()));
+    store.reset().unwrap();
+    let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
+    assert_eq!(left, [".lock"]);
+}

@@ -1,0 +1,113 @@
+//! One test a defect: each claim is sound but for one thing, and the error names that thing.
+
+use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose as Eku, IsCa, SanType};
+use telovix_contract::SensorId;
+
+use super::*;
+use crate::config::KeyType;
+use crate::testpki::{Answer, answer, authority, day, now};
+
+fn verdict(answer: &Answer) -> Result<Verified, VerifyError> {
+    check(answer.claim(), answer.key(), now())
+}
+
+fn spoilt(spoil: impl FnOnce(&mut CertificateParams)) -> VerifyError {
+    verdict(&answer(spoil)).expect_err("a spoilt identity was taken")
+}
+
+#[test]
+fn a_sound_identity_is_taken_and_tells_its_dates() {
+    let answer = answer(|_| {});
+    let verified = verdict(&answer).unwrap();
+    assert_eq!(verified.sensor_id(), answer.sensor_id);
+    assert_eq!(verified.not_after().as_second() - verified.not_before().as_second(), 30 * 86_400);
+    assert_eq!((verified.chain().len(), verified.ca().len()), (1, 1));
+}
+
+#[test]
+fn a_bundle_with_root_and_issuer_is_taken() {
+    let mut answer = answer(|_| {});
+    answer.ca = format!("{}{}", authority().0, answer.ca);
+    assert_eq!(verdict(&answer).unwrap().ca().len(), 2);
+}
+
+#[test]
+fn for_another_key() {
+    let answer = answer(|_| {});
+    let other = KeyPair::generate(KeyType::P256).unwrap();
+    assert_eq!(check(answer.claim(), other, now()).unwrap_err(), VerifyError::OtherKey);
+}
+
+#[test]
+fn from_another_ca() {
+    let mut answer = answer(|_| {});
+    answer.ca = authority().0;
+    assert!(matches!(verdict(&answer), Err(VerifyError::Chain { .. })));
+}
+
+#[test]
+fn expired_and_not_yet_valid_tell_both_times() {
+    let expired = spoilt(|p| p.not_after = day(-1) + ::time::Duration::hours(1));
+    assert!(matches!(expired, VerifyError::Expired { .. }) && expired.is_about_time());
+    assert!(expired.to_string().contains("2026-05-31T01:00:00Z"), "{expired}");
+    let early = spoilt(|p| p.not_before = day(1));
+    assert!(matches!(early, VerifyError::NotYetValid { .. }) && early.is_about_time());
+    assert!(early.to_string().contains("2026-06-01T00:00:00Z"), "{early}");
+}
+
+#[test]
+fn a_ca() {
+    assert_eq!(spoilt(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)), VerifyError::IsCa);
+}
+
+#[test]
+fn not_for_clients() {
+    assert_eq!(spoilt(|p| p.extended_key_usages = vec![]), VerifyError::NotForClients);
+    assert_eq!(spoilt(|p| p.extended_key_usages = vec![Eku::ServerAuth]), VerifyError::NotForClients);
+}
+
+#[test]
+fn for_another_sensor_or_none_or_two() {
+    let uri = |id: SensorId| SanType::URI(id.to_uri().try_into().unwrap());
+    let other = spoilt(|p| p.subject_alt_names = vec![uri(SensorId::random())]);
+    assert!(matches!(other, VerifyError::OtherSensor { .. }));
+    assert_eq!(spoilt(|p| p.subject_alt_names = vec![]), VerifyError::SensorUris { found: 0 });
+    let two = spoilt(|p| p.subject_alt_names.push(uri(SensorId::random())));
+    assert_eq!(two, VerifyError::SensorUris { found: 2 });
+}
+
+#[test]
+fn torn_parts_are_named() {
+    let whole = answer(|_| {});
+    let torn = |spoil: fn(&mut Answer)| {
+        let mut answer = Answer {
+            sensor_id: whole.sensor_id,
+            certificate: whole.certificate.clone(),
+            ca: whole.ca.clone(),
+            policy_key: whole.policy_key.clone(),
+            key: whole.key(),
+        };
+        spoil(&mut answer);
+        verdict(&answer).unwrap_err().to_string()
+    };
+    assert!(torn(|a| a.certificate.clear()).starts_with("the certificate cannot be read"));
+    assert!(torn(|a| a.certificate.truncate(200)).starts_with("the certificate cannot be read"));
+    assert!(torn(|a| a.ca = "nonsense".into()).starts_with("the Console's CA cannot be read"));
+    assert!(torn(|a| a.policy_key.clear()).starts_with("the policy signing key cannot be read"));
+    let p256 = rcgen::KeyPair::generate().unwrap().public_key_pem();
+    let mut wrong_kind = answer(|_| {});
+    wrong_kind.policy_key = p256;
+    assert!(verdict(&wrong_kind).unwrap_err().to_string().contains("Ed25519"));
+}
+
+proptest::proptest! {
+    #[test]
+    fn any_bytes_are_refused_without_a_panic(der in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+        use base64::Engine as _;
+        let whole = answer(|_| {});
+        let body = base64::engine::general_purpose::STANDARD.encode(der);
+        let pem = format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n");
+        let claim = Claim { certificate_pem: &pem, ..whole.claim() };
+        proptest::prop_assert!(check(claim, whole.key(), now()).is_err());
+    }
+}

@@ -1,0 +1,82 @@
+//! The real binary on a host that has no Console: what it prints, and how it exits.
+
+use assert_cmd::Command;
+use tempfile::TempDir;
+
+fn agent(dir: &TempDir, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::cargo_bin("telovix-agent")
+        .unwrap()
+        .env_clear()
+        .arg("--state-dir")
+        .arg(dir.path().join("state"))
+        .args(arguments)
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[test]
+fn a_host_that_never_enrolled_says_so_and_what_to_do() {
+    let dir = TempDir::new().unwrap();
+    let (code, out, _) = agent(&dir, &["status"]);
+    assert_eq!(code, 6);
+    assert!(out.contains("unenrolled") && out.contains("telovix-agent enroll"), "{out}");
+    let (code, out, _) = agent(&dir, &["status", "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, json["state"].as_str(), json["sensor_id"].as_str()), (6, Some("unenrolled"), None));
+    assert_eq!(agent(&dir, &["status", "--ready"]).0, 6);
+    assert_eq!(agent(&dir, &["status", "--live"]).0, 0);
+    assert!(!dir.path().join("state").exists(), "looking made something");
+}
+
+#[test]
+fn enroll_without_a_console_or_a_token_says_what_is_missing() {
+    let dir = TempDir::new().unwrap();
+    let (code, _, err) = agent(&dir, &["enroll"]);
+    assert!(code == 2 && err.contains("--console-url"), "{code} {err}");
+    let (code, _, err) = agent(&dir, &["enroll", "--console-url", "https://127.0.0.1:1"]);
+    assert!(code == 2 && err.contains("--token-file") && err.contains("no identity yet"), "{code} {err}");
+}
+
+#[test]
+fn reset_wants_to_be_sure() {
+    let dir = TempDir::new().unwrap();
+    let (code, _, err) = agent(&dir, &["reset"]);
+    assert!(code == 2 && err.contains("--yes"), "{code} {err}");
+    let (code, out, _) = agent(&dir, &["reset", "--yes"]);
+    assert!(code == 0 && out.contains("nothing to remove"), "{code} {out}");
+}
+
+#[test]
+fn an_unreachable_console_ends_with_its_own_status_in_time() {
+    let dir = TempDir::new().unwrap();
+    let token = dir.path().join("token");
+    let text = telovix_contract::EnrollmentToken::from_bytes(&[3; 32]);
+    write(&token, text.expose());
+    let (code, out, err) = agent(
+        &dir,
+        &[
+            "enroll",
+            "--console-url",
+            "https://127.0.0.1:1",
+            "--ca-fingerprint",
+            &format!("sha256:{}", "0".repeat(64)),
+            "--node-name",
+            "edge-1",
+            "--timeout",
+            "1s",
+            "--token-file",
+            token.to_str().unwrap(),
+        ],
+    );
+    assert_eq!(code, 5, "{out}{err}");
+    assert!(err.contains("cannot reach 127.0.0.1:1") && err.contains("  do: "), "{err}");
+    assert!(!err.contains(&text.expose()[4..]), "{err}");
+    assert!(token.exists(), "a token that nobody used was deleted");
+}
+
+#[expect(clippy::disallowed_methods, reason = "a test prepares its own file")]
+fn write(path: &std::path::Path, text: &str) {
+    std::fs::write(path, text).unwrap();
+}
