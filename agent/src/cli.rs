@@ -14,6 +14,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Exit status of a command line or a configuration that cannot be used (DESIGN.md section 3).
 pub const EXIT_USAGE: u8 = 2;
 
+/// Heading of the flags that every command takes.
+const EVERYWHERE: &str = "Options of every command";
+
 const ABOUT: &str = "Turns a short-lived enrollment token into a host identity, and never loses it.";
 
 macro_rules! exit_status {
@@ -71,16 +74,16 @@ Environment (an empty variable counts as unset):
 #[command(name = "telovix-agent", version, about = ABOUT, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
 pub struct Cli {
     /// Configuration file to read instead of /etc/telovix/agent.toml; FILE.d/*.toml are read after it
-    #[arg(long, value_name = "FILE", global = true)]
+    #[arg(long, value_name = "FILE", global = true, help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
     /// Where the identity is kept [default: /var/lib/telovix-sensor]
-    #[arg(long, value_name = "DIR", global = true)]
+    #[arg(long, value_name = "DIR", global = true, help_heading = EVERYWHERE)]
     pub state_dir: Option<PathBuf>,
     /// How much to log: error, warn, info, debug or trace [default: info]
-    #[arg(long, value_name = "LEVEL", global = true)]
+    #[arg(long, value_name = "LEVEL", global = true, help_heading = EVERYWHERE)]
     pub log_level: Option<String>,
     /// How to log: text or json [default: text]
-    #[arg(long, value_name = "FORMAT", global = true)]
+    #[arg(long, value_name = "FORMAT", global = true, help_heading = EVERYWHERE)]
     pub log_format: Option<String>,
     /// What to do.
     #[command(subcommand)]

@@ -18,6 +18,11 @@ fn enroll(arguments: &[&str]) -> EnrollArgs {
 }
 
 #[test]
+fn the_definition_holds_together() {
+    Cli::command().debug_assert();
+}
+
+#[test]
 fn every_flag_of_enroll_is_taken_as_typed() {
     let args = enroll(&[
         "--console-url",
