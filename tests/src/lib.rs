@@ -1,1 +1,33 @@
-//! Placeholder.
+//! The testkit: what the integration suites and the demo are built from.
+//!
+//! Nothing here is a mock. The two sides are the real binaries ([`bins`]), run as processes with a clean environment
+//! ([`agent`], [`world`]); what stands between them or instead of them is a real socket with a real certificate:
+//!
+//! - [`pki`] and [`csr`] make certificates and requests with any single flaw;
+//! - [`rogue`] is a server that answers whatever a test tells it to, and remembers every byte that it was sent;
+//! - [`proxy`] stands between two honest sides: an HTTP CONNECT proxy, and a wire that breaks where a test says;
+//! - [`client`] is an impolite client for the Console, for what no agent would send;
+//! - [`db`] reads the Console's database behind its back, and [`secrets`] looks for what must not be anywhere.
+//!
+//! Every server runs on a thread with a runtime of its own and ends when it is dropped, so that a test is plain
+//! synchronous code that spawns processes and waits for them. Ports are always chosen by the kernel.
+
+pub mod agent;
+pub mod bins;
+pub mod client;
+pub mod csr;
+pub mod db;
+pub mod http1;
+pub mod pki;
+pub mod proxy;
+pub mod rogue;
+pub mod run;
+pub mod secrets;
+pub mod serving;
+pub mod tidy;
+pub mod wait;
+pub mod world;
+
+pub use agent::Agent;
+pub use run::Run;
+pub use world::World;

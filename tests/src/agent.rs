@@ -1,0 +1,132 @@
+//! The real agent, with the arguments, the environment and the standard input that a test chooses.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::bins;
+use crate::run::{Program, Run, Running};
+
+/// A command line of the agent in the making.
+///
+/// It always gets `--state-dir`, and `--config` with an empty file unless the test has one of its own, so that no file
+/// of this machine takes part.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    state_dir: PathBuf,
+    config: PathBuf,
+    global: Vec<String>,
+    command: Vec<String>,
+    program: Program,
+}
+
+impl Agent {
+    /// The agent with this state directory and this configuration file.
+    #[must_use]
+    pub fn new(state_dir: &Path, config: &Path) -> Self {
+        Self {
+            state_dir: state_dir.to_owned(),
+            config: config.to_owned(),
+            global: Vec::new(),
+            command: Vec::new(),
+            program: Program::new(bins::agent()),
+        }
+    }
+
+    /// Arguments before the command: `--log-level trace`.
+    #[must_use]
+    pub fn global(mut self, args: &[&str]) -> Self {
+        self.global.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// The command, or more arguments for it.
+    #[must_use]
+    pub fn args<S: AsRef<str>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
+        self.command.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
+        self
+    }
+
+    /// Another configuration file.
+    #[must_use]
+    pub fn config(mut self, file: &Path) -> Self {
+        file.clone_into(&mut self.config);
+        self
+    }
+
+    /// Sets a variable.
+    #[must_use]
+    pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
+        self.program = self.program.env(name, value);
+        self
+    }
+
+    /// Gives it this on standard input.
+    #[must_use]
+    pub fn stdin(mut self, text: &str) -> Self {
+        self.program = self.program.stdin(text);
+        self
+    }
+
+    /// Gives it this token by `--token-stdin`.
+    #[must_use]
+    pub fn token(self, token: &str) -> Self {
+        self.args(["--token-stdin"]).stdin(token)
+    }
+
+    /// Lets it run this long at most.
+    #[must_use]
+    pub fn limit(mut self, limit: Duration) -> Self {
+        self.program = self.program.limit(limit);
+        self
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state_dir(&self) -> &Path {
+        &self.state_dir
+    }
+
+    /// The key of the generation in force.
+    ///
+    /// # Panics
+    /// When there is none.
+    #[must_use]
+    pub fn key_pem(&self) -> String {
+        self.read("client.key.pem")
+    }
+
+    /// A file of the state directory.
+    ///
+    /// # Panics
+    /// When it is not there.
+    #[must_use]
+    pub fn read(&self, name: &str) -> String {
+        let path = self.state_dir.join(name);
+        std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
+    }
+
+    /// Whether the state directory has this file.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.state_dir.join(name).exists()
+    }
+
+    /// Runs it to its end.
+    #[must_use]
+    pub fn run(&self) -> Run {
+        self.program().run()
+    }
+
+    /// Starts it.
+    #[must_use]
+    pub fn spawn(&self) -> Running {
+        self.program().spawn()
+    }
+
+    fn program(&self) -> Program {
+        let fixed =
+            [OsStr::new("--state-dir"), self.state_dir.as_ref(), "--config".as_ref(), self.config.as_ref()];
+        self.program.clone().args(fixed).args(&self.global).args(&self.command)
+    }
+}

@@ -1,0 +1,96 @@
+# What the system tests share. Sourced, with BIN and SCRATCH set by `run`; alone, a script makes do with the defaults.
+# shellcheck shell=bash
+set -euo pipefail
+BIN=${BIN:-$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/target/debug}
+if [[ -z ${SCRATCH-} ]]; then
+  SCRATCH=$(mktemp -d)
+  own_scratch=true
+fi
+unset "${!TELOVIX_@}" HTTP_PROXY HTTPS_PROXY http_proxy https_proxy
+
+undo=()
+# Does these words at the end, the last one first, whatever happens.
+at_exit() { undo+=("$*"); }
+finish() {
+  local status=$? at
+  set +e
+  for ((at = ${#undo[@]} - 1; at >= 0; at--)); do eval "${undo[at]}"; done
+  [[ -n ${own_scratch-} ]] && rm -rf "$SCRATCH"
+  exit "$status"
+}
+trap finish EXIT
+
+fail() {
+  echo "FAILED: $*" >&2
+  exit 1
+}
+skip() {
+  echo "cannot be run here: $*"
+  exit 77
+}
+
+# Installs Debian packages unless the command is there already.
+need() {
+  local command=$1
+  shift
+  command -v "$command" >/dev/null && return
+  ((EUID == 0)) || skip "$command is missing, and only root can install $*"
+  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null ||
+    { apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends "$@" >/dev/null; }
+}
+
+# The value of a key in a flat JSON object; our own output is one, so that no other tool is needed.
+json() { sed -nE 's/.*"'"$1"'"[[:space:]]*:[[:space:]]*"([^"]*)".*/\1/p' | head -n 1; }
+
+# Expects an exit status: `expect 8 command …`. Standard output and error go to $SCRATCH/out and $SCRATCH/err.
+expect() {
+  local wanted=$1 status=0
+  shift
+  "$@" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+  if ((status != wanted)); then
+    cat "$SCRATCH/out" "$SCRATCH/err" >&2
+    fail "exit status $status instead of $wanted: $*"
+  fi
+}
+
+# Sets up and starts a Console: fills console_url, console_address, ca_file and ca_fingerprint.
+start_console() {
+  local data=$SCRATCH/console line
+  echo 'correct horse battery staple' >"$SCRATCH/password"
+  "$BIN/telovix-console-stub" setup --data-dir "$data" --admin-email admin@example.com \
+    --admin-password-file "$SCRATCH/password" --server-name 127.0.0.1 --server-name localhost --trial-nodes 50 \
+    --output json >"$SCRATCH/setup.json"
+  ca_file=$(json ca_file <"$SCRATCH/setup.json")
+  ca_fingerprint=$(json ca_fingerprint <"$SCRATCH/setup.json")
+  mkfifo "$SCRATCH/first-line"
+  "$BIN/telovix-console-stub" serve --data-dir "$data" --listen 127.0.0.1:0 \
+    >"$SCRATCH/first-line" 2>"$SCRATCH/console.log" &
+  console_pid=$!
+  at_exit "kill $console_pid; wait $console_pid"
+  exec {console_out}<"$SCRATCH/first-line"
+  read -r -t 30 -u "$console_out" line || fail "the Console did not start: $(cat "$SCRATCH/console.log")"
+  console_address=$(grep -oE '127\.0\.0\.1:[0-9]+' <<<"$line") || fail "no address in: $line"
+  console_url=https://$console_address
+}
+
+# Makes a token with these arguments and prints it.
+make_token() {
+  "$BIN/telovix-console-stub" token create --data-dir "$SCRATCH/console" "$@" --output json | json token
+}
+
+# Runs the agent on a state directory: `agent DIR command …`.
+agent() {
+  local state=$1
+  shift
+  : >"$SCRATCH/empty.toml"
+  "$BIN/telovix-agent" --config "$SCRATCH/empty.toml" --state-dir "$state" "$@"
+}
+
+# Enrolls a host with a new one-time token: `enroll DIR name more arguments …`.
+enroll() {
+  local state=$1 name=$2
+  shift 2
+  make_token --type once >"$SCRATCH/token"
+  agent "$state" enroll --console-url "$console_url" --bootstrap-ca "$ca_file" --node-name "$name" \
+    --token-file "$SCRATCH/token" "$@"
+}
