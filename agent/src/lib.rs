@@ -9,7 +9,7 @@
 //! The [`console`] carries both, with the token, over one verified connection; what comes back is a reply that nobody
 //! trusts until [`verify`] has looked at it. A verified reply is committed to the [`store`] as a generation, and a
 //! generation becomes current only after the Console has accepted it in a real mutual-TLS heartbeat. The
-//! [`schedule`] says when to try again and when to renew. [`enrollment`] puts these together: what a host has to do to
+//! [`schedule`] says when to try again and when to renew, and a [`status`] report says all of it to people. [`enrollment`] puts these together: what a host has to do to
 //! hold a working identity, and doing it. [`commands`] are what people type.
 //!
 //! Types carry the order: `Config` → `HostFacts` → `KeyPair` → `Csr` → `Claim` (not trusted) → `Verified` →
@@ -33,6 +33,8 @@ pub mod verify;
 pub mod store;
 
 pub mod schedule;
+
+pub mod status;
 
 pub mod enrollment;
 

@@ -1,4 +1,5 @@
 //! The real binary on a host that has no Console: what it prints, and how it exits.
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is a report")]
 
 use assert_cmd::Command;
 use tempfile::TempDir;

@@ -1,0 +1,185 @@
+//! What can be said of the agent at one moment: the report that `status` prints, the control socket serves, and the
+//! metrics are made from.
+//!
+//! Invariant: one type, so that what an operator reads, what a probe decides and what a graph shows cannot differ. The
+//! names of its keys are fixed (DESIGN.md section 3); scripts of others read them. No secret fits in it.
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use telovix_contract::SensorId;
+
+use crate::store::SensorState;
+
+/// Where the agent stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StateName {
+    /// Just started; the state directory has not been read yet.
+    Starting,
+    /// No identity, and nothing to get one with.
+    Unenrolled,
+    /// Presenting a token.
+    Enrolling,
+    /// An operator has to approve.
+    AwaitingApproval,
+    /// Enrolled and, as far as known, accepted.
+    Active,
+    /// Enrolled; a successor is being obtained.
+    Renewing,
+    /// There was an identity, and it cannot be used.
+    Lost,
+    /// The Console refuses until an operator acts or another token comes.
+    Refused,
+    /// Retired by request.
+    Decommissioned,
+}
+
+impl StateName {
+    /// Every state, in the order of a life.
+    pub const ALL: [Self; 9] = [
+        Self::Starting,
+        Self::Unenrolled,
+        Self::Enrolling,
+        Self::AwaitingApproval,
+        Self::Active,
+        Self::Renewing,
+        Self::Lost,
+        Self::Refused,
+        Self::Decommissioned,
+    ];
+
+    /// The word in JSON, logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Unenrolled => "unenrolled",
+            Self::Enrolling => "enrolling",
+            Self::AwaitingApproval => "awaiting_approval",
+            Self::Active => "active",
+            Self::Renewing => "renewing",
+            Self::Lost => "lost",
+            Self::Refused => "refused",
+            Self::Decommissioned => "decommissioned",
+        }
+    }
+
+    /// Whether an identity stands in this state.
+    #[must_use]
+    pub fn holds_identity(self) -> bool {
+        match self {
+            Self::Active | Self::Renewing => true,
+            Self::Starting
+            | Self::Unenrolled
+            | Self::Enrolling
+            | Self::AwaitingApproval
+            | Self::Lost
+            | Self::Refused
+            | Self::Decommissioned => false,
+        }
+    }
+}
+
+/// Who has to act before anything changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Actor {
+    /// Nobody: the agent goes on by itself.
+    Agent,
+    /// Whoever runs this host: a token, a setting, the disk, the clock.
+    HostOperator,
+    /// Whoever runs the Console: an approval, a licence, a rule.
+    ConsoleOperator,
+}
+
+/// The report. Times are RFC 3339.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// Where the agent stands.
+    pub state: StateName,
+    /// Why, one sentence.
+    pub reason: String,
+    /// Who has to act.
+    pub waiting_for: Actor,
+    /// Whose identity this host holds or held.
+    pub sensor_id: Option<SensorId>,
+    /// The name that it enrolled under, or would.
+    pub node_name: Option<String>,
+    /// Its role.
+    pub node_role: Option<String>,
+    /// Its cluster.
+    pub cluster_name: Option<String>,
+    /// The Console.
+    pub console_url: Option<String>,
+    /// What the Console thinks of the identity.
+    pub trust_state: Option<String>,
+    /// Start of the certificate's life.
+    pub not_before: Option<Timestamp>,
+    /// End of the certificate's life.
+    pub not_after: Option<Timestamp>,
+    /// When it will be renewed.
+    pub renew_at: Option<Timestamp>,
+    /// The certificate's serial number, hex.
+    pub serial: Option<String>,
+    /// The generation in the state directory.
+    pub generation: Option<u32>,
+    /// When the Console last accepted the identity, as far as known.
+    pub last_contact: Option<Timestamp>,
+    /// The last failure that still matters.
+    pub last_error: Option<LastError>,
+    /// What was mended, and what an operator should know.
+    pub notes: Vec<String>,
+}
+
+/// A failure, and what to do about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastError {
+    /// A stable word for programs: a code of CONTRACT.md section 6, or one of ours.
+    pub code: String,
+    /// What happened.
+    pub message: String,
+    /// What to do about it; empty where the message says it.
+    pub action: String,
+    /// When the agent tries again by itself; absent when it does not.
+    pub next_attempt: Option<Timestamp>,
+}
+
+impl Report {
+    /// A report that knows only where the agent stands and why.
+    #[must_use]
+    pub fn new(state: StateName, reason: impl Into<String>, waiting_for: Actor) -> Self {
+        Self {
+            state,
+            reason: reason.into(),
+            waiting_for,
+            sensor_id: None,
+            node_name: None,
+            node_role: None,
+            cluster_name: None,
+            console_url: None,
+            trust_state: None,
+            not_before: None,
+            not_after: None,
+            renew_at: None,
+            serial: None,
+            generation: None,
+            last_contact: None,
+            last_error: None,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Adds what was remembered of an enrollment.
+    #[must_use]
+    pub fn remembering(self, state: &SensorState) -> Self {
+        Self {
+            sensor_id: Some(state.sensor_id),
+            node_name: Some(state.node_name.to_string()),
+            node_role: Some(state.node_role.to_string()),
+            cluster_name: state.cluster_name.as_ref().map(ToString::to_string),
+            console_url: Some(state.console_url.clone()),
+            trust_state: Some(state.trust_state.to_string()),
+            ..self
+        }
+    }
+}
