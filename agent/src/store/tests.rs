@@ -53,7 +53,7 @@ fn enroll(store: &mut Store, answer: &Answer, paid: &EnrollmentToken) -> Generat
 fn sensor(store: &Store) -> (SensorId, Vec<String>) {
     match store.load(now()).unwrap() {
         Loaded::Intact { generation, mended } => (generation.verified().sensor_id(), mended),
-        other => panic!("not intact: {other:?}"),
+        other @ (Loaded::Nothing | Loaded::Lost(_)) => panic!("not intact: {other:?}"),
     }
 }
 
