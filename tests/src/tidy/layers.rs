@@ -15,6 +15,7 @@ pub const AGENT_ORDER: &[&str] = &[
     "store",
     "schedule",
     "enrollment",
+    "status",
     "machine",
     "supervisor",
     "commands",
