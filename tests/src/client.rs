@@ -187,7 +187,7 @@ fn config(ca_pem: &str, identity: Option<(&str, &str)>) -> Arc<ClientConfig> {
     })
 }
 
-fn block_on<T>(future: impl Future<Output = T>) -> T {
+pub(crate) fn block_on<T>(future: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(future)
 }

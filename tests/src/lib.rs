@@ -18,6 +18,7 @@ pub mod client;
 pub mod csr;
 pub mod db;
 pub mod http1;
+pub mod operator;
 pub mod pki;
 pub mod proxy;
 pub mod rogue;
