@@ -7,6 +7,7 @@ pub mod error;
 pub mod http;
 pub mod tls;
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::{HeaderMap, Method, header};
@@ -16,7 +17,7 @@ use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use telovix_contract::enroll::{Enrolled, EnrollmentWaiting, TrustBootstrap};
 use telovix_contract::problem::{ErrorCode, Problem, Retry};
-use telovix_contract::session::{Heartbeat, HeartbeatAnswer};
+use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewed};
 use telovix_contract::{CaFingerprint, paths};
 use zeroize::Zeroizing;
 
@@ -34,6 +35,17 @@ pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
 pub struct Console {
     transport: Transport,
     clock: Clock,
+    /// The Console's time in its latest answer, and ours at that moment.
+    seen: Mutex<Option<Sighting>>,
+}
+
+/// The Console's clock beside ours, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// `Date` of the answer (RFC 9110 section 6.6.1), in whole seconds.
+    pub console: Timestamp,
+    /// This host's clock when the answer came.
+    pub host: Timestamp,
 }
 
 /// What the Console answered to an enrollment. Not trusted yet.
@@ -59,7 +71,29 @@ impl Console {
         clock: Clock,
         deadlines: Deadlines,
     ) -> Self {
-        Self { transport: Transport::new(url, proxy, deadlines), clock }
+        Self { transport: Transport::new(url, proxy, deadlines), clock, seen: Mutex::new(None) }
+    }
+
+    /// The Console's clock beside ours, as its latest answer showed it. Where that answer came from a server that was
+    /// not verified, it is a hint and no more.
+    #[must_use]
+    pub fn sighting(&self) -> Option<Sighting> {
+        *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Asks the Console for its time, over a connection that carries no secret and whose server is not verified: a
+    /// host whose clock is wrong cannot verify anybody.
+    ///
+    /// # Errors
+    /// Anything that a call can meet.
+    pub async fn ask_time(&self) -> Result<Option<Sighting>, ConsoleError> {
+        let call = Call { method: Method::GET, path: paths::HEALTHZ, body: None };
+        match self.send(&ServerTrust::DangerAnyServer, None, call).await {
+            Ok(_) | Err(ConsoleError::Refused { .. } | ConsoleError::NotAConsole { .. }) => {
+                Ok(self.sighting())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Fetches the Console's CA over a connection that carries no secret, and keeps of it the one certificate that the
@@ -123,6 +157,36 @@ impl Console {
         self.read(&answer)
     }
 
+    /// Asks for a successor of the certificate that it speaks with, for the new key of this request.
+    ///
+    /// # Errors
+    /// Anything that a call can meet; [`ConsoleError::is_missing_path`] tells a Console without renewal.
+    pub async fn renew(
+        &self,
+        trust: &ServerTrust,
+        identity: ClientIdentity,
+        csr_pem: &str,
+    ) -> Result<Renewed, ConsoleError> {
+        let said = RenewRequest { csr_pem: csr_pem.to_owned() };
+        let body = serde_json::to_vec(&said).map_err(|e| ConsoleError::Setup { cause: e.to_string() })?;
+        let call = Call { method: Method::POST, path: paths::RENEW, body: Some(Zeroizing::new(body)) };
+        let answer = self.send(trust, Some(identity), call).await?;
+        self.read(&answer)
+    }
+
+    /// Tells the Console that this node retires. Saying it twice is fine.
+    ///
+    /// # Errors
+    /// Anything that a call can meet.
+    pub async fn decommission(
+        &self,
+        trust: &ServerTrust,
+        identity: ClientIdentity,
+    ) -> Result<(), ConsoleError> {
+        let call = Call { method: Method::POST, path: paths::DECOMMISSION, body: None };
+        self.send(trust, Some(identity), call).await.map(|_| ())
+    }
+
     async fn send(
         &self,
         trust: &ServerTrust,
@@ -132,6 +196,10 @@ impl Console {
         let path = call.path;
         let tls = tls::client_config(&self.clock, trust, identity)?;
         let answer = self.transport.call(tls, trust, call).await?;
+        if let Some(console) = date_of(&answer.headers) {
+            let sighting = Sighting { console, host: crate::clock::now(&self.clock) };
+            *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(sighting);
+        }
         tracing::debug!(path, status = answer.status, bytes = answer.body.len(), "the Console answered");
         self.expect_success(answer)
     }
@@ -216,6 +284,10 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
         }
     };
     Some(asked.min(LONGEST_RETRY_AFTER))
+}
+
+fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(header::DATE)?.to_str().ok()?)
 }
 
 /// Reads an HTTP date (RFC 9110 section 5.6.7; the preferred form alone).
