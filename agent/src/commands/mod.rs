@@ -50,6 +50,8 @@ impl From<&EnrollError> for Exit {
         match error {
             EnrollError::NoToken { .. } | EnrollError::Config(_) => Self::Usage,
             EnrollError::NotReached(_) | EnrollError::OutOfTime(_) => Self::NotReached,
+            EnrollError::WrongClock { cause: Some(cause), .. } => Self::from(&**cause),
+            EnrollError::WrongClock { cause: None, .. } => Self::LocalState,
             EnrollError::Waiting => Self::Waiting,
             EnrollError::Refused(_) | EnrollError::NotAccepted { .. } => Self::Refused,
             EnrollError::NotTrusted(_) => Self::NotTrusted,

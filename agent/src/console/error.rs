@@ -48,6 +48,8 @@ pub enum ConsoleError {
         against: String,
         /// Why it failed.
         cause: String,
+        /// Whether its dates are what failed: then this host's clock may be wrong.
+        about_time: bool,
     },
     /// The pinned fingerprint is not that of the CA which the server shows. Nothing secret was sent.
     #[error("the CA of {target} has fingerprint {found}, but {pinned} is pinned")]

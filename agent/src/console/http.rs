@@ -177,6 +177,7 @@ impl Transport {
                 target,
                 against: trust.describe(),
                 cause: clean(&cause.to_string(), 300),
+                about_time: is_about_time(cause),
             },
             Some(rustls::Error::AlertReceived(alert)) if has_identity && blames_certificate(*alert) => {
                 ConsoleError::CertificateRefused { target, alert: format!("{alert:?}") }
@@ -312,6 +313,12 @@ fn blames_certificate(alert: rustls::AlertDescription) -> bool {
             | A::UnknownCA
             | A::CertificateRequired
     )
+}
+
+/// Whether a certificate failed on its dates.
+fn is_about_time(cause: &rustls::CertificateError) -> bool {
+    use rustls::CertificateError as C;
+    matches!(cause, C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. })
 }
 
 /// The TLS library's error, wherever in the chain it stands.

@@ -7,11 +7,12 @@ pub mod error;
 pub mod http;
 pub mod tls;
 
+use std::fmt;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::{HeaderMap, Method, header};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
@@ -46,6 +47,41 @@ pub struct Sighting {
     pub console: Timestamp,
     /// This host's clock when the answer came.
     pub host: Timestamp,
+}
+
+/// Difference between the two clocks from which on it is said to be wrong: more than a slow answer explains, and what a
+/// certificate's not-before allows (CONTRACT.md section 3).
+pub const WRONG_CLOCK: SignedDuration = SignedDuration::from_mins(5);
+
+impl Sighting {
+    /// How far this host's clock is ahead of the Console's; negative where it is behind.
+    #[must_use]
+    pub fn ahead(&self) -> SignedDuration {
+        self.host.duration_since(self.console)
+    }
+
+    /// Whether the clocks differ by more than [`WRONG_CLOCK`].
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        self.ahead().abs() > WRONG_CLOCK
+    }
+}
+
+impl fmt::Display for Sighting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ahead = self.ahead();
+        let (days, rest) = (ahead.abs().as_secs() / 86_400, ahead.abs().as_secs() % 86_400);
+        let (hours, minutes, seconds) = (rest / 3600, rest % 3600 / 60, rest % 60);
+        let side = if ahead.is_negative() { "behind" } else { "ahead of" };
+        f.write_str("this host's clock is ")?;
+        match (days, hours, minutes) {
+            (0, 0, 0) => write!(f, "{seconds} s")?,
+            (0, 0, _) => write!(f, "{minutes} min {seconds} s")?,
+            (0, _, _) => write!(f, "{hours} h {minutes} min")?,
+            (_, _, _) => write!(f, "{days} days {hours} h")?,
+        }
+        write!(f, " {side} the Console's")
+    }
 }
 
 /// What the Console answered to an enrollment. Not trusted yet.
@@ -307,6 +343,22 @@ mod tests {
 
     fn headers(value: &str) -> HeaderMap {
         HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())])
+    }
+
+    #[test]
+    fn a_wrong_clock_is_told_with_its_size() {
+        let console: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let at = |seconds| Sighting { console, host: console + SignedDuration::from_secs(seconds) };
+        for (seconds, wrong, text) in [
+            (-42, false, "42 s behind the Console's"),
+            (300, false, "5 min 0 s ahead of"),
+            (301, true, "5 min 1 s ahead of"),
+            (-10_920, true, "3 h 2 min behind"),
+            (-1_767_225_600, true, "20454 days 0 h behind"),
+        ] {
+            assert_eq!(at(seconds).is_wrong(), wrong, "{seconds}");
+            assert!(at(seconds).to_string().contains(text), "{}", at(seconds));
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use telovix_contract::problem::Retry;
 
 use super::Reason;
 use crate::config::ConfigErrors;
-use crate::console::ConsoleError;
+use crate::console::{ConsoleError, Sighting};
 use crate::csr::CsrError;
 use crate::key::KeyError;
 use crate::store::{Generation, StoreError};
@@ -52,6 +52,14 @@ pub enum EnrollError {
         sensor_id: SensorId,
         /// What it said.
         cause: Box<EnrollError>,
+    },
+    /// This host's clock is wrong, by the Console's.
+    #[error("{sighting}, so certificates cannot be judged here{}", cause.as_ref().map(|c| format!(": {c}")).unwrap_or_default())]
+    WrongClock {
+        /// The two clocks.
+        sighting: Sighting,
+        /// What failed; nothing where the clock was looked at before a token was sent.
+        cause: Option<Box<EnrollError>>,
     },
     /// The Console answered for another sensor than the certificate's.
     #[error("the Console takes the certificate of sensor {ours} for that of sensor {theirs}")]
@@ -113,6 +121,13 @@ impl From<ConsoleError> for EnrollError {
 }
 
 impl EnrollError {
+    /// Whether a certificate, ours or the Console's, failed on its dates.
+    #[must_use]
+    pub fn is_about_time(&self) -> bool {
+        matches!(self, Self::BadAnswer(error) if error.is_about_time())
+            || matches!(self, Self::NotTrusted(ConsoleError::NotTrusted { about_time: true, .. }))
+    }
+
     /// Adds that this happened to a certificate which had just been issued, where that is what went wrong.
     pub(super) fn not_accepted(self, generation: &Generation) -> Self {
         match self {
@@ -127,6 +142,7 @@ impl EnrollError {
             | Self::Unexpected(_)
             | Self::BadAnswer(_)
             | Self::NotAccepted { .. }
+            | Self::WrongClock { .. }
             | Self::OtherSensor { .. }
             | Self::Store(_)
             | Self::Config(_)
@@ -144,6 +160,11 @@ impl EnrollError {
             | Self::NotTrusted(error)
             | Self::Unexpected(error) => error.action(),
             Self::NotAccepted { cause, .. } => cause.action(),
+            Self::WrongClock { .. } => {
+                "set this host's clock right (timedatectl), then run the command again: it goes on with the same \
+                 enrollment"
+                    .to_owned()
+            }
             Self::OutOfTime(_) => {
                 "check that the Console works, or give it more time with --timeout; running the command again goes on \
                  with the same enrollment"
@@ -178,6 +199,7 @@ impl EnrollError {
             Self::OutOfTime(_) => "deadline_exceeded",
             Self::Waiting => "bootstrap_pending",
             Self::BadAnswer(_) => "bad_answer",
+            Self::WrongClock { .. } => "wrong_clock",
             Self::NotAccepted { .. } => "certificate_not_accepted",
             Self::OtherSensor { .. } => "other_sensor",
             Self::Store(error) => error.code(),

@@ -21,7 +21,7 @@ pub use self::prove::Proof;
 use crate::clock::{self, Clock};
 use crate::config::{Config, ConsoleUrl, FoundToken, Origin, TokenSource};
 use crate::console::Console;
-use crate::store::{Generation, Loaded, Store, remove_consumed_token};
+use crate::store::{Generation, Loaded, Loss, LossReason, Store, remove_consumed_token};
 
 /// The host that enrolls.
 pub struct Host<'a> {
@@ -100,9 +100,41 @@ pub async fn ensure(
     wish: &Wish,
 ) -> Result<Outcome, EnrollError> {
     let console = Console::new(host.console_url.clone(), &host.config.proxy, host.clock.clone());
+    match ensure_with(host, store, &console, token, wish).await {
+        Err(error) if error.is_about_time() => Err(blame_the_clock(&console, error).await),
+        done => done,
+    }
+}
+
+/// Dates are judged by this host's clock, so it is compared with the Console's before anything else is blamed.
+async fn blame_the_clock(console: &Console, cause: EnrollError) -> EnrollError {
+    match console.ask_time().await {
+        Ok(Some(sighting)) if sighting.is_wrong() => {
+            EnrollError::WrongClock { sighting, cause: Some(Box::new(cause)) }
+        }
+        Ok(_) | Err(_) => cause,
+    }
+}
+
+async fn ensure_with(
+    host: &Host<'_>,
+    store: &mut Store,
+    console: &Console,
+    token: Option<&FoundToken>,
+    wish: &Wish,
+) -> Result<Outcome, EnrollError> {
     let mut notes = Vec::new();
-    prove::finish_interrupted(host, store, &console, token).await?;
+    prove::finish_interrupted(host, store, console, token).await?;
     let loaded = store.load(clock::now(&host.clock))?;
+    if let Loaded::Lost(Loss { reason: LossReason::Identity(error), .. }) = &loaded
+        && error.is_about_time()
+    {
+        // Out of date, or out of time? Only in the first case is a token spent on another.
+        let cause = EnrollError::BadAnswer(error.clone());
+        if let blamed @ EnrollError::WrongClock { .. } = blame_the_clock(console, cause).await {
+            return Err(blamed);
+        }
+    }
     let mut plan = plan::plan(host, &loaded, token, &mut notes);
     let held = match loaded {
         Loaded::Intact { generation, mended } => {
@@ -113,16 +145,16 @@ pub async fn ensure(
     };
     if matches!(plan, Plan::Keep) {
         let generation = held.expect("only an intact identity is kept");
-        match prove::keep(store, &console, &generation, clock::now(&host.clock)).await {
+        match prove::keep(store, console, &generation, clock::now(&host.clock)).await {
             Ok(proof) => {
                 forget_spent_token(token, generation.state().token_type, host, &mut notes);
                 return Ok(Outcome::Kept { generation, proof, notes });
             }
             Err(error) => plan = plan::after_refusal(&generation, token, error)?,
         }
-        return enroll(host, store, &console, token, wish, plan, Some(generation), notes).await;
+        return enroll(host, store, console, token, wish, plan, Some(generation), notes).await;
     }
-    enroll(host, store, &console, token, wish, plan, held, notes).await
+    enroll(host, store, console, token, wish, plan, held, notes).await
 }
 
 #[expect(clippy::too_many_arguments, reason = "the parts of one enrollment, used once, in this file")]

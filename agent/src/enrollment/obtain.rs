@@ -12,7 +12,7 @@ use zeroize::Zeroizing;
 use super::{Approval, EnrollError, Host, NewSensor, Wish};
 use crate::clock;
 use crate::config::Trust;
-use crate::console::{Console, ConsoleError, EnrollReply, ServerTrust};
+use crate::console::{Console, ConsoleError, EnrollReply, ServerTrust, WRONG_CLOCK};
 use crate::csr::Csr;
 use crate::key::KeyPair;
 use crate::schedule;
@@ -148,6 +148,13 @@ async fn attempt(
         Some(known) => known,
         None => first_contact(job).await?,
     };
+    // A certificate's life begins five minutes back: a clock that is further behind could not take the answer, so the
+    // token stays here. (Where no call came before this one, the repeat rule keeps the answer for a day.)
+    if let Some(sighting) = job.console.sighting()
+        && sighting.ahead() < -WRONG_CLOCK
+    {
+        return Err(EnrollError::WrongClock { sighting, cause: None });
+    }
     let answer = job.console.enroll(&known, body).await;
     *trust = Some(known);
     Ok(answer?)
