@@ -7,6 +7,7 @@
 //! - [`rogue`] is a server that answers whatever a test tells it to, and remembers every byte that it was sent;
 //! - [`proxy`] stands between two honest sides: an HTTP CONNECT proxy, and a wire that breaks where a test says;
 //! - [`client`] is an impolite client for the Console, for what no agent would send;
+//! - [`place`] is a folder for hosts where no Console is needed, and [`snapshot`] says what has changed in a folder;
 //! - [`db`] reads the Console's database behind its back, and [`secrets`] looks for what must not be anywhere.
 //!
 //! Every server runs on a thread with a runtime of its own and ends when it is dropped, so that a test is plain
@@ -20,15 +21,18 @@ pub mod db;
 pub mod http1;
 pub mod operator;
 pub mod pki;
+pub mod place;
 pub mod proxy;
 pub mod rogue;
 pub mod run;
 pub mod secrets;
 pub mod serving;
+pub mod snapshot;
 pub mod tidy;
 pub mod wait;
 pub mod world;
 
 pub use agent::Agent;
+pub use place::Place;
 pub use run::Run;
 pub use world::World;

@@ -20,7 +20,14 @@ pub struct ApiKey {
 impl ApiKey {
     /// The four headers of one call at this time (Unix seconds).
     #[must_use]
-    pub fn sign(&self, method: &str, path: &str, time: i64, nonce: &str, body: &[u8]) -> [(String, String); 4] {
+    pub fn sign(
+        &self,
+        method: &str,
+        path: &str,
+        time: i64,
+        nonce: &str,
+        body: &[u8],
+    ) -> [(String, String); 4] {
         let digest = hex(&Sha256::digest(body));
         let text = format!("{method}\n{path}\n{time}\n{nonce}\n{digest}");
         let key = hmac::Key::new(hmac::HMAC_SHA256, self.secret.as_bytes());
@@ -37,7 +44,13 @@ impl ApiKey {
     ///
     /// # Errors
     /// Whatever kept an answer from coming.
-    pub fn call(&self, client: &Client, method: &str, path: &str, body: Option<&Value>) -> io::Result<Answer> {
+    pub fn call(
+        &self,
+        client: &Client,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> io::Result<Answer> {
         let body = body.map(Value::to_string).unwrap_or_default();
         let nonce = uuid::Uuid::new_v4().to_string();
         let now = jiff::Timestamp::now().as_second();

@@ -4,6 +4,7 @@
 //! requiring one, takes any, and gives each request to the test's closure; [`Rogue::plain`] speaks nothing and only
 //! listens, which is how a test proves that a secret was *not* sent.
 
+pub mod console;
 mod script;
 mod tap;
 mod tls;

@@ -7,14 +7,13 @@ use std::cell::RefCell;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-use tempfile::TempDir;
-
 use crate::agent::Agent;
 use crate::bins;
 use crate::client::Client;
 use crate::db::Db;
+use crate::place::Place;
 use crate::run::{Program, Run};
+use serde_json::Value;
 use stub::StubProcess;
 
 mod stub;
@@ -69,7 +68,7 @@ impl Terms {
 
 /// A Console that runs, and a folder for hosts.
 pub struct World {
-    folder: TempDir,
+    place: Place,
     stub: RefCell<Option<StubProcess>>,
     address: SocketAddr,
     ca_file: PathBuf,
@@ -97,14 +96,10 @@ impl World {
     }
 
     fn start(terms: &Terms) -> Self {
-        let folder = tempfile::Builder::new().prefix("telovix-world-").tempdir().expect("a temporary folder");
-        let root = folder.path();
-        for name in ["empty.toml", "admin-password"] {
-            let text = if name == "empty.toml" { "" } else { "correct horse battery staple\n" };
-            std::fs::write(root.join(name), text).expect("the folder can be written");
-        }
+        let place = Place::new();
+        let root = place.path();
+        let password = place.write("admin-password", "correct horse battery staple\n");
         let data = root.join("console");
-        let password = root.join("admin-password");
         let mut setup = Program::new(bins::console_stub())
             .args(["setup", "--data-dir"])
             .args([&data])
@@ -126,14 +121,14 @@ impl World {
             ca_fingerprint: text("ca_fingerprint"),
             stub: RefCell::new(Some(stub)),
             announced: RefCell::default(),
-            folder,
+            place,
         }
     }
 
     /// The folder of everything: `console/` is the stub's, the rest are hosts and scratch files.
     #[must_use]
     pub fn folder(&self) -> &Path {
-        self.folder.path()
+        self.place.path()
     }
 
     /// The stub's data directory.
@@ -175,9 +170,7 @@ impl World {
     /// Writes a file into the world's folder.
     #[must_use]
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
-        let path = self.folder().join(name);
-        std::fs::write(&path, text).expect("the folder can be written");
-        path
+        self.place.write(name, text)
     }
 
     /// Runs a command of the stub on this world's data: `world.stub(&["token", "list"], &["--output", "json"])`.
@@ -209,7 +202,7 @@ impl World {
     /// A host of this name: the agent with a state directory of its own and nothing else.
     #[must_use]
     pub fn host(&self, name: &str) -> Agent {
-        Agent::new(&self.folder().join(name), &self.folder().join("empty.toml"))
+        self.place.host(name)
     }
 
     /// A host that is about to enroll at this Console, which it knows by its CA file. The token is still to be given.

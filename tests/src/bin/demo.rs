@@ -213,7 +213,11 @@ impl Console {
         BufReader::new(child.stdout.take().ok_or("no standard output")?).read_line(&mut address)?;
         let address = address.trim().to_owned();
         if address.is_empty() {
-            return Err(format!("the Console did not start; see {}", demo.root.join("console.log").display()).into());
+            return Err(format!(
+                "the Console did not start; see {}",
+                demo.root.join("console.log").display()
+            )
+            .into());
         }
         Ok(Self { child, address })
     }
@@ -248,8 +252,7 @@ struct Token {
 
 impl Operator {
     fn token(&self, wanted: &Value) -> Outcome<Token> {
-        let answer =
-            self.key.call(&self.client, "POST", telovix_contract::paths::V2_TOKENS, Some(wanted))?;
+        let answer = self.key.call(&self.client, "POST", telovix_contract::paths::V2_TOKENS, Some(wanted))?;
         if answer.status != 201 {
             return Err(format!("the Console made no token: {} {}", answer.status, answer.error()).into());
         }
