@@ -80,7 +80,7 @@ fn a_server_that_the_ca_file_does_not_vouch_for() {
         let file = place.write("ca.pem", ca.pem());
         let rogue = impostor(identity, Ca::root("Impostor"));
         let run = agent(&place, &rogue.url()).args(["--bootstrap-ca", file.to_str().unwrap()]).run();
-        let says = ["is not trusted (the CA file", "no token was sent", "  do: "];
+        let says = ["is not trusted (checked against the CA file", "no token was sent", "  do: "];
         nothing_sent(&run, NOT_TRUSTED, &says, &rogue);
         assert_eq!(rogue.application_bytes(), b"", "{what}: something was sent");
         let state = Snapshot::of_state(&place.path().join("state"));
@@ -111,7 +111,12 @@ fn the_pinned_ca_shown_by_somebody_who_has_not_its_key() {
     // Everyone can download the CA; that makes nobody the Console.
     let impostor = impostor(Ca::root("Impostor").server(&["127.0.0.1"]), console);
     let run = agent(&place, &impostor.url()).args(["--ca-fingerprint", &pin]).run();
-    nothing_sent(&run, NOT_TRUSTED, &["is not trusted (the pinned CA", "no token was sent"], &impostor);
+    nothing_sent(
+        &run,
+        NOT_TRUSTED,
+        &["is not trusted (checked against the pinned CA", "no token was sent"],
+        &impostor,
+    );
     assert!(impostor.requests().iter().all(|r| r.path == paths::TRUST_BOOTSTRAP));
 }
 
