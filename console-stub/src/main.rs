@@ -1,2 +1,7 @@
-//! Demo.
-fn main() {}
+//! The doorway: everything is in the library.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    telovix_console_stub::cli::run()
+}

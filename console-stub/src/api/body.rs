@@ -1,0 +1,74 @@
+//! Bodies: read up to a limit, then field by field, so that a refusal names the field.
+
+use axum::body::Body;
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+use telovix_contract::ErrorCode;
+
+use crate::domain::Refusal;
+
+/// Reads a whole body of at most `longest` bytes.
+///
+/// # Errors
+/// `payload_too_large`; `invalid_request` when the client breaks off.
+pub(super) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
+    match Limited::new(body, longest).collect().await {
+        Ok(read) => Ok(read.to_bytes()),
+        Err(error) if error.is::<LengthLimitError>() => {
+            let message = format!("The body is longer than {longest} bytes; send less.");
+            Err(Refusal::new(ErrorCode::PayloadTooLarge, message))
+        }
+        Err(_) => Err(Refusal::new(ErrorCode::InvalidRequest, "The body broke off; send it again.")),
+    }
+}
+
+/// The fields of a JSON object.
+#[derive(Debug)]
+pub(super) struct Fields(Map<String, Value>);
+
+impl Fields {
+    /// Reads a body.
+    ///
+    /// # Errors
+    /// `invalid_request` when it is not a JSON object. The parser's own words could quote the body; its position cannot.
+    pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
+        match serde_json::from_slice(body) {
+            Ok(Value::Object(fields)) => Ok(Self(fields)),
+            Ok(_) => Err(Refusal::new(ErrorCode::InvalidRequest, "The body has to be a JSON object.")),
+            Err(error) => {
+                let message =
+                    format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
+                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+            }
+        }
+    }
+
+    /// A field that has to be there.
+    ///
+    /// # Errors
+    /// `invalid_request` naming it.
+    pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Refusal> {
+        self.optional(name)?.ok_or_else(|| Refusal::field(name, "it is missing"))
+    }
+
+    /// A field that may be absent or null.
+    ///
+    /// # Errors
+    /// `invalid_request` naming it.
+    pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
+        match self.0.remove(name) {
+            None | Some(Value::Null) => Ok(None),
+            Some(value) => {
+                let read = serde_json::from_value(value);
+                read.map(Some).map_err(|error| Refusal::field(name, short(&error)))
+            }
+        }
+    }
+}
+
+/// The reason, without whatever a hostile client wants to see in a log.
+fn short(error: &serde_json::Error) -> String {
+    crate::domain::audit::clean(&error.to_string(), 200)
+}

@@ -1,0 +1,74 @@
+//! `POST enroll`.
+
+use axum::Extension;
+use axum::Json;
+use axum::body::Body;
+use axum::extract::State;
+use axum::response::{IntoResponse as _, Response};
+use http::{HeaderMap, StatusCode};
+use sha2::{Digest as _, Sha256};
+use telovix_contract::enroll::EnrollRequest;
+use telovix_contract::token::TOKEN_BYTES;
+use telovix_contract::{EnrollmentToken, TokenHash};
+use zeroize::Zeroizing;
+
+use super::body::{Fields, read};
+use super::{Api, Failure, Peer, origin};
+use crate::domain::Refusal;
+use crate::fault::ENROLL_BEFORE_ANSWER;
+use crate::service::enroll::EnrollAnswer;
+
+pub(super) async fn enroll(
+    State(api): State<Api>,
+    Extension(peer): Extension<Peer>,
+    headers: HeaderMap,
+    body: Body,
+) -> Result<Response, Failure> {
+    let origin = origin(&peer, &headers);
+    let (token_hash, request) = match application(body, api.limits.body).await {
+        Ok(read) => read,
+        Err(refusal) => return Err(api.console.refuse_enrollment(refusal, None, origin).await.into()),
+    };
+    let answer = api.console.enroll(token_hash, request, origin).await?;
+    api.console.faults().pass(ENROLL_BEFORE_ANSWER)?;
+    Ok(match answer {
+        EnrollAnswer::Enrolled(enrolled) => (StatusCode::CREATED, Json(enrolled)).into_response(),
+        EnrollAnswer::Waiting(waiting) => (StatusCode::ACCEPTED, Json(waiting)).into_response(),
+    })
+}
+
+/// Reads the body. The token is taken out first, as any text: a malformed one is looked up by its own hash, which no
+/// token has, and is refused exactly as an unknown one.
+async fn application(body: Body, longest: usize) -> Result<(TokenHash, EnrollRequest), Refusal> {
+    let body = read(body, longest).await?;
+    let mut fields = Fields::parse(&body)?;
+    let text: Option<String> = fields.optional("enrollment_token").map_err(|_| token_missing())?;
+    let text = Zeroizing::new(text.ok_or_else(token_missing)?);
+    let (token_hash, enrollment_token) = match text.parse::<EnrollmentToken>() {
+        Ok(token) => (token.hash(), token),
+        Err(_) => {
+            let hash = TokenHash::from_bytes(Sha256::digest(text.as_bytes()).into());
+            (hash, EnrollmentToken::from_bytes(&[0; TOKEN_BYTES]))
+        }
+    };
+    let request = EnrollRequest {
+        enrollment_token,
+        csr_pem: fields.required("csr_pem")?,
+        node_name: fields.required("node_name")?,
+        declared_role: fields.optional("declared_role")?.unwrap_or_default(),
+        cluster_name: fields.optional("cluster_name")?,
+        install_id: fields.optional("install_id")?,
+        tags: fields.optional("tags")?.unwrap_or_default(),
+        flavor: fields.optional("flavor")?.unwrap_or_default(),
+        sensor_version: fields.optional("sensor_version")?.unwrap_or_default(),
+        sensor_id: fields.optional("sensor_id")?,
+        new_sensor: fields.optional("new_sensor")?,
+        host: fields.optional("host")?.unwrap_or_default(),
+    };
+    Ok((token_hash, request))
+}
+
+/// Says nothing of what stood there: it may have been a token in the wrong shape.
+fn token_missing() -> Refusal {
+    Refusal::field("enrollment_token", "it has to be a text, the token")
+}

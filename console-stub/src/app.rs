@@ -1,0 +1,195 @@
+//! Puts the parts together: data directory, database, Console, TLS, paths. In process, a test does it the same way.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+use crate::api::{Api, router};
+use crate::ca::{Authority, CaError};
+use crate::clock::Clock;
+use crate::config::{DataDir, Limits};
+use crate::db::{Database, DbError};
+use crate::domain::public_url::PublicUrl;
+use crate::fault::Faults;
+use crate::files::{self, FileError};
+use crate::serve::tls::{TlsError, server_config};
+use crate::serve::{self, Server};
+use crate::service::tokens::url_for;
+use crate::service::{Console, ServiceError};
+
+/// How often the server looks after itself.
+const ROUND: Duration = Duration::from_secs(1);
+/// Rounds between two clean-ups.
+const CLEAN_UP_EVERY: u32 = 60;
+
+/// What an application is made of.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Where everything lies.
+    pub data: DataDir,
+    /// Where the time comes from.
+    pub clock: Clock,
+    /// Faults to provoke.
+    pub faults: Faults,
+    /// What a client may drag out.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// This directory, the machine's clock, no faults, the usual limits.
+    #[must_use]
+    pub fn new(data: DataDir) -> Self {
+        Self { data, clock: Clock::system(), faults: Faults::default(), limits: Limits::default() }
+    }
+}
+
+/// Why an application does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// A file or directory.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The database.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The CA.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// What the Console refuses.
+    #[error(transparent)]
+    Service(#[from] ServiceError),
+    /// The TLS configuration.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+}
+
+/// A Console and its data directory, ready to be set up, asked and served.
+#[derive(Debug)]
+pub struct App {
+    console: Console,
+    data: DataDir,
+    limits: Arc<Limits>,
+}
+
+impl App {
+    /// Opens the data directory, making it and its database where there are none.
+    ///
+    /// # Errors
+    /// [`AppError`].
+    pub async fn open(options: Options) -> Result<Self, AppError> {
+        let Options { data, clock, faults, limits } = options;
+        files::private_dir(data.path())?;
+        files::private_file(&data.database())?;
+        let db = Database::open(&data.database(), clock.now())?;
+        let console = Console::open(db, clock, faults).await?;
+        let app = Self { console, data, limits: Arc::new(limits) };
+        app.restore_ca_file()?;
+        Ok(app)
+    }
+
+    /// The Console itself: set-up, tokens, sensors and all else that operators do.
+    #[must_use]
+    pub fn console(&self) -> &Console {
+        &self.console
+    }
+
+    /// Writes the CA file where it is missing; the database has what belongs in it.
+    ///
+    /// # Errors
+    /// [`AppError::File`].
+    pub fn restore_ca_file(&self) -> Result<(), AppError> {
+        let path = self.data.ca_file();
+        if let Ok(authority) = self.console.authority()
+            && !path.exists()
+        {
+            files::replace(&path, 0o644, authority.ca_pem().as_bytes())?;
+        }
+        Ok(())
+    }
+
+    /// Writes down the address to be told to hosts: as given, or derived from the listener's.
+    ///
+    /// # Errors
+    /// [`AppError::Service`].
+    pub async fn publish_url(
+        &self,
+        given: Option<PublicUrl>,
+        listener: &TcpListener,
+    ) -> Result<(), AppError> {
+        let Ok(bound) = listener.local_addr() else { return Ok(()) };
+        let host = match self.console.first_server_name().await? {
+            Some(name) => name,
+            None if bound.ip().is_unspecified() => "localhost".to_owned(),
+            None => bound.ip().to_string(),
+        };
+        Ok(self.console.publish_url(given, url_for(&host, bound.port())).await?)
+    }
+
+    /// Serves until `shutdown` is done. Before set-up it serves too, under a certificate of the moment: `/healthz` answers,
+    /// the rest says that it is not ready; it notices by itself when set-up has been done.
+    ///
+    /// # Errors
+    /// [`AppError`] when it cannot start.
+    pub async fn serve(
+        self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
+        let Self { console, data, limits } = self;
+        if console.authority().is_ok() {
+            console.renew_server_certificate().await?;
+        }
+        let (change, tls) = watch::channel(first_config(&console)?);
+        let upkeep = tokio::spawn(upkeep(console.clone(), change));
+        let clock = console.clock().clone();
+        let api = Api { console, data, limits: Arc::clone(&limits) };
+        serve::run(listener, Server { tls, router: router(api), clock, limits }, shutdown).await;
+        upkeep.abort();
+        // Waits for the abort, so that nothing holds the database when this returns; a cancelled task is no failure.
+        let _ = upkeep.await;
+        Ok(())
+    }
+}
+
+fn first_config(console: &Console) -> Result<Arc<ServerConfig>, AppError> {
+    match console.authority() {
+        Ok(authority) => Ok(server_config(&authority, console.clock())?),
+        Err(_) => {
+            tracing::warn!(
+                "the Console is not set up; run `telovix-console-stub setup` on its data directory"
+            );
+            let passing = Authority::temporary(console.now())?;
+            Ok(server_config(&passing, console.clock())?)
+        }
+    }
+}
+
+/// Looks after the Console for as long as it is served.
+async fn upkeep(console: Console, tls: watch::Sender<Arc<ServerConfig>>) {
+    let mut rounds = tokio::time::interval(ROUND);
+    rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    for round in 0u32.. {
+        rounds.tick().await;
+        let done = look_after(&console, &tls).await;
+        let cleaned = if round % CLEAN_UP_EVERY == 0 { console.clean_up().await } else { Ok(()) };
+        if let Err(error) = done.and(cleaned.map_err(AppError::from)) {
+            tracing::error!(%error, "the Console could not look after itself");
+        }
+    }
+}
+
+async fn look_after(console: &Console, tls: &watch::Sender<Arc<ServerConfig>>) -> Result<(), AppError> {
+    let changed = if console.authority().is_ok() {
+        console.renew_server_certificate().await?
+    } else {
+        console.reload().await?
+    };
+    if changed {
+        tls.send_replace(server_config(&*console.authority()?, console.clock())?);
+    }
+    Ok(())
+}

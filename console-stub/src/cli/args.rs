@@ -1,0 +1,306 @@
+//! What may stand on the command line (DESIGN.md section 3).
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use telovix_contract::states::TokenType;
+use telovix_contract::{ClusterName, Flavor, SensorId};
+
+use crate::config::DEFAULT_DATA_DIR;
+use crate::domain::api_key::Scope;
+use crate::domain::public_url::PublicUrl;
+use crate::domain::token::{TokenDraft, TokenId};
+
+/// A compatible Console for trying, testing, loading and torturing Telovix agents.
+#[derive(Debug, Parser)]
+#[command(name = "telovix-console-stub", version)]
+pub(super) struct Args {
+    /// Directory that everything is kept under.
+    #[arg(long, global = true, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
+    pub(super) data_dir: PathBuf,
+    /// How to print.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Human)]
+    pub(super) output: Output,
+    /// What to log: error, warn, info, debug, trace.
+    #[arg(long, global = true, default_value = "info", value_parser = ["error", "warn", "info", "debug", "trace"])]
+    pub(super) log_level: String,
+    /// How to log; logs go to standard error.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
+    pub(super) log_format: LogFormat,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// How to print.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Output {
+    /// For people.
+    Human,
+    /// For programs.
+    Json,
+}
+
+/// How to log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum LogFormat {
+    /// One line per event.
+    Text,
+    /// One JSON object per event.
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Serve; the first line printed is the address bound.
+    Serve(ServeArgs),
+    /// Make a Console: administrator, licence, CA, server certificate.
+    Setup(SetupArgs),
+    /// Enrollment tokens.
+    #[command(subcommand)]
+    Token(TokenCommand),
+    /// API keys of the v2 interface.
+    #[command(subcommand)]
+    Apikey(ApiKeyCommand),
+    /// Enrolled sensors.
+    #[command(subcommand)]
+    Sensor(SensorCommand),
+    /// The licence.
+    #[command(subcommand)]
+    License(LicenseCommand),
+    /// The audit trail.
+    #[command(subcommand)]
+    Audit(AuditCommand),
+    /// Agent binaries for the one-line install.
+    #[command(subcommand)]
+    Binary(BinaryCommand),
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct ServeArgs {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:15483", value_name = "ADDRESS")]
+    pub(super) listen: SocketAddr,
+    /// Address that hosts reach the Console under, if it differs from the one derived.
+    #[arg(long, value_name = "URL")]
+    pub(super) public_url: Option<PublicUrl>,
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct SetupArgs {
+    /// The first administrator's e-mail address.
+    #[arg(long, value_name = "EMAIL")]
+    pub(super) admin_email: String,
+    /// File with the first administrator's password, at least 12 characters.
+    #[arg(long, value_name = "FILE")]
+    pub(super) admin_password_file: PathBuf,
+    /// Name or address for the server certificate, once per name; localhost is always in it.
+    #[arg(long = "server-name", value_name = "NAME")]
+    pub(super) server_names: Vec<String>,
+    /// Nodes that the trial licence allows; 100 where no licence is named.
+    #[arg(long, value_name = "N", conflicts_with = "license", value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub(super) trial_nodes: Option<u32>,
+    /// File with a signed licence; needs --license-trust.
+    #[arg(long, value_name = "FILE", requires = "license_trust")]
+    pub(super) license: Option<PathBuf>,
+    /// File with the public keys (PEM, Ed25519) that may sign licences.
+    #[arg(long, value_name = "FILE")]
+    pub(super) license_trust: Option<PathBuf>,
+    /// Address that hosts will reach the Console under.
+    #[arg(long, value_name = "URL")]
+    pub(super) public_url: Option<PublicUrl>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum TokenCommand {
+    /// Make a token; its secret is shown this once.
+    Create(TokenCreate),
+    /// List tokens, newest first.
+    List,
+    /// Take a pending token back.
+    Revoke {
+        /// The token's id.
+        id: TokenId,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+pub(super) struct TokenCreate {
+    /// once: one enrollment; cluster: every node of one cluster.
+    #[arg(long = "type", value_parser = token_type, default_value = "once")]
+    kind: TokenType,
+    /// Life of a one-time token: 90s, 15m, 24h.
+    #[arg(long, value_parser = seconds)]
+    ttl: Option<i64>,
+    /// Life of a cluster token in days.
+    #[arg(long, value_name = "N")]
+    expires_days: Option<i64>,
+    /// Cluster to bind the token to.
+    #[arg(long, value_name = "NAME")]
+    cluster_id: Option<ClusterName>,
+    /// Most distinct nodes of a cluster token.
+    #[arg(long, value_name = "N")]
+    max_nodes: Option<i64>,
+    /// Sensor to re-enroll.
+    #[arg(long, value_name = "ID")]
+    sensor_id: Option<SensorId>,
+    /// A name for people.
+    #[arg(long)]
+    label: Option<String>,
+}
+
+impl TokenCreate {
+    pub(super) fn draft(self) -> TokenDraft {
+        TokenDraft {
+            kind: Some(self.kind),
+            ttl_seconds: self.ttl,
+            expires_days: self.expires_days,
+            cluster_id: self.cluster_id,
+            max_nodes: self.max_nodes,
+            sensor_id: self.sensor_id,
+            label: self.label,
+        }
+    }
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum ApiKeyCommand {
+    /// Make a key; its secret is shown this once.
+    Create {
+        /// What it may do: sensors:read, sensors:write, separated by commas.
+        #[arg(long, value_delimiter = ',', required = true, value_parser = scope)]
+        scopes: Vec<Scope>,
+        /// A name for people.
+        #[arg(long, default_value = "")]
+        label: String,
+    },
+    /// List keys, newest first.
+    List,
+    /// Take a key back.
+    Revoke {
+        /// The key's id.
+        key_id: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum SensorCommand {
+    /// List sensors, oldest first.
+    List {
+        /// The decommissioned too.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Switch a sensor off for a time.
+    Disable {
+        /// The sensor's id.
+        id: SensorId,
+    },
+    /// Switch a disabled sensor on again.
+    Enable {
+        /// The sensor's id.
+        id: SensorId,
+    },
+    /// Switch a sensor off for good.
+    Revoke {
+        /// The sensor's id.
+        id: SensorId,
+    },
+    /// Forget a sensor.
+    Delete {
+        /// The sensor's id.
+        id: SensorId,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum LicenseCommand {
+    /// Make a licence with one's own test key.
+    Issue {
+        /// File with the private key (PEM, Ed25519); made, with a .pub beside it, where there is none.
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Nodes allowed.
+        #[arg(long, value_name = "N")]
+        nodes: u32,
+        /// Life in days.
+        #[arg(long, value_name = "N", default_value_t = 365)]
+        days: u32,
+        /// Whom it is made out to.
+        #[arg(long, default_value = "")]
+        customer: String,
+        /// File for the licence; standard output where absent.
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Import a licence.
+    Import {
+        /// File with the licence.
+        file: PathBuf,
+    },
+    /// Show the licence and how much of it is in use.
+    Show,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AuditCommand {
+    /// List records, newest first.
+    List {
+        /// Most records to list.
+        #[arg(long, default_value_t = 100, value_name = "N")]
+        limit: u32,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum BinaryCommand {
+    /// Stage an agent binary for hosts to download.
+    Stage {
+        /// The binary.
+        file: PathBuf,
+        /// Its architecture, amd64 or arm64; read from the binary where absent.
+        #[arg(long, value_parser = ["amd64", "arm64"])]
+        arch: Option<String>,
+        /// Its edition.
+        #[arg(long, default_value = "standard")]
+        flavor: Flavor,
+    },
+}
+
+fn token_type(word: &str) -> Result<TokenType, String> {
+    TokenType::from_word(word).ok_or_else(|| "it can be once or cluster".to_owned())
+}
+
+fn scope(word: &str) -> Result<Scope, String> {
+    Scope::from_word(word).ok_or_else(|| "it can be sensors:read or sensors:write".to_owned())
+}
+
+/// Reads `90s`, `15m`, `24h`, `1d`.
+fn seconds(text: &str) -> Result<i64, String> {
+    let wrong = || "write it as 90s, 15m or 24h".to_owned();
+    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let each = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return Err(wrong()),
+    };
+    let count: u32 = number.parse().map_err(|_| wrong())?;
+    Ok(i64::from(count) * each)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Args::command().debug_assert();
+        assert_eq!(seconds("15m"), Ok(900));
+        for bad in ["", "m", "15", "1w", "-1s", "1é"] {
+            assert!(seconds(bad).is_err(), "{bad:?} was taken");
+        }
+    }
+}

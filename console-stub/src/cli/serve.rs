@@ -1,0 +1,37 @@
+//! `serve`.
+
+use std::io::Write as _;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::CliError;
+use super::args::ServeArgs;
+use crate::app::{App, Options};
+use crate::config::DataDir;
+use crate::fault::Faults;
+
+pub(super) async fn run(data: DataDir, args: ServeArgs) -> Result<(), CliError> {
+    let options = Options { faults: Faults::from_env()?, ..Options::new(data) };
+    let app = App::open(options).await?;
+    let listener = TcpListener::bind(args.listen)
+        .await
+        .map_err(|source| CliError::Listen { address: args.listen, source })?;
+    app.publish_url(args.public_url, &listener).await?;
+    let bound = listener.local_addr()?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    {
+        let mut out = std::io::stdout().lock();
+        writeln!(out, "{bound}")?;
+        out.flush()?;
+    }
+    tracing::info!(address = %bound, "listening");
+    let shutdown = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping");
+    };
+    Ok(app.serve(listener, shutdown).await?)
+}

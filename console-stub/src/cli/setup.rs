@@ -1,0 +1,97 @@
+//! `setup` and `license`.
+
+use std::path::Path;
+
+use rcgen::KeyPair;
+use zeroize::Zeroizing;
+
+use super::args::{LicenseCommand, SetupArgs};
+use super::output::Printer;
+use super::{CliError, open};
+use crate::app::{App, Options};
+use crate::clock::Clock;
+use crate::config::DataDir;
+use crate::domain::audit::Origin;
+use crate::domain::licence::LicencePayload;
+use crate::files;
+use crate::service::licence::issue;
+use crate::service::setup::{Grant, Setup};
+
+/// Nodes of a trial licence where none is named.
+const TRIAL_NODES: u32 = 100;
+const DAY: i64 = 24 * 3600;
+
+pub(super) async fn run(data: DataDir, args: SetupArgs, print: &Printer) -> Result<(), CliError> {
+    let password = Zeroizing::new(text(&args.admin_password_file)?);
+    let licence = match &args.license {
+        Some(file) => Grant::Bundle(text(file)?),
+        None => Grant::Trial(args.trial_nodes.unwrap_or(TRIAL_NODES)),
+    };
+    let setup = Setup {
+        admin_email: args.admin_email,
+        admin_password: Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned()),
+        server_names: args.server_names,
+        licence,
+        licence_trust: args.license_trust.as_deref().map(text).transpose()?,
+        public_url: args.public_url,
+    };
+    let app = App::open(Options::new(data.clone())).await?;
+    let made = app.console().set_up(setup).await?;
+    files::replace(&data.ca_file(), 0o644, made.ca_pem.as_bytes())?;
+    let view = serde_json::json!({
+        "ca_file": std::path::absolute(data.ca_file())?,
+        "ca_fingerprint": made.ca_fingerprint.to_string(),
+    });
+    Ok(print.one(&view)?)
+}
+
+pub(super) async fn license(data: DataDir, command: LicenseCommand, print: &Printer) -> Result<(), CliError> {
+    match command {
+        LicenseCommand::Issue { key, nodes, days, customer, out } => {
+            let key = key_pair(&key)?;
+            let now = Clock::system().now();
+            let payload = LicencePayload {
+                id: uuid::Uuid::new_v4().to_string(),
+                customer,
+                max_protected_nodes: nodes,
+                not_before: now,
+                not_after: now + i64::from(days) * DAY,
+            };
+            let bundle = issue(&payload, &key).map_err(|error| CliError::Usage(error.to_string()))?;
+            match out {
+                None => Ok(print.one(&bundle)?),
+                Some(file) => {
+                    let json = serde_json::to_vec(&bundle).map_err(std::io::Error::other)?;
+                    files::replace(&file, 0o644, &json)?;
+                    Ok(print.one(&serde_json::json!({"id": payload.id, "file": file}))?)
+                }
+            }
+        }
+        LicenseCommand::Import { file } => {
+            let bundle = text(&file)?;
+            let view = open(data).await?.console().import_licence(bundle, Origin::default()).await?;
+            Ok(print.one(&view)?)
+        }
+        LicenseCommand::Show => Ok(print.one(&open(data).await?.console().licence().await?)?),
+    }
+}
+
+/// The signing key in this file; a new one where there is no file.
+fn key_pair(file: &Path) -> Result<KeyPair, CliError> {
+    let unusable = |error: rcgen::Error| CliError::Usage(format!("{}: {error}", file.display()));
+    if file.exists() {
+        let pem = Zeroizing::new(text(file)?);
+        return KeyPair::from_pem_and_sign_algo(&pem, &rcgen::PKCS_ED25519).map_err(unusable);
+    }
+    let key = KeyPair::generate_for(&rcgen::PKCS_ED25519).map_err(unusable)?;
+    let mut public = file.as_os_str().to_owned();
+    public.push(".pub");
+    files::replace(Path::new(&public), 0o644, key.public_key_pem().as_bytes())?;
+    files::replace(file, 0o600, Zeroizing::new(key.serialize_pem()).as_bytes())?;
+    Ok(key)
+}
+
+fn text(file: &Path) -> Result<String, CliError> {
+    let bytes = files::read(file)?;
+    String::from_utf8(bytes).map_err(|_| CliError::Usage(format!("{} is not text", file.display())))
+}

@@ -1,0 +1,89 @@
+//! Where the data lies, what the limits are, and the one place that reads the environment.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use telovix_contract::Flavor;
+
+/// Where data goes when `--data-dir` is not given.
+pub const DEFAULT_DATA_DIR: &str = "/var/lib/telovix-console-stub";
+
+/// The directory that everything is written under, and nothing outside it.
+#[derive(Debug, Clone)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Names the directory; makes nothing.
+    #[must_use]
+    pub fn new(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// The directory itself, mode 0700.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The embedded database, mode 0600.
+    #[must_use]
+    pub fn database(&self) -> PathBuf {
+        self.0.join("console.db")
+    }
+
+    /// The CA for operators to hand to hosts: root first, then the issuers in force, mode 0644.
+    #[must_use]
+    pub fn ca_file(&self) -> PathBuf {
+        self.0.join("console-ca.cert.pem")
+    }
+
+    /// The agent's binary that the installer downloads.
+    #[must_use]
+    pub fn binary(&self, flavor: Flavor, architecture: &str) -> PathBuf {
+        self.0.join("binaries").join(flavor.as_str()).join(architecture).join("telovix-agent")
+    }
+}
+
+/// What one client can make the Console hold on to, and for how long.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    /// Connections open at once; further ones wait in the listener's queue.
+    pub connections: usize,
+    /// Time for a TLS handshake.
+    pub handshake: Duration,
+    /// Time for a request's head, which is also how long an idle connection is kept.
+    pub head: Duration,
+    /// Time for a request from its head to the start of its answer, the body included.
+    pub request: Duration,
+    /// Time that one connection may stay open, however busy it is.
+    pub life: Duration,
+    /// Longest request body in bytes; more is answered with 413.
+    pub body: usize,
+    /// Longest request head in bytes.
+    pub head_size: usize,
+    /// Time that running requests get when the server stops.
+    pub shutdown: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 4096,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            request: Duration::from_secs(30),
+            life: Duration::from_secs(600),
+            body: 64 * 1024,
+            head_size: 16 * 1024,
+            shutdown: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The fault to provoke, from `TELOVIX_STUB_FAULT`; only ever read where the `failpoints` feature is on.
+#[cfg(feature = "failpoints")]
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
+pub fn fault_spec() -> Option<String> {
+    std::env::var("TELOVIX_STUB_FAULT").ok().filter(|spec| !spec.is_empty())
+}

@@ -1,0 +1,171 @@
+//! The CA's certificates and keys, and the server's. Private keys leave this module in wiped memory.
+
+use zeroize::Zeroizing;
+
+use super::{DbError, Row, Tx, Value};
+
+/// What a CA certificate is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum IssuerKind {
+    /// Signs issuers.
+    Root,
+    /// Signs clients and servers.
+    Issuing,
+}
+
+impl IssuerKind {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Root => "root",
+            Self::Issuing => "issuing",
+        }
+    }
+
+    fn from_word(word: &str) -> Option<Self> {
+        [Self::Root, Self::Issuing].into_iter().find(|kind| kind.as_str() == word)
+    }
+}
+
+/// A CA certificate with its key.
+#[derive(Debug, Clone)]
+pub struct IssuerRecord {
+    /// Its name in other tables.
+    pub id: String,
+    /// What it is for.
+    pub kind: IssuerKind,
+    /// The certificate, DER.
+    pub certificate: Vec<u8>,
+    /// The key, PKCS #8.
+    pub private_key: Zeroizing<Vec<u8>>,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds at which the certificate ends.
+    pub not_after: i64,
+}
+
+/// What a key that outlives its certificates is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyPurpose {
+    /// The TLS server.
+    Server,
+    /// Signing policies.
+    Policy,
+}
+
+impl KeyPurpose {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Server => "server",
+            Self::Policy => "policy",
+        }
+    }
+}
+
+/// A certificate of the TLS server.
+#[derive(Debug, Clone)]
+pub struct ServerCertificate {
+    /// SHA-256 of the DER.
+    pub fingerprint: [u8; 32],
+    /// Who signed it.
+    pub issuer_id: String,
+    /// The certificate, DER.
+    pub der: Vec<u8>,
+    /// Unix seconds.
+    pub not_before: i64,
+    /// Unix seconds.
+    pub not_after: i64,
+}
+
+/// Stores a CA certificate with its key.
+///
+/// # Errors
+/// [`DbError`]; likewise below.
+pub fn insert_issuer(tx: &mut dyn Tx, issuer: &IssuerRecord) -> Result<(), DbError> {
+    let sql = "INSERT INTO issuers (id, kind, certificate, private_key, created_at, not_after) \
+               VALUES ($1, $2, $3, $4, $5, $6)";
+    let args: [Value; 6] = [
+        issuer.id.as_str().into(),
+        issuer.kind.as_str().into(),
+        issuer.certificate.as_slice().into(),
+        issuer.private_key.as_slice().into(),
+        issuer.created_at.into(),
+        issuer.not_after.into(),
+    ];
+    tx.execute(sql, &args).map(|_| ())
+}
+
+/// The CA certificates in force: the root first, then the issuers, newest first.
+///
+/// # Errors
+/// [`DbError`].
+pub fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
+    let sql = "SELECT id, kind, certificate, private_key, created_at, not_after FROM issuers \
+               WHERE retired_at IS NULL ORDER BY kind DESC, created_at DESC";
+    tx.query(sql, &[])?.iter().map(issuer).collect()
+}
+
+fn issuer(row: &Row) -> Result<IssuerRecord, DbError> {
+    Ok(IssuerRecord {
+        id: row.text(0)?.to_owned(),
+        kind: row.word(1, "a kind of issuer", IssuerKind::from_word)?,
+        certificate: row.blob(2)?.to_vec(),
+        private_key: Zeroizing::new(row.blob(3)?.to_vec()),
+        created_at: row.int(4)?,
+        not_after: row.int(5)?,
+    })
+}
+
+/// Stores a key (PKCS #8).
+///
+/// # Errors
+/// [`DbError`].
+pub fn insert_key(tx: &mut dyn Tx, purpose: KeyPurpose, key: &[u8], now: i64) -> Result<(), DbError> {
+    let sql = "INSERT INTO keys (purpose, private_key, created_at) VALUES ($1, $2, $3)";
+    tx.execute(sql, &[purpose.as_str().into(), key.into(), now.into()]).map(|_| ())
+}
+
+/// A key (PKCS #8), if there is one for the purpose.
+///
+/// # Errors
+/// [`DbError`].
+pub fn key(tx: &mut dyn Tx, purpose: KeyPurpose) -> Result<Option<Zeroizing<Vec<u8>>>, DbError> {
+    let row = tx.first("SELECT private_key FROM keys WHERE purpose = $1", &[purpose.as_str().into()])?;
+    row.map(|row| Ok(Zeroizing::new(row.blob(0)?.to_vec()))).transpose()
+}
+
+/// Stores a server certificate in place of the one before.
+///
+/// # Errors
+/// [`DbError`].
+pub fn put_server_certificate(tx: &mut dyn Tx, made: &ServerCertificate) -> Result<(), DbError> {
+    tx.execute("DELETE FROM server_certificates", &[])?;
+    let sql = "INSERT INTO server_certificates (fingerprint, issuer_id, certificate, not_before, not_after) \
+               VALUES ($1, $2, $3, $4, $5)";
+    let args: [Value; 5] = [
+        (&made.fingerprint).into(),
+        made.issuer_id.as_str().into(),
+        made.der.as_slice().into(),
+        made.not_before.into(),
+        made.not_after.into(),
+    ];
+    tx.execute(sql, &args).map(|_| ())
+}
+
+/// The server certificate.
+///
+/// # Errors
+/// [`DbError`].
+pub fn server_certificate(tx: &mut dyn Tx) -> Result<Option<ServerCertificate>, DbError> {
+    let sql = "SELECT fingerprint, issuer_id, certificate, not_before, not_after FROM server_certificates";
+    let row = tx.first(sql, &[])?;
+    row.map(|row| {
+        Ok(ServerCertificate {
+            fingerprint: row.hash(0)?,
+            issuer_id: row.text(1)?.to_owned(),
+            der: row.blob(2)?.to_vec(),
+            not_before: row.int(3)?,
+            not_after: row.int(4)?,
+        })
+    })
+    .transpose()
+}

@@ -1,0 +1,120 @@
+//! Every client certificate ever handed out (CONTRACT.md section 3: the Console knows its certificates).
+
+use telovix_contract::SensorId;
+
+use super::{DbError, Row, Tx, Value};
+
+/// A certificate as it is stored.
+#[derive(Debug, Clone)]
+pub struct CertificateRecord {
+    /// SHA-256 of the DER.
+    pub fingerprint: [u8; 32],
+    /// Whose it is.
+    pub sensor_id: SensorId,
+    /// Position among the sensor's certificates, counted from one.
+    pub generation: i64,
+    /// Who signed it.
+    pub issuer_id: String,
+    /// Serial number in hex.
+    pub serial: String,
+    /// SHA-256 of the public key (SubjectPublicKeyInfo).
+    pub spki: [u8; 32],
+    /// The certificate.
+    pub der: Vec<u8>,
+    /// Unix seconds.
+    pub not_before: i64,
+    /// Unix seconds.
+    pub not_after: i64,
+    /// Unix seconds.
+    pub issued_at: i64,
+    /// Unix seconds of its first heartbeat.
+    pub first_seen_at: Option<i64>,
+    /// Unix seconds at which it stops working because a newer one was handed out; absent for the newest.
+    pub overlap_until: Option<i64>,
+}
+
+const COLUMNS: &str = "fingerprint, sensor_id, generation, issuer_id, serial, spki_sha256, certificate, not_before, \
+                       not_after, issued_at, first_seen_at, overlap_until";
+
+/// Stores a new certificate.
+///
+/// # Errors
+/// [`DbError`]; likewise below.
+pub fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> {
+    let sql = format!(
+        "INSERT INTO certificates ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
+    );
+    let args: [Value; 12] = [
+        (&made.fingerprint).into(),
+        made.sensor_id.to_string().into(),
+        made.generation.into(),
+        made.issuer_id.as_str().into(),
+        made.serial.as_str().into(),
+        (&made.spki).into(),
+        made.der.as_slice().into(),
+        made.not_before.into(),
+        made.not_after.into(),
+        made.issued_at.into(),
+        made.first_seen_at.into(),
+        made.overlap_until.into(),
+    ];
+    tx.execute(&sql, &args).map(|_| ())
+}
+
+/// The certificate with this fingerprint.
+///
+/// # Errors
+/// [`DbError`].
+pub fn by_fingerprint(tx: &mut dyn Tx, fingerprint: &[u8; 32]) -> Result<Option<CertificateRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM certificates WHERE fingerprint = $1");
+    tx.first(&sql, &[fingerprint.into()])?.map(|row| record(&row)).transpose()
+}
+
+/// A sensor's newest certificate.
+///
+/// # Errors
+/// [`DbError`].
+pub fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<CertificateRecord>, DbError> {
+    let sql =
+        format!("SELECT {COLUMNS} FROM certificates WHERE sensor_id = $1 ORDER BY generation DESC LIMIT 1");
+    tx.first(&sql, &[sensor_id.to_string().into()])?.map(|row| record(&row)).transpose()
+}
+
+/// Lets the sensor's newest certificate overlap with a successor until this moment.
+///
+/// # Errors
+/// [`DbError`].
+pub fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, until: i64) -> Result<(), DbError> {
+    let sql = "UPDATE certificates SET overlap_until = $2 WHERE sensor_id = $1 AND overlap_until IS NULL";
+    tx.execute(sql, &[sensor_id.to_string().into(), until.into()]).map(|_| ())
+}
+
+/// Writes down the first sight of a certificate, and ends the overlap of those before it.
+///
+/// # Errors
+/// [`DbError`].
+pub fn first_seen(tx: &mut dyn Tx, seen: &CertificateRecord, now: i64) -> Result<(), DbError> {
+    let sql = "UPDATE certificates SET first_seen_at = $2 WHERE fingerprint = $1";
+    tx.execute(sql, &[(&seen.fingerprint).into(), now.into()])?;
+    let sql = "UPDATE certificates SET overlap_until = $3 \
+               WHERE sensor_id = $1 AND generation < $2 AND (overlap_until IS NULL OR overlap_until > $3)";
+    let args = [seen.sensor_id.to_string().into(), seen.generation.into(), now.into()];
+    tx.execute(sql, &args).map(|_| ())
+}
+
+fn record(row: &Row) -> Result<CertificateRecord, DbError> {
+    Ok(CertificateRecord {
+        fingerprint: row.hash(0)?,
+        sensor_id: row.parse(1, "a sensor id")?,
+        generation: row.int(2)?,
+        issuer_id: row.text(3)?.to_owned(),
+        serial: row.text(4)?.to_owned(),
+        spki: row.hash(5)?,
+        der: row.blob(6)?.to_vec(),
+        not_before: row.int(7)?,
+        not_after: row.int(8)?,
+        issued_at: row.int(9)?,
+        first_seen_at: row.maybe_int(10)?,
+        overlap_until: row.maybe_int(11)?,
+    })
+}

@@ -1,0 +1,54 @@
+//! Brings the schema up to date, one transaction per step; refuses a file from a newer version.
+
+use super::writer::Engine;
+use super::{DbError, Value};
+
+/// Every step, in order; the version is the position, counted from one.
+const STEPS: &[&str] = &[include_str!("../../migrations/0001_first_light.sql")];
+
+/// Runs the steps that the file does not have yet.
+pub(super) fn run(engine: &mut impl Engine, now: i64) -> Result<(), DbError> {
+    let known = STEPS.len() as i64;
+    engine.begin()?;
+    let done = upgrade(engine, known, now).and_then(|()| engine.commit());
+    if done.is_err() {
+        engine.rollback()?;
+    }
+    done
+}
+
+fn upgrade(engine: &mut impl Engine, known: i64, now: i64) -> Result<(), DbError> {
+    engine.script(
+        "CREATE TABLE IF NOT EXISTS schema_migrations (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)",
+    )?;
+    let row = engine.first("SELECT COALESCE(MAX(version), 0) FROM schema_migrations", &[])?;
+    let found = row.map_or(Ok(0), |row| row.int(0))?;
+    if found > known {
+        return Err(DbError::Newer { found, known });
+    }
+    for (version, step) in (1i64..).zip(STEPS).filter(|(version, _)| *version > found) {
+        engine.script(step)?;
+        let args = [Value::Int(version), Value::Int(now)];
+        engine.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ($1, $2)", &args)?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::Tx as _;
+    use super::super::sqlite::Sqlite;
+    use super::*;
+
+    #[test]
+    fn runs_once_and_refuses_a_newer_file() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = Sqlite::open(&dir.path().join("db")).unwrap();
+        run(&mut engine, 1).unwrap();
+        run(&mut engine, 2).unwrap();
+        let row = engine.first("SELECT applied_at FROM schema_migrations", &[]).unwrap().unwrap();
+        assert_eq!(row.int(0).unwrap(), 1);
+        engine.execute("INSERT INTO schema_migrations VALUES (99, 0)", &[]).unwrap();
+        assert!(matches!(run(&mut engine, 3), Err(DbError::Newer { found: 99, known: 1 })));
+    }
+}

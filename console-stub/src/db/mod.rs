@@ -1,0 +1,148 @@
+//! The database: what is stored, and how a change becomes durable.
+//!
+//! Two promises. A change handed to [`Database::write`] is answered only when it is on disk, and it shares its commit
+//! with every other change that waits at that moment ([`writer`]). And no query knows which engine runs it: all go
+//! through [`Tx`], in portable SQL, with [`Value`]s; [`sqlite`] is the first engine behind it.
+//!
+//! One module per table holds its queries: [`settings`], [`authority`], [`tokens`], [`sensors`], [`certificates`],
+//! [`licences`], [`api_keys`], [`users`], [`audit`].
+
+pub mod api_keys;
+pub mod audit;
+pub mod authority;
+pub mod certificates;
+pub mod licences;
+mod migrate;
+mod pool;
+pub mod sensors;
+pub mod settings;
+mod sqlite;
+pub mod tokens;
+pub mod users;
+pub mod value;
+mod writer;
+
+use std::path::Path;
+use std::sync::Arc;
+
+pub use value::{Row, Value};
+pub use writer::WriteCounts;
+
+/// What the database refused, or holds that it should not.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum DbError {
+    /// The engine reported a failure.
+    #[error("the database failed: {0}")]
+    Engine(String),
+    /// A row holds something else than the schema says.
+    #[error("the database holds {found} where {wanted} belongs")]
+    Corrupt {
+        /// What the schema asks for.
+        wanted: &'static str,
+        /// What stands there.
+        found: String,
+    },
+    /// The file was written by a newer version of this program.
+    #[error(
+        "the database has schema version {found}, and this program knows versions up to {known}; use the newer program"
+    )]
+    Newer {
+        /// Version in the file.
+        found: i64,
+        /// Newest version that this program knows.
+        known: i64,
+    },
+    /// The change was not made: the writer could not start a transaction, or is gone because the program stops.
+    #[error("the database did not take the change; the log says why")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for DbError {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Engine(error.to_string())
+    }
+}
+
+/// One transaction, or one step of it, on some engine. SQL is portable; placeholders are `$1`, `$2`, ….
+pub trait Tx {
+    /// Runs a statement; gives the number of rows changed.
+    ///
+    /// # Errors
+    /// [`DbError::Engine`].
+    fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64, DbError>;
+
+    /// Runs a query; gives all its rows.
+    ///
+    /// # Errors
+    /// [`DbError::Engine`].
+    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>, DbError>;
+
+    /// What to append to a `SELECT` so that the rows stay as they are until the end of the transaction: nothing where
+    /// there is one writer, ` FOR UPDATE` where there are several.
+    fn lock_clause(&self) -> &'static str;
+
+    /// Runs a query for at most one row.
+    ///
+    /// # Errors
+    /// [`DbError::Engine`].
+    fn first(&mut self, sql: &str, args: &[Value]) -> Result<Option<Row>, DbError> {
+        Ok(self.query(sql, args)?.into_iter().next())
+    }
+}
+
+/// The open database. Clones share it; the last one to go closes it.
+#[derive(Debug, Clone)]
+pub struct Database(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    // Dropped in this order: the last connection to close folds the log into the file, and a reader cannot.
+    readers: pool::Readers,
+    writer: writer::Writer,
+}
+
+impl Database {
+    /// Opens the SQLite file, makes it where there is none, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`DbError`] when it cannot be opened, or comes from a newer version.
+    pub fn open(path: &Path, now: i64) -> Result<Self, DbError> {
+        let mut engine = sqlite::Sqlite::open(path)?;
+        migrate::run(&mut engine, now)?;
+        let readers = pool::Readers::open(path)?;
+        Ok(Self(Arc::new(Inner { writer: writer::Writer::start(engine)?, readers })))
+    }
+
+    /// Changes the database. The closure runs in a transaction that others share; what it did is undone when it gives an
+    /// error, and durable when this returns `Ok`.
+    ///
+    /// # Errors
+    /// The closure's, or the [`DbError`] that kept the change from becoming durable.
+    pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+        F: FnOnce(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+    {
+        self.0.writer.submit(change).await
+    }
+
+    /// Reads the database, from a connection that cannot change it.
+    ///
+    /// # Errors
+    /// The closure's, or [`DbError`].
+    pub async fn read<T, E, F>(&self, look: F) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<DbError> + Send + 'static,
+        F: FnOnce(&mut dyn Tx) -> Result<T, E> + Send + 'static,
+    {
+        self.0.readers.run(look).await
+    }
+
+    /// How many changes were made in how many commits since this was opened.
+    #[must_use]
+    pub fn write_counts(&self) -> WriteCounts {
+        self.0.writer.counts()
+    }
+}

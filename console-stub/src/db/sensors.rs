@@ -1,0 +1,176 @@
+//! The fleet.
+
+use telovix_contract::SensorId;
+use telovix_contract::states::TrustState;
+
+use super::{DbError, Row, Tx, Value};
+use crate::domain::sensor::{SensorRecord, Standing};
+
+const COLUMNS: &str = "id, node_name, cluster_id, install_id, role, flavor, tags, sensor_version, host, trust_state, \
+                       certificate_generation, created_at, enrolled_at, last_seen_at, disabled_at, revoked_at, \
+                       decommissioned_at";
+
+/// Stores a new sensor. `node_key` is set for a cluster's node alone.
+///
+/// # Errors
+/// [`DbError`]; likewise below.
+pub fn insert(tx: &mut dyn Tx, sensor: &SensorRecord, node_key: Option<&str>) -> Result<(), DbError> {
+    let sql = "INSERT INTO sensors (id, node_key, node_name, cluster_id, install_id, role, flavor, tags, \
+               sensor_version, host, trust_state, certificate_generation, created_at, enrolled_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+    let mut args = facts(sensor, node_key).to_vec();
+    args.extend([sensor.generation.into(), sensor.created_at.into(), sensor.enrolled_at.into()]);
+    tx.execute(sql, &args).map(|_| ())
+}
+
+/// Writes what a host says of itself when it enrolls again, and brings a decommissioned record back.
+///
+/// # Errors
+/// [`DbError`].
+pub fn re_enroll(tx: &mut dyn Tx, sensor: &SensorRecord, node_key: Option<&str>) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET node_key = $2, node_name = $3, cluster_id = $4, install_id = $5, role = $6, \
+               flavor = $7, tags = $8, sensor_version = $9, host = $10, trust_state = $11, \
+               certificate_generation = $12, enrolled_at = $13, decommissioned_at = NULL WHERE id = $1";
+    let mut args = facts(sensor, node_key).to_vec();
+    args.extend([sensor.generation.into(), sensor.enrolled_at.into()]);
+    tx.execute(sql, &args).map(|_| ())
+}
+
+fn facts(sensor: &SensorRecord, node_key: Option<&str>) -> [Value; 11] {
+    [
+        sensor.id.to_string().into(),
+        node_key.into(),
+        sensor.node_name.as_str().into(),
+        sensor.cluster_id.clone().map(String::from).into(),
+        sensor.install_id.clone().map(String::from).into(),
+        sensor.role.as_str().into(),
+        sensor.flavor.as_str().into(),
+        sensor.tags.as_str().into(),
+        sensor.sensor_version.as_str().into(),
+        sensor.host.as_str().into(),
+        sensor.trust_state.as_str().into(),
+    ]
+}
+
+/// The sensor with this id; it stays as it is until the transaction ends.
+///
+/// # Errors
+/// [`DbError`].
+pub fn by_id(tx: &mut dyn Tx, id: SensorId) -> Result<Option<SensorRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM sensors WHERE id = $1{}", tx.lock_clause());
+    tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
+}
+
+/// The record of this cluster node, if it has one.
+///
+/// # Errors
+/// [`DbError`].
+pub fn by_node_key(tx: &mut dyn Tx, node_key: &str) -> Result<Option<SensorRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM sensors WHERE node_key = $1{}", tx.lock_clause());
+    tx.first(&sql, &[node_key.into()])?.map(|row| record(&row)).transpose()
+}
+
+/// The node key of a record, where it is a cluster's node.
+///
+/// # Errors
+/// [`DbError`].
+pub fn node_key(tx: &mut dyn Tx, id: SensorId) -> Result<Option<String>, DbError> {
+    let row = tx.first("SELECT node_key FROM sensors WHERE id = $1", &[id.to_string().into()])?;
+    Ok(row.map(|row| row.maybe_text(0).map(|text| text.map(str::to_owned))).transpose()?.flatten())
+}
+
+/// A sensor as the fleet list shows it.
+#[derive(Debug, Clone)]
+pub struct Listed {
+    /// The record.
+    pub sensor: SensorRecord,
+    /// Validity of its newest certificate, in unix seconds.
+    pub validity: Option<(i64, i64)>,
+}
+
+/// All sensors, oldest first, with the validity of their newest certificates.
+///
+/// # Errors
+/// [`DbError`].
+pub fn list(tx: &mut dyn Tx) -> Result<Vec<Listed>, DbError> {
+    let qualified: Vec<String> = COLUMNS.split(", ").map(|column| format!("s.{}", column.trim())).collect();
+    let sql = format!(
+        "SELECT {}, c.not_before, c.not_after FROM sensors s LEFT JOIN certificates c \
+         ON c.sensor_id = s.id AND c.generation = s.certificate_generation ORDER BY s.created_at, s.id",
+        qualified.join(", ")
+    );
+    let listed = |row: &Row| {
+        let validity = row.maybe_int(17)?.zip(row.maybe_int(18)?);
+        Ok(Listed { sensor: record(row)?, validity })
+    };
+    tx.query(&sql, &[])?.iter().map(listed).collect()
+}
+
+/// Writes down a heartbeat; an empty version leaves the known one.
+///
+/// # Errors
+/// [`DbError`].
+pub fn seen(tx: &mut dyn Tx, id: SensorId, now: i64, version: &str) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET last_seen_at = $2, \
+               sensor_version = CASE WHEN $3 = '' THEN sensor_version ELSE $3 END WHERE id = $1";
+    tx.execute(sql, &[id.to_string().into(), now.into(), version.into()]).map(|_| ())
+}
+
+/// Writes down that one more certificate was handed out, and what that makes of the trust.
+///
+/// # Errors
+/// [`DbError`].
+pub fn renewed(tx: &mut dyn Tx, id: SensorId, generation: i64, trust: TrustState) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET certificate_generation = $2, trust_state = $3 WHERE id = $1";
+    tx.execute(sql, &[id.to_string().into(), generation.into(), trust.as_str().into()]).map(|_| ())
+}
+
+/// Writes down how a sensor stands from now on.
+///
+/// # Errors
+/// [`DbError`].
+pub fn set_standing(tx: &mut dyn Tx, id: SensorId, standing: Standing, now: i64) -> Result<(), DbError> {
+    let sql = match standing {
+        Standing::Active => "UPDATE sensors SET disabled_at = NULL, decommissioned_at = NULL WHERE id = $1",
+        Standing::Disabled => "UPDATE sensors SET disabled_at = $2, decommissioned_at = NULL WHERE id = $1",
+        Standing::Revoked => "UPDATE sensors SET revoked_at = $2 WHERE id = $1",
+        Standing::Decommissioned => "UPDATE sensors SET decommissioned_at = $2 WHERE id = $1",
+    };
+    let with_time = [id.to_string().into(), now.into()];
+    let args = if standing == Standing::Active { &with_time[..1] } else { &with_time[..] };
+    tx.execute(sql, args).map(|_| ())
+}
+
+/// Forgets a sensor with its certificates and enrollments.
+///
+/// # Errors
+/// [`DbError`].
+pub fn delete(tx: &mut dyn Tx, id: SensorId) -> Result<(), DbError> {
+    tx.execute("DELETE FROM sensors WHERE id = $1", &[id.to_string().into()]).map(|_| ())
+}
+
+fn record(row: &Row) -> Result<SensorRecord, DbError> {
+    let standing = match (row.maybe_int(15)?, row.maybe_int(14)?, row.maybe_int(16)?) {
+        (Some(_), _, _) => Standing::Revoked,
+        (None, Some(_), _) => Standing::Disabled,
+        (None, None, Some(_)) => Standing::Decommissioned,
+        (None, None, None) => Standing::Active,
+    };
+    Ok(SensorRecord {
+        id: row.parse(0, "a sensor id")?,
+        node_name: row.parse(1, "a node name")?,
+        cluster_id: row.maybe_parse(2, "a cluster name")?,
+        install_id: row.maybe_parse(3, "an install id")?,
+        role: row.text(4)?.to_owned(),
+        flavor: row.text(5)?.to_owned(),
+        tags: row.text(6)?.to_owned(),
+        sensor_version: row.text(7)?.to_owned(),
+        host: row.text(8)?.to_owned(),
+        trust_state: row.word(9, "a trust state", TrustState::from_word)?,
+        generation: row.int(10)?,
+        created_at: row.int(11)?,
+        enrolled_at: row.int(12)?,
+        last_seen_at: row.maybe_int(13)?,
+        standing,
+    })
+}

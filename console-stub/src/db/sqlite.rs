@@ -1,0 +1,133 @@
+//! SQLite behind [`Tx`]: write-ahead log, `synchronous=FULL`, statements prepared once.
+
+use std::path::Path;
+use std::time::Duration;
+
+use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
+
+use super::writer::Engine;
+use super::{DbError, Row, Tx, Value};
+
+/// How long a writer waits for another process (the command line beside a running server) before it gives up.
+const BUSY: Duration = Duration::from_secs(10);
+/// Prepared statements kept per connection; there are fewer queries than this.
+const STATEMENTS: usize = 128;
+
+#[derive(Debug)]
+pub(super) struct Sqlite(Connection);
+
+impl Sqlite {
+    /// Opens the file for writing.
+    pub(super) fn open(path: &Path) -> Result<Self, DbError> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(BUSY)?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
+        connection.pragma_update(None, "foreign_keys", "ON")?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(Self(connection))
+    }
+
+    /// Opens the file for reading only.
+    pub(super) fn open_reader(path: &Path) -> Result<Self, DbError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(path, flags)?;
+        connection.busy_timeout(BUSY)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
+        Ok(Self(connection))
+    }
+
+    fn step(&mut self, sql: &str) -> Result<(), DbError> {
+        self.0.prepare_cached(sql)?.execute(())?;
+        Ok(())
+    }
+}
+
+impl Engine for Sqlite {
+    fn begin(&mut self) -> Result<(), DbError> {
+        self.step("BEGIN IMMEDIATE")
+    }
+
+    fn commit(&mut self) -> Result<(), DbError> {
+        self.step("COMMIT")
+    }
+
+    fn rollback(&mut self) -> Result<(), DbError> {
+        if self.0.is_autocommit() { Ok(()) } else { self.step("ROLLBACK") }
+    }
+
+    fn mark(&mut self) -> Result<(), DbError> {
+        self.step("SAVEPOINT job")
+    }
+
+    fn keep(&mut self) -> Result<(), DbError> {
+        self.step("RELEASE job")
+    }
+
+    fn undo(&mut self) -> Result<(), DbError> {
+        self.step("ROLLBACK TO job")?;
+        self.step("RELEASE job")
+    }
+
+    fn script(&mut self, sql: &str) -> Result<(), DbError> {
+        Ok(self.0.execute_batch(sql)?)
+    }
+}
+
+impl Tx for Sqlite {
+    fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64, DbError> {
+        let changed = self.0.prepare_cached(&own_placeholders(sql))?.execute(params_from_iter(args))?;
+        Ok(changed as u64)
+    }
+
+    fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>, DbError> {
+        let mut statement = self.0.prepare_cached(&own_placeholders(sql))?;
+        let columns = statement.column_count();
+        let mut found = statement.query(params_from_iter(args))?;
+        let mut rows = Vec::new();
+        while let Some(row) = found.next()? {
+            let values: Result<Vec<Value>, DbError> =
+                (0..columns).map(|at| value(row.get_ref(at)?)).collect();
+            rows.push(Row::new(values?));
+        }
+        Ok(rows)
+    }
+
+    fn lock_clause(&self) -> &'static str {
+        ""
+    }
+}
+
+/// `$1` names a parameter in SQLite, `?1` numbers it; no query of ours holds a dollar sign for another reason.
+fn own_placeholders(sql: &str) -> String {
+    sql.replace('$', "?")
+}
+
+fn value(found: ValueRef<'_>) -> Result<Value, DbError> {
+    match found {
+        ValueRef::Null => Ok(Value::Null),
+        ValueRef::Integer(number) => Ok(Value::Int(number)),
+        ValueRef::Text(text) => match std::str::from_utf8(text) {
+            Ok(text) => Ok(Value::Text(text.to_owned())),
+            Err(_) => {
+                Err(DbError::Corrupt { wanted: "a text", found: "bytes that are not UTF-8".to_owned() })
+            }
+        },
+        ValueRef::Blob(bytes) => Ok(Value::Blob(bytes.to_vec())),
+        ValueRef::Real(_) => {
+            Err(DbError::Corrupt { wanted: "a whole number", found: "a fraction".to_owned() })
+        }
+    }
+}
+
+impl ToSql for Value {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        Ok(ToSqlOutput::Borrowed(match self {
+            Self::Null => ValueRef::Null,
+            Self::Int(number) => ValueRef::Integer(*number),
+            Self::Text(text) => ValueRef::Text(text.as_bytes()),
+            Self::Blob(bytes) => ValueRef::Blob(bytes),
+        }))
+    }
+}

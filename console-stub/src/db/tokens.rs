@@ -1,0 +1,202 @@
+//! Enrollment tokens, which keys they enrolled, and which nodes they counted.
+
+use telovix_contract::states::{TokenStatus, TokenType};
+use telovix_contract::{SensorId, TokenHash};
+
+use super::{DbError, Row, Tx, Value};
+use crate::domain::token::{TokenId, TokenRecord, TokenSpec};
+
+const COLUMNS: &str = "id, token_type, status, label, cluster_id, sensor_id, max_nodes, node_count, use_count, \
+                       created_at, expires_at, used_at";
+
+/// Stores a new token: its hash, never itself.
+///
+/// # Errors
+/// [`DbError`]; likewise below.
+pub fn insert(
+    tx: &mut dyn Tx,
+    id: TokenId,
+    hash: &TokenHash,
+    spec: &TokenSpec,
+    now: i64,
+) -> Result<(), DbError> {
+    let sql = "INSERT INTO enrollment_tokens (id, token_hash, token_type, status, label, cluster_id, sensor_id, \
+               max_nodes, node_count, use_count, created_at, expires_at) \
+               VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, 0, 0, $8, $9)";
+    let args = [
+        id.to_string().into(),
+        hash.as_bytes().into(),
+        spec.kind.as_str().into(),
+        spec.label.clone().into(),
+        spec.cluster_id.clone().map(String::from).into(),
+        spec.sensor_id.map(|id| id.to_string()).into(),
+        spec.max_nodes.into(),
+        now.into(),
+        (now + spec.lifetime).into(),
+    ];
+    tx.execute(sql, &args).map(|_| ())
+}
+
+/// The token with this hash; it stays as it is until the transaction ends.
+///
+/// # Errors
+/// [`DbError`].
+pub fn by_hash(tx: &mut dyn Tx, hash: &TokenHash) -> Result<Option<TokenRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE token_hash = $1{}", tx.lock_clause());
+    tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()
+}
+
+/// The token with this id.
+///
+/// # Errors
+/// [`DbError`].
+pub fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE id = $1{}", tx.lock_clause());
+    tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
+}
+
+/// All tokens but those used up before this moment, newest first.
+///
+/// # Errors
+/// [`DbError`].
+pub fn list(tx: &mut dyn Tx, used_since: i64) -> Result<Vec<TokenRecord>, DbError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM enrollment_tokens WHERE status <> 'used' OR used_at > $1 \
+         ORDER BY created_at DESC, id"
+    );
+    tx.query(&sql, &[used_since.into()])?.iter().map(record).collect()
+}
+
+/// Makes a pending one-time token `used`; says whether it was pending.
+///
+/// # Errors
+/// [`DbError`].
+pub fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
+    let sql = "UPDATE enrollment_tokens SET status = 'used', use_count = use_count + 1, used_at = $2 \
+               WHERE id = $1 AND status = 'pending'";
+    Ok(tx.execute(sql, &[id.to_string().into(), now.into()])? == 1)
+}
+
+/// Counts one more use of a cluster token.
+///
+/// # Errors
+/// [`DbError`].
+pub fn count_use(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
+    let sql = "UPDATE enrollment_tokens SET use_count = use_count + 1, used_at = $2 WHERE id = $1";
+    tx.execute(sql, &[id.to_string().into(), now.into()]).map(|_| ())
+}
+
+/// Counts one more node of a cluster token if its cap allows; says whether it does.
+///
+/// # Errors
+/// [`DbError`].
+pub fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str) -> Result<bool, DbError> {
+    let sql = "UPDATE enrollment_tokens SET node_count = node_count + 1 \
+               WHERE id = $1 AND (max_nodes IS NULL OR node_count < max_nodes)";
+    if tx.execute(sql, &[id.to_string().into()])? == 0 {
+        return Ok(false);
+    }
+    let sql = "INSERT INTO token_nodes (token_id, node_key) VALUES ($1, $2)";
+    tx.execute(sql, &[id.to_string().into(), node_key.into()])?;
+    Ok(true)
+}
+
+/// Whether a cluster token has counted this node.
+///
+/// # Errors
+/// [`DbError`].
+pub fn has_node(tx: &mut dyn Tx, id: TokenId, node_key: &str) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM token_nodes WHERE token_id = $1 AND node_key = $2";
+    Ok(tx.first(sql, &[id.to_string().into(), node_key.into()])?.is_some())
+}
+
+/// Writes down that a pending token has expired.
+///
+/// # Errors
+/// [`DbError`].
+pub fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
+    let sql = "UPDATE enrollment_tokens SET status = 'expired' WHERE status = 'pending' AND expires_at <= $1";
+    tx.execute(sql, &[now.into()])
+}
+
+/// Takes a pending token back; says whether it was pending.
+///
+/// # Errors
+/// [`DbError`].
+pub fn revoke(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
+    let sql = "UPDATE enrollment_tokens SET status = 'revoked', revoked_at = $2 WHERE id = $1 AND status = 'pending'";
+    Ok(tx.execute(sql, &[id.to_string().into(), now.into()])? == 1)
+}
+
+/// Forgets one-time tokens used before this moment.
+///
+/// # Errors
+/// [`DbError`].
+pub fn forget_used(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
+    let sql = "DELETE FROM enrollment_tokens WHERE status = 'used' AND used_at <= $1";
+    tx.execute(sql, &[before.into()])
+}
+
+/// What a key got from a token.
+#[derive(Debug, Clone, Copy)]
+pub struct Enrollment {
+    /// The identity.
+    pub sensor_id: SensorId,
+    /// SHA-256 of its certificate's DER.
+    pub fingerprint: [u8; 32],
+    /// Unix seconds.
+    pub used_at: i64,
+}
+
+/// What this key got from this token, if it did.
+///
+/// # Errors
+/// [`DbError`].
+pub fn enrollment(tx: &mut dyn Tx, id: TokenId, spki: &[u8; 32]) -> Result<Option<Enrollment>, DbError> {
+    let sql =
+        "SELECT sensor_id, fingerprint, used_at FROM enrollments WHERE token_id = $1 AND spki_sha256 = $2";
+    let row = tx.first(sql, &[id.to_string().into(), spki.into()])?;
+    row.map(|row| {
+        Ok(Enrollment {
+            sensor_id: row.parse(0, "a sensor id")?,
+            fingerprint: row.hash(1)?,
+            used_at: row.int(2)?,
+        })
+    })
+    .transpose()
+}
+
+/// Remembers what a key got from a token.
+///
+/// # Errors
+/// [`DbError`].
+pub fn remember(tx: &mut dyn Tx, id: TokenId, spki: &[u8; 32], got: &Enrollment) -> Result<(), DbError> {
+    let sql = "INSERT INTO enrollments (token_id, spki_sha256, sensor_id, fingerprint, used_at) \
+               VALUES ($1, $2, $3, $4, $5) ON CONFLICT (token_id, spki_sha256) DO UPDATE SET \
+               sensor_id = excluded.sensor_id, fingerprint = excluded.fingerprint, used_at = excluded.used_at";
+    let args: [Value; 5] = [
+        id.to_string().into(),
+        spki.into(),
+        got.sensor_id.to_string().into(),
+        (&got.fingerprint).into(),
+        got.used_at.into(),
+    ];
+    tx.execute(sql, &args).map(|_| ())
+}
+
+fn record(row: &Row) -> Result<TokenRecord, DbError> {
+    Ok(TokenRecord {
+        id: row.parse(0, "a token id")?,
+        kind: row.word(1, "a token type", TokenType::from_word)?,
+        status: row.word(2, "a token status", TokenStatus::from_word)?,
+        label: row.maybe_text(3)?.map(str::to_owned),
+        cluster_id: row.maybe_parse(4, "a cluster name")?,
+        sensor_id: row.maybe_parse(5, "a sensor id")?,
+        max_nodes: row.maybe_int(6)?,
+        node_count: row.int(7)?,
+        use_count: row.int(8)?,
+        created_at: row.int(9)?,
+        expires_at: row.int(10)?,
+        used_at: row.maybe_int(11)?,
+    })
+}

@@ -1,0 +1,111 @@
+//! Signed calls of an operator's program (CONTRACT.md section 5): the headers, the text that is signed, the window.
+
+use telovix_contract::ErrorCode;
+use telovix_contract::token::hex;
+
+use super::Refusal;
+
+/// Header with the key's name.
+pub const HEADER_KEY_ID: &str = "x-telovix-key-id";
+/// Header with the unix seconds of the call.
+pub const HEADER_TIMESTAMP: &str = "x-telovix-timestamp";
+/// Header with a text that this key never used before.
+pub const HEADER_NONCE: &str = "x-telovix-nonce";
+/// Header with `sha256=` and the hex of the HMAC.
+pub const HEADER_SIGNATURE: &str = "x-telovix-signature";
+/// Seconds that the call's time may differ from ours (CONTRACT.md section 5).
+pub const MAX_SKEW: i64 = 300;
+/// Longest nonce in characters (ours).
+pub const MAX_NONCE: usize = 128;
+
+/// What a key may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// `sensors:read`: list.
+    Read,
+    /// `sensors:write`: create and revoke.
+    Write,
+}
+
+impl Scope {
+    /// The word on the wire.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Read => "sensors:read",
+            Self::Write => "sensors:write",
+        }
+    }
+
+    /// Reads the word back.
+    #[must_use]
+    pub fn from_word(word: &str) -> Option<Self> {
+        [Self::Read, Self::Write].into_iter().find(|scope| scope.as_str() == word)
+    }
+}
+
+/// A call as its headers describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedCall {
+    /// The key's name.
+    pub key_id: String,
+    /// Unix seconds.
+    pub timestamp: i64,
+    /// Never used before.
+    pub nonce: String,
+    /// The HMAC.
+    pub signature: [u8; 32],
+}
+
+/// `METHOD\nPATH\nUNIX_SECONDS\nNONCE\nHEX(SHA256(body))`: what is signed.
+#[must_use]
+pub fn signed_text(method: &str, path: &str, timestamp: i64, nonce: &str, body_sha256: &[u8; 32]) -> String {
+    format!("{method}\n{path}\n{timestamp}\n{nonce}\n{}", hex(body_sha256))
+}
+
+/// The one refusal for every unsigned or wrongly signed call: it tells no guesser what was wrong.
+#[must_use]
+pub fn unauthorized() -> Refusal {
+    Refusal::new(
+        ErrorCode::Unauthorized,
+        "Sign the call with an API key: its id, the time, a fresh nonce and the HMAC in the X-Telovix headers.",
+    )
+}
+
+/// Checks the call's time against ours.
+///
+/// # Errors
+/// `unauthorized` past [`MAX_SKEW`].
+pub fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
+    if now.abs_diff(timestamp) <= MAX_SKEW.unsigned_abs() {
+        return Ok(());
+    }
+    let message =
+        format!("The call's time differs from the Console's by more than {MAX_SKEW} s; set the clock right.");
+    Err(Refusal::new(ErrorCode::Unauthorized, message))
+}
+
+/// Whether a nonce is one: 1 to 128 visible ASCII characters.
+#[must_use]
+pub fn is_nonce(text: &str) -> bool {
+    (1..=MAX_NONCE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// CONTRACT.md section 5: the signed text, and refusal past 300 s of skew.
+    #[test]
+    fn section_5_signed_text_and_skew() {
+        let text = signed_text("GET", "/api/v2/sensors", 7, "n", &[0; 32]);
+        assert_eq!(text, format!("GET\n/api/v2/sensors\n7\nn\n{}", "00".repeat(32)));
+        for near in [700, 1000, 1300] {
+            check_time(near, 1000).unwrap();
+        }
+        for far in [699, 1301, i64::MIN, i64::MAX] {
+            assert_eq!(check_time(far, 1000).unwrap_err().code, ErrorCode::Unauthorized);
+        }
+        assert!(is_nonce("a-1") && !is_nonce("") && !is_nonce("a b") && !is_nonce(&"x".repeat(129)));
+    }
+}

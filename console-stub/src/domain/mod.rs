@@ -1,0 +1,18 @@
+//! The rules, pure: state in, decision out. No clock, no database, no network.
+//!
+//! [`enroll`] decides what follows from an enrollment request; [`token`] what a token may be and how it stands;
+//! [`sensor`] how a sensor stands; [`licence`] how many there may be; [`approval`] whether an operator has a say;
+//! [`public_url`] under which address the Console is reached;
+//! [`api_key`] what a signed call of an operator's program has to look like; [`audit`] what is written down about all.
+
+pub mod api_key;
+pub mod approval;
+pub mod audit;
+pub mod enroll;
+pub mod licence;
+pub mod public_url;
+mod refusal;
+pub mod sensor;
+pub mod token;
+
+pub use refusal::Refusal;

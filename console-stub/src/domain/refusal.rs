@@ -1,0 +1,33 @@
+//! A refusal: the code for programs, and one sentence that tells people what to do (CONTRACT.md section 6).
+
+use telovix_contract::{ErrorCode, Problem};
+
+/// Why a request is not granted. The message never holds a secret.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: {message}")]
+pub struct Refusal {
+    /// What it is.
+    pub code: ErrorCode,
+    /// What to do about it.
+    pub message: String,
+}
+
+impl Refusal {
+    /// A refusal with this code and this sentence.
+    #[must_use]
+    pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
+
+    /// `invalid_request`, saying which field breaks its rule and how.
+    #[must_use]
+    pub fn field(name: &str, problem: impl std::fmt::Display) -> Self {
+        Self::new(ErrorCode::InvalidRequest, format!("The field `{name}` is not right: {problem}."))
+    }
+
+    /// The body of the answer.
+    #[must_use]
+    pub fn problem(&self) -> Problem {
+        Problem::new(self.code, self.message.clone())
+    }
+}

@@ -1,0 +1,179 @@
+//! A sensor's record, and how it stands by the thresholds of CONTRACT.md section 5.
+
+use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
+use telovix_contract::{ClusterName, InstallId, NodeName, SensorId};
+
+/// Seconds of silence after which a sensor is stale (CONTRACT.md section 5).
+const STALE: i64 = 90;
+/// Seconds of silence from which on it is watched (CONTRACT.md section 5).
+const WATCH: i64 = 45;
+/// Seconds of silence from which on its health is degraded (ours, between the two that the vendor names).
+const DEGRADED: i64 = 90;
+/// Seconds of silence from which on it is critical (ours, likewise).
+const CRITICAL: i64 = 180;
+/// Seconds of silence from which on it is offline (CONTRACT.md section 5).
+const OFFLINE: i64 = 360;
+
+/// What an operator, or the sensor itself, has made of it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// At work.
+    Active,
+    /// Switched off by an operator for a time.
+    Disabled,
+    /// Switched off for good.
+    Revoked,
+    /// Retired by the node itself; comes back when it speaks again.
+    Decommissioned,
+}
+
+impl Standing {
+    /// Whether a sensor that stands so takes a licence slot (CONTRACT.md section 4).
+    #[must_use]
+    pub fn takes_a_slot(self) -> bool {
+        match self {
+            Self::Active | Self::Disabled => true,
+            Self::Revoked | Self::Decommissioned => false,
+        }
+    }
+}
+
+/// A sensor as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SensorRecord {
+    /// Its identity.
+    pub id: SensorId,
+    /// Its node's name.
+    pub node_name: NodeName,
+    /// Its cluster, as the node named it.
+    pub cluster_id: Option<ClusterName>,
+    /// Its installation, as the node named it.
+    pub install_id: Option<InstallId>,
+    /// What it thinks the node is for.
+    pub role: String,
+    /// Edition.
+    pub flavor: String,
+    /// Labels, as JSON.
+    pub tags: String,
+    /// Version of its software.
+    pub sensor_version: String,
+    /// The host as it described itself, as JSON.
+    pub host: String,
+    /// As stored at the last enrollment or renewal.
+    pub trust_state: TrustState,
+    /// Certificates handed out so far.
+    pub generation: i64,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds of the last enrollment.
+    pub enrolled_at: i64,
+    /// Unix seconds of the last heartbeat.
+    pub last_seen_at: Option<i64>,
+    /// What an operator or the sensor has made of it.
+    pub standing: Standing,
+}
+
+impl SensorRecord {
+    /// Seconds since it was last heard of; enrolling counts.
+    fn silence(&self, now: i64) -> i64 {
+        now - self.last_seen_at.unwrap_or(self.enrolled_at).max(self.enrolled_at)
+    }
+
+    /// The word in the fleet list. A decommissioned sensor is stale: it is not there.
+    #[must_use]
+    pub fn status(&self, now: i64) -> SensorStatus {
+        match self.standing {
+            Standing::Revoked => SensorStatus::Revoked,
+            Standing::Disabled => SensorStatus::Disabled,
+            Standing::Decommissioned => SensorStatus::Stale,
+            Standing::Active if self.silence(now) >= STALE => SensorStatus::Stale,
+            Standing::Active => SensorStatus::Healthy,
+        }
+    }
+
+    /// How lately it was heard of.
+    #[must_use]
+    pub fn health(&self, now: i64) -> HealthState {
+        match self.silence(now) {
+            silent if silent >= OFFLINE => HealthState::Offline,
+            silent if silent >= CRITICAL => HealthState::Critical,
+            silent if silent >= DEGRADED => HealthState::Degraded,
+            silent if silent >= WATCH => HealthState::Watch,
+            _ => HealthState::Healthy,
+        }
+    }
+
+    /// What the Console thinks of the identity.
+    #[must_use]
+    pub fn trust(&self) -> TrustState {
+        if self.standing == Standing::Revoked { TrustState::TrustRevoked } else { self.trust_state }
+    }
+
+    /// How its newest certificate stands, which is valid between these unix seconds.
+    #[must_use]
+    pub fn trust_health(&self, now: i64, not_before: i64, not_after: i64) -> TrustHealth {
+        let life = (not_after - not_before).max(1);
+        if self.standing == Standing::Revoked {
+            TrustHealth::Revoked
+        } else if now >= not_after {
+            TrustHealth::Degraded
+        } else if now >= not_after - life / 10 {
+            TrustHealth::RenewalDue
+        } else if now >= not_before + life * 2 / 3 {
+            TrustHealth::RenewalRecommended
+        } else {
+            TrustHealth::Healthy
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(standing: Standing) -> SensorRecord {
+        SensorRecord {
+            id: SensorId::random(),
+            node_name: "edge-1".parse().unwrap(),
+            cluster_id: None,
+            install_id: None,
+            role: String::new(),
+            flavor: String::new(),
+            tags: String::new(),
+            sensor_version: String::new(),
+            host: String::new(),
+            trust_state: TrustState::Trusted,
+            generation: 1,
+            created_at: 0,
+            enrolled_at: 0,
+            last_seen_at: Some(1000),
+            standing,
+        }
+    }
+
+    /// CONTRACT.md section 5: stale at 90 s; watch at 45 s, offline at 360 s.
+    #[test]
+    fn section_5_status_and_health_by_silence() {
+        let active = record(Standing::Active);
+        let seen = |after: i64| (active.status(1000 + after).as_str(), active.health(1000 + after).as_str());
+        assert_eq!(seen(44), ("healthy", "healthy"));
+        assert_eq!(seen(45), ("healthy", "watch"));
+        assert_eq!(seen(90), ("stale", "degraded"));
+        assert_eq!(seen(180), ("stale", "critical"));
+        assert_eq!(seen(360), ("stale", "offline"));
+        assert_eq!(record(Standing::Disabled).status(5000), SensorStatus::Disabled);
+        assert_eq!(record(Standing::Revoked).status(1000), SensorStatus::Revoked);
+        assert_eq!(record(Standing::Revoked).trust(), TrustState::TrustRevoked);
+    }
+
+    #[test]
+    fn section_5_trust_health_by_the_certificates_age() {
+        let active = record(Standing::Active);
+        let at = |now| active.trust_health(now, 0, 900).as_str();
+        assert_eq!(
+            [at(0), at(600), at(810), at(900)],
+            ["healthy", "renewal_recommended", "renewal_due", "degraded"]
+        );
+        assert_eq!(record(Standing::Revoked).trust_health(0, 0, 900), TrustHealth::Revoked);
+    }
+}

@@ -1,0 +1,252 @@
+//! Tokens: what may be asked for, and how one stands (CONTRACT.md sections 1 and 4).
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use telovix_contract::states::{TokenStatus, TokenType};
+use telovix_contract::{ClusterName, SensorId};
+use uuid::Uuid;
+
+use super::Refusal;
+
+/// Shortest life of a one-time token in seconds (issue: 1 minute).
+pub const ONCE_SHORTEST: i64 = 60;
+/// Longest life of a one-time token in seconds (24 hours).
+pub const ONCE_LONGEST: i64 = 24 * 3600;
+/// Life of a one-time token in seconds where nobody chose another (CONTRACT.md section 1: 15 minutes).
+pub const ONCE_DEFAULT: i64 = 15 * 60;
+/// Longest life of a cluster token in days (CONTRACT.md section 1).
+pub const CLUSTER_LONGEST_DAYS: i64 = 730;
+/// Life of a cluster token in days where nobody chose another (CONTRACT.md section 1).
+pub const CLUSTER_DEFAULT_DAYS: i64 = 365;
+/// Longest label in characters.
+pub const MAX_LABEL: usize = 128;
+const DAY: i64 = 24 * 3600;
+
+/// Names a token without being one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TokenId(Uuid);
+
+impl TokenId {
+    /// A fresh random id.
+    #[must_use]
+    pub fn random() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for TokenId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for TokenId {
+    type Err = uuid::Error;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// A token as it is stored, its secret's hash aside.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRecord {
+    /// Its name.
+    pub id: TokenId,
+    /// One-time or for a cluster.
+    pub kind: TokenType,
+    /// As stored; see [`TokenRecord::status_at`].
+    pub status: TokenStatus,
+    /// What its maker called it.
+    pub label: Option<String>,
+    /// The only cluster that may use it.
+    pub cluster_id: Option<ClusterName>,
+    /// The only sensor that may use it: a re-enrollment token.
+    pub sensor_id: Option<SensorId>,
+    /// Most distinct nodes of a cluster token.
+    pub max_nodes: Option<i64>,
+    /// Distinct nodes that a cluster token enrolled so far.
+    pub node_count: i64,
+    /// Enrollments that it paid for, repeats not counted.
+    pub use_count: i64,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds from which on it is expired.
+    pub expires_at: i64,
+    /// Unix seconds of its first use.
+    pub used_at: Option<i64>,
+}
+
+impl TokenRecord {
+    /// The status at this moment: a pending token whose time has passed is expired, whether or not anyone wrote that down.
+    #[must_use]
+    pub fn status_at(&self, now: i64) -> TokenStatus {
+        match self.status {
+            TokenStatus::Pending if now >= self.expires_at => TokenStatus::Expired,
+            TokenStatus::Pending | TokenStatus::Used | TokenStatus::Expired | TokenStatus::Revoked => {
+                self.status
+            }
+        }
+    }
+}
+
+/// What someone asks for, unchecked: the body of `POST tokens`, or the command line's flags.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct TokenDraft {
+    /// `once` or `cluster`; one-time where absent.
+    #[serde(default, rename = "type")]
+    pub kind: Option<TokenType>,
+    /// Life of a one-time token in seconds.
+    #[serde(default)]
+    pub ttl_seconds: Option<i64>,
+    /// Life of a cluster token in days.
+    #[serde(default)]
+    pub expires_days: Option<i64>,
+    /// The cluster to bind to; required for a cluster token.
+    #[serde(default)]
+    pub cluster_id: Option<ClusterName>,
+    /// Most distinct nodes of a cluster token.
+    #[serde(default)]
+    pub max_nodes: Option<i64>,
+    /// The sensor to bind to: makes a re-enrollment token.
+    #[serde(default)]
+    pub sensor_id: Option<SensorId>,
+    /// A name for people.
+    #[serde(default)]
+    pub label: Option<String>,
+}
+
+/// What may be made.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenSpec {
+    /// One-time or for a cluster.
+    pub kind: TokenType,
+    /// Life in seconds.
+    pub lifetime: i64,
+    /// Binding to a cluster.
+    pub cluster_id: Option<ClusterName>,
+    /// Binding to a sensor.
+    pub sensor_id: Option<SensorId>,
+    /// Most distinct nodes.
+    pub max_nodes: Option<i64>,
+    /// A name for people.
+    pub label: Option<String>,
+}
+
+/// Checks what someone asks for. `once_default` is the life in seconds of a one-time token by the Console's settings.
+///
+/// # Errors
+/// `invalid_request`, naming the field.
+pub fn check(draft: TokenDraft, once_default: i64) -> Result<TokenSpec, Refusal> {
+    let kind = draft.kind.unwrap_or(TokenType::Once);
+    let lifetime = match kind {
+        TokenType::Once => once_lifetime(&draft, once_default)?,
+        TokenType::Cluster => cluster_lifetime(&draft)?,
+    };
+    if let Some(label) = &draft.label
+        && (label.is_empty() || label.chars().count() > MAX_LABEL || label.chars().any(char::is_control))
+    {
+        return Err(Refusal::field("label", format!("1 to {MAX_LABEL} printable characters are allowed")));
+    }
+    Ok(TokenSpec {
+        kind,
+        lifetime,
+        cluster_id: draft.cluster_id,
+        sensor_id: draft.sensor_id,
+        max_nodes: draft.max_nodes,
+        label: draft.label,
+    })
+}
+
+fn once_lifetime(draft: &TokenDraft, default: i64) -> Result<i64, Refusal> {
+    if draft.expires_days.is_some() {
+        return Err(Refusal::field("expires_days", "it is for cluster tokens; a one-time token takes a ttl"));
+    }
+    if draft.max_nodes.is_some() {
+        return Err(Refusal::field(
+            "max_nodes",
+            "it is for cluster tokens; a one-time token enrolls one node",
+        ));
+    }
+    let ttl = draft.ttl_seconds.unwrap_or(default);
+    if (ONCE_SHORTEST..=ONCE_LONGEST).contains(&ttl) {
+        Ok(ttl)
+    } else {
+        Err(Refusal::field("ttl", "a one-time token lives between 1 minute and 24 hours"))
+    }
+}
+
+fn cluster_lifetime(draft: &TokenDraft) -> Result<i64, Refusal> {
+    if draft.cluster_id.is_none() {
+        return Err(Refusal::field("cluster_id", "a cluster token has to name its cluster"));
+    }
+    if draft.sensor_id.is_some() {
+        return Err(Refusal::field("sensor_id", "a re-enrollment token is a one-time token"));
+    }
+    if draft.ttl_seconds.is_some() {
+        return Err(Refusal::field("ttl", "it is for one-time tokens; a cluster token takes expires_days"));
+    }
+    if draft.max_nodes.is_some_and(|most| !(1..=1_000_000).contains(&most)) {
+        return Err(Refusal::field("max_nodes", "1 to 1000000 nodes are allowed"));
+    }
+    let days = draft.expires_days.unwrap_or(CLUSTER_DEFAULT_DAYS);
+    if (1..=CLUSTER_LONGEST_DAYS).contains(&days) {
+        Ok(days * DAY)
+    } else {
+        Err(Refusal::field("expires_days", format!("1 to {CLUSTER_LONGEST_DAYS} days are allowed")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn once() -> TokenDraft {
+        TokenDraft { kind: Some(TokenType::Once), ..TokenDraft::default() }
+    }
+
+    fn cluster() -> TokenDraft {
+        let cluster_id = Some("ran-east".parse().unwrap());
+        TokenDraft { kind: Some(TokenType::Cluster), cluster_id, ..TokenDraft::default() }
+    }
+
+    fn refused_field(draft: TokenDraft) -> String {
+        let refusal = check(draft, ONCE_DEFAULT).unwrap_err();
+        refusal.message.split('`').nth(1).unwrap().to_owned()
+    }
+
+    /// CONTRACT.md section 1: 15 minutes by default for one-time tokens, 365 days by default and 730 at most for clusters.
+    #[test]
+    fn section_1_lifetimes_and_their_bounds() {
+        assert_eq!(check(once(), ONCE_DEFAULT).unwrap().lifetime, 900);
+        for good in [60, 86_400] {
+            check(TokenDraft { ttl_seconds: Some(good), ..once() }, ONCE_DEFAULT).unwrap();
+        }
+        for bad in [-1, 0, 59, 86_401] {
+            assert_eq!(refused_field(TokenDraft { ttl_seconds: Some(bad), ..once() }), "ttl");
+        }
+        assert_eq!(check(cluster(), ONCE_DEFAULT).unwrap().lifetime, 365 * DAY);
+        for good in [1, 730] {
+            check(TokenDraft { expires_days: Some(good), ..cluster() }, ONCE_DEFAULT).unwrap();
+        }
+        for bad in [-1, 0, 731] {
+            assert_eq!(refused_field(TokenDraft { expires_days: Some(bad), ..cluster() }), "expires_days");
+        }
+    }
+
+    /// CONTRACT.md section 1: what each kind of token is bound to.
+    #[test]
+    fn section_1_fields_that_do_not_go_together() {
+        let sensor_id = Some(SensorId::random());
+        assert_eq!(refused_field(TokenDraft { cluster_id: None, ..cluster() }), "cluster_id");
+        assert_eq!(refused_field(TokenDraft { sensor_id, ..cluster() }), "sensor_id");
+        assert_eq!(refused_field(TokenDraft { ttl_seconds: Some(60), ..cluster() }), "ttl");
+        assert_eq!(refused_field(TokenDraft { max_nodes: Some(0), ..cluster() }), "max_nodes");
+        assert_eq!(refused_field(TokenDraft { max_nodes: Some(1), ..once() }), "max_nodes");
+        assert_eq!(refused_field(TokenDraft { expires_days: Some(1), ..once() }), "expires_days");
+        assert_eq!(refused_field(TokenDraft { label: Some("x".repeat(129)), ..once() }), "label");
+        check(TokenDraft { sensor_id, label: Some("x".repeat(128)), ..once() }, ONCE_DEFAULT).unwrap();
+    }
+}

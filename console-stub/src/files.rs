@@ -1,0 +1,118 @@
+//! The one file that writes files: mode at open, fsync, rename, fsync of the directory.
+//!
+//! Invariant: a reader sees the old content or the new one, never a part, and never a moment with a wider mode.
+#![expect(clippy::disallowed_methods, reason = "this is the atomic layer that the ban points to")]
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+/// A file or directory that could not be made, read or written.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {doing} {}: {source}", path.display())]
+pub struct FileError {
+    doing: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+impl FileError {
+    fn at(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self + use<> {
+        let path = path.to_owned();
+        move |source| Self { doing, path, source }
+    }
+}
+
+/// Makes a directory with mode 0700 where there is none.
+///
+/// # Errors
+/// [`FileError`] when it cannot be made, is not a directory, or others may write in it.
+pub fn private_dir(path: &Path) -> Result<(), FileError> {
+    let mut builder = DirBuilder::new();
+    builder.mode(0o700).recursive(true).create(path).map_err(FileError::at("make the directory", path))?;
+    let mode = path.metadata().map_err(FileError::at("look at", path))?.mode();
+    if mode & 0o022 != 0 {
+        let why = io::Error::other("other users can write in it; `chmod 0700` it first");
+        return Err(FileError::at("use the directory", path)(why));
+    }
+    Ok(())
+}
+
+/// Makes an empty file with mode 0600 where there is none; SQLite gives its own files the same mode.
+///
+/// # Errors
+/// [`FileError`] when it cannot be made.
+pub fn private_file(path: &Path) -> Result<(), FileError> {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(FileError::at("make", path)(error)),
+    }
+}
+
+/// Replaces a file's content in one step.
+///
+/// # Errors
+/// [`FileError`]; the file then still has its old content.
+pub fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = directory.join(format!(".{name}.{}", uuid::Uuid::new_v4()));
+    let written = write_new(&fresh, mode, content).and_then(|()| {
+        std::fs::rename(&fresh, path).map_err(FileError::at("replace", path))?;
+        sync_dir(directory)
+    });
+    if written.is_err() {
+        // The error that matters is the first; a leftover with a random name harms nothing.
+        let _ = std::fs::remove_file(&fresh);
+    }
+    written
+}
+
+/// Reads a whole file.
+///
+/// # Errors
+/// [`FileError`] naming the file.
+pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+    std::fs::read(path).map_err(FileError::at("read", path))
+}
+
+fn write_new(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(FileError::at("make", path))?;
+    file.write_all(content).and_then(|()| file.sync_all()).map_err(FileError::at("write", path))
+}
+
+fn sync_dir(path: &Path) -> Result<(), FileError> {
+    File::open(path).and_then(|dir| dir.sync_all()).map_err(FileError::at("sync the directory", path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    #[test]
+    fn replaces_with_the_mode_asked_for_and_leaves_nothing_behind() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        replace(&path, 0o600, b"one").unwrap();
+        replace(&path, 0o644, b"two").unwrap();
+        assert_eq!(read(&path).unwrap(), b"two");
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_directory_that_others_write_in_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+        let error = private_dir(dir.path()).unwrap_err().to_string();
+        assert!(error.contains("chmod 0700"), "{error}");
+    }
+}

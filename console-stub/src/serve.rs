@@ -1,0 +1,159 @@
+//! The server: accepts, shakes hands, and hands requests on, with a limit on everything that a client could drag out.
+//!
+//! Invariant: nothing that one client does or omits keeps the accept loop from the next. The handshake runs in the
+//! connection's own task, under a deadline; so do heads, bodies and the connection as a whole.
+
+pub mod tls;
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use http::{HeaderValue, Request, Response, header};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use jiff::fmt::rfc2822::DateTimePrinter;
+use rustls::ServerConfig;
+use telovix_contract::ErrorCode;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, watch};
+use tokio_rustls::TlsAcceptor;
+
+use crate::api::{Peer, problem_response};
+use crate::clock::{Clock, timestamp};
+use crate::config::Limits;
+use crate::domain::Refusal;
+use crate::fault::Cut;
+
+/// What a server serves, and how.
+#[derive(Debug, Clone)]
+pub struct Server {
+    /// The TLS configuration; a new one counts from the next connection on.
+    pub tls: watch::Receiver<Arc<ServerConfig>>,
+    /// The paths.
+    pub router: Router,
+    /// Where the `Date` header comes from.
+    pub clock: Clock,
+    /// What a client may drag out.
+    pub limits: Arc<Limits>,
+}
+
+/// Serves connections of this listener until `shutdown` is done, then lets running requests finish for a while.
+pub async fn run(listener: TcpListener, server: Server, shutdown: impl Future<Output = ()>) {
+    let slots = Arc::new(Semaphore::new(server.limits.connections));
+    // Connections hold a receiver; when all are gone, the sender sees the channel closed.
+    let (stop, stopping) = watch::channel(());
+    tokio::pin!(shutdown);
+    loop {
+        let accepted = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        tokio::select! {
+            () = &mut shutdown => break,
+            (slot, accepted) = accepted => match accepted {
+                Ok((stream, address)) => {
+                    let (server, stopping) = (server.clone(), stopping.clone());
+                    tokio::spawn(async move {
+                        connection(stream, address, server, stopping).await;
+                        drop(slot);
+                    });
+                }
+                Err(error) => {
+                    // Out of descriptors, or a connection that was gone before it was taken: others go on.
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+            },
+        }
+    }
+    drop(listener);
+    drop(stopping);
+    // No connection is left to hear it when this fails.
+    let _ = stop.send(());
+    if tokio::time::timeout(server.limits.shutdown, stop.closed()).await.is_err() {
+        tracing::warn!("some connections were cut off at the end");
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    address: SocketAddr,
+    server: Server,
+    mut stopping: watch::Receiver<()>,
+) {
+    // Without it an answer may wait for the client's acknowledgement; a platform that refuses is only slower.
+    let _ = stream.set_nodelay(true);
+    let acceptor = TlsAcceptor::from(Arc::clone(&server.tls.borrow()));
+    let tls = match tokio::time::timeout(server.limits.handshake, acceptor.accept(stream)).await {
+        Ok(Ok(tls)) => tls,
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "a TLS handshake failed");
+            return;
+        }
+        Err(_) => {
+            tracing::debug!(%address, "a TLS handshake took too long");
+            return;
+        }
+    };
+    let shown = tls.get_ref().1.peer_certificates().and_then(|chain| chain.first());
+    let peer = Peer { address, certificate: shown.map(|leaf| Arc::new(leaf.clone().into_owned())) };
+    let life = server.limits.life;
+    let limits = Arc::clone(&server.limits);
+    let service = service_fn(move |request| answer(request, peer.clone(), server.clone()));
+    let serving = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.head)
+        .max_header_size(limits.head_size)
+        .auto_date_header(false)
+        .serve_connection(TokioIo::new(tls), service);
+    tokio::pin!(serving);
+    let ended = tokio::time::timeout(life, async {
+        tokio::select! {
+            ended = serving.as_mut() => ended,
+            _ = stopping.changed() => {
+                serving.as_mut().graceful_shutdown();
+                serving.as_mut().await
+            }
+        }
+    });
+    match ended.await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%address, %error, "a connection ended badly"),
+        Err(_) => tracing::debug!(%address, "a connection was open too long"),
+    }
+}
+
+/// Answers one request. An error here closes the connection without an answer, which only a fault under test wants.
+async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> Result<Response<Body>, Cut> {
+    request.extensions_mut().insert(peer);
+    let service = TowerToHyperService::new(server.router);
+    let answered = tokio::time::timeout(server.limits.request, service.call(request)).await;
+    let mut response = match answered {
+        Ok(answered) => answered.unwrap_or_else(|never: Infallible| match never {}),
+        Err(_) => {
+            let message = "The request took too long; send it again, and faster.";
+            problem_response(&Refusal::new(ErrorCode::NotReady, message))
+        }
+    };
+    if let Some(cut) = response.extensions().get::<Cut>() {
+        return Err(*cut);
+    }
+    if let Some(date) = date(&server.clock) {
+        response.headers_mut().insert(header::DATE, date);
+    }
+    Ok(response)
+}
+
+/// The `Date` header of RFC 9110 section 5.6.7, from our own clock.
+fn date(clock: &Clock) -> Option<HeaderValue> {
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&timestamp(clock.now())).ok()?;
+    HeaderValue::from_str(&text).ok()
+}

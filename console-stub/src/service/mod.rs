@@ -1,0 +1,144 @@
+//! What the Console does, one transaction each.
+//!
+//! Invariant: a call of this layer either happened as a whole, audit record included, and is durable when it returns, or
+//! left nothing behind. The transaction is opened, filled and ended here; [`crate::domain`] decides, [`crate::db`] and
+//! [`crate::ca`] carry out.
+//!
+//! [`setup`] makes a Console; [`tokens`] invites hosts; [`enroll`] lets them in; [`session`] serves them afterwards;
+//! [`sensors`], [`api_keys`], [`licence`] and [`audit`] are for operators; [`upkeep`] is what happens by itself.
+
+pub mod api_keys;
+pub mod audit;
+pub mod enroll;
+pub mod licence;
+pub mod sensors;
+pub mod session;
+pub mod setup;
+pub mod tokens;
+pub mod upkeep;
+
+use std::sync::{Arc, PoisonError, RwLock};
+
+use telovix_contract::ErrorCode;
+
+use crate::ca::{Authority, CaError};
+use crate::clock::Clock;
+use crate::db::{Database, DbError, Tx, settings};
+use crate::domain::Refusal;
+use crate::fault::{Cut, Faults};
+
+/// Why a call did not happen.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum ServiceError {
+    /// A rule says no; the caller is told why.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The database failed; the caller is told to come again.
+    #[error(transparent)]
+    Db(#[from] DbError),
+    /// The CA failed; likewise.
+    #[error(transparent)]
+    Ca(#[from] CaError),
+    /// A fault under test cut the connection.
+    #[error(transparent)]
+    Cut(#[from] Cut),
+}
+
+/// A Console: its database, its CA once it is set up, and its clock. Clones share it.
+#[derive(Debug, Clone)]
+pub struct Console(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    db: Database,
+    clock: Clock,
+    faults: Faults,
+    authority: RwLock<Option<Arc<Authority>>>,
+}
+
+impl Console {
+    /// A Console on this database; reads the CA where set-up has been done.
+    ///
+    /// # Errors
+    /// [`ServiceError`] when the database or what it holds cannot be read.
+    pub async fn open(db: Database, clock: Clock, faults: Faults) -> Result<Self, ServiceError> {
+        let console = Self(Arc::new(Inner { db, clock, faults, authority: RwLock::new(None) }));
+        console.reload().await?;
+        Ok(console)
+    }
+
+    /// Reads the CA again; says whether there is one.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn reload(&self) -> Result<bool, ServiceError> {
+        let loaded = self.0.db.read(load_authority).await?;
+        let ready = loaded.is_some();
+        *self.0.authority.write().unwrap_or_else(PoisonError::into_inner) = loaded.map(Arc::new);
+        Ok(ready)
+    }
+
+    /// The CA.
+    ///
+    /// # Errors
+    /// `not_ready` before set-up.
+    pub fn authority(&self) -> Result<Arc<Authority>, ServiceError> {
+        let held = self.0.authority.read().unwrap_or_else(PoisonError::into_inner).clone();
+        held.ok_or_else(|| not_set_up().into())
+    }
+
+    /// Whether the Console is set up and its database answers.
+    ///
+    /// # Errors
+    /// `not_ready` before set-up; [`ServiceError::Db`].
+    pub async fn ready(&self) -> Result<(), ServiceError> {
+        self.authority()?;
+        self.0.db.read(|tx| require_setup(tx)).await
+    }
+
+    /// Unix seconds.
+    #[must_use]
+    pub fn now(&self) -> i64 {
+        self.0.clock.now()
+    }
+
+    /// The clock.
+    #[must_use]
+    pub fn clock(&self) -> &Clock {
+        &self.0.clock
+    }
+
+    /// The database.
+    #[must_use]
+    pub fn db(&self) -> &Database {
+        &self.0.db
+    }
+
+    /// The faults under test.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.0.faults
+    }
+}
+
+fn load_authority(tx: &mut dyn Tx) -> Result<Option<Authority>, ServiceError> {
+    if settings::get(tx, settings::SETUP_AT)?.is_none() {
+        return Ok(None);
+    }
+    match Authority::load(tx) {
+        Ok(authority) => Ok(Some(authority)),
+        Err(crate::ca::LoadError::Db(error)) => Err(error.into()),
+        Err(crate::ca::LoadError::Ca(error)) => Err(error.into()),
+    }
+}
+
+fn require_setup(tx: &mut dyn Tx) -> Result<(), ServiceError> {
+    match settings::get(tx, settings::SETUP_AT)? {
+        Some(_) => Ok(()),
+        None => Err(not_set_up().into()),
+    }
+}
+
+fn not_set_up() -> Refusal {
+    Refusal::new(ErrorCode::NotReady, "The Console is not set up; run `telovix-console-stub setup` first.")
+}

@@ -1,0 +1,194 @@
+//! Sensors that are enrolled: heartbeat, renewal, decommission, all by mutual TLS (CONTRACT.md section 3).
+//!
+//! Invariant: a certificate is believed only when it is one that this Console handed out, is in force, and belongs to a
+//! sensor that is. That it chains to the CA is the TLS layer's business and proves nothing of this.
+
+use sha2::{Digest as _, Sha256};
+use telovix_contract::session::{Heartbeat, HeartbeatAnswer, Renewed};
+use telovix_contract::states::TrustState;
+use telovix_contract::{ErrorCode, SensorId};
+
+use super::enroll::{OVERLAP, heartbeat_seconds, issue, recommission};
+use super::{Console, ServiceError, licence};
+use crate::ca::{Authority, csr};
+use crate::db::certificates::{self, CertificateRecord};
+use crate::db::{DbError, Tx, audit, sensors, settings};
+use crate::domain::Refusal;
+use crate::domain::audit::{Action, AuditEntry, Detail, Origin, clean};
+use crate::domain::enroll::{disabled, licence_full, revoked};
+use crate::domain::sensor::{SensorRecord, Standing};
+
+/// Longest version text kept.
+const MAX_VERSION: usize = 128;
+
+impl Console {
+    /// Takes a heartbeat. The first one with a new certificate ends the time of the one before.
+    ///
+    /// # Errors
+    /// `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`; `NodeLimitExceeded` when a retired sensor comes back
+    /// and no slot is left.
+    pub async fn heartbeat(
+        &self,
+        certificate: &[u8],
+        beat: Heartbeat,
+        origin: Origin,
+    ) -> Result<HeartbeatAnswer, ServiceError> {
+        let (now, fingerprint) = (self.now(), Sha256::digest(certificate).into());
+        let version = clean(&beat.sensor_version, MAX_VERSION);
+        self.db()
+            .write(move |tx| {
+                let (_, sensor) = believe_and_wake(tx, &fingerprint, &origin, now)?;
+                sensors::seen(tx, sensor.id, now, &version)?;
+                Ok(HeartbeatAnswer {
+                    sensor_id: sensor.id,
+                    trust_state: sensor.trust(),
+                    heartbeat_interval_seconds: heartbeat_seconds(tx)?,
+                    renew_between: None,
+                })
+            })
+            .await
+    }
+
+    /// Hands out the successor of a certificate, for a new key. The same request again gets the same certificate, as long
+    /// as nobody has used it.
+    ///
+    /// # Errors
+    /// As [`Console::heartbeat`]; `invalid_csr`.
+    pub async fn renew(
+        &self,
+        certificate: &[u8],
+        csr_pem: String,
+        origin: Origin,
+    ) -> Result<Renewed, ServiceError> {
+        let (now, fingerprint) = (self.now(), Sha256::digest(certificate).into());
+        let authority = self.authority()?;
+        let renewed = self
+            .db()
+            .write(move |tx| {
+                let (current, sensor) = believe_and_wake(tx, &fingerprint, &origin, now)?;
+                successor(tx, &authority, &current, sensor, &csr_pem, &origin, now)
+            })
+            .await?;
+        tracing::info!(sensor_id = %renewed.sensor_id, "certificate renewed");
+        Ok(renewed)
+    }
+
+    /// Retires a sensor: its record stays, its licence slot is free. Again changes nothing.
+    ///
+    /// # Errors
+    /// `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`.
+    pub async fn decommission(&self, certificate: &[u8], origin: Origin) -> Result<SensorId, ServiceError> {
+        let (now, fingerprint) = (self.now(), Sha256::digest(certificate).into());
+        self.db()
+            .write(move |tx| {
+                let (_, sensor) = believe(tx, &fingerprint, now)?;
+                if sensor.standing != Standing::Decommissioned {
+                    sensors::set_standing(tx, sensor.id, Standing::Decommissioned, now)?;
+                    settings::free_slot(tx)?;
+                    let entry =
+                        AuditEntry::success(Action::SensorDecommissioned, Some(sensor.id), Detail::new());
+                    audit::append(tx, &entry, &origin, now)?;
+                    tracing::info!(sensor_id = %sensor.id, "sensor decommissioned");
+                }
+                Ok(sensor.id)
+            })
+            .await
+    }
+}
+
+/// Whose certificate this is, if it is one to believe.
+fn believe(
+    tx: &mut dyn Tx,
+    fingerprint: &[u8; 32],
+    now: i64,
+) -> Result<(CertificateRecord, SensorRecord), ServiceError> {
+    let Some(certificate) = certificates::by_fingerprint(tx, fingerprint)? else {
+        return Err(untrusted("This Console does not know the certificate; enroll again.").into());
+    };
+    if certificate.overlap_until.is_some_and(|until| now >= until) {
+        return Err(
+            untrusted("A newer certificate has taken this one's place; use it, or enroll again.").into()
+        );
+    }
+    if now >= certificate.not_after {
+        return Err(untrusted("The certificate has expired; enroll again.").into());
+    }
+    let sensor = sensors::by_id(tx, certificate.sensor_id)?.ok_or(DbError::Closed)?;
+    match sensor.standing {
+        Standing::Active | Standing::Decommissioned => Ok((certificate, sensor)),
+        Standing::Revoked => Err(revoked().into()),
+        Standing::Disabled => Err(disabled().into()),
+    }
+}
+
+/// The same, and a retired sensor comes back if a slot is left; a certificate seen for the first time replaces the ones
+/// before it.
+fn believe_and_wake(
+    tx: &mut dyn Tx,
+    fingerprint: &[u8; 32],
+    origin: &Origin,
+    now: i64,
+) -> Result<(CertificateRecord, SensorRecord), ServiceError> {
+    let (certificate, mut sensor) = believe(tx, fingerprint, now)?;
+    if sensor.standing == Standing::Decommissioned {
+        let slots = licence::slots(tx)?;
+        if !settings::take_slot(tx, slots.limit)? {
+            return Err(licence_full().into());
+        }
+        recommission(tx, sensor.id, origin, now)?;
+        sensor.standing = Standing::Active;
+    }
+    if certificate.first_seen_at.is_none() {
+        certificates::first_seen(tx, &certificate, now)?;
+    }
+    Ok((certificate, sensor))
+}
+
+fn successor(
+    tx: &mut dyn Tx,
+    authority: &Authority,
+    current: &CertificateRecord,
+    mut sensor: SensorRecord,
+    csr_pem: &str,
+    origin: &Origin,
+    now: i64,
+) -> Result<Renewed, ServiceError> {
+    let refused = |why: &str| {
+        let message = format!("The certificate request is not taken: {why}; make a new one.");
+        Refusal::new(ErrorCode::InvalidCsr, message)
+    };
+    let request = csr::check(csr_pem, &sensor.node_name).map_err(|error| refused(&error.to_string()))?;
+    if request.spki_sha256 == current.spki {
+        return Err(refused("a renewal is for a new key").into());
+    }
+    let newest = certificates::newest(tx, sensor.id)?;
+    let made =
+        match newest.filter(|newest| newest.spki == request.spki_sha256 && newest.first_seen_at.is_none()) {
+            Some(same) => same,
+            None => {
+                sensor.generation += 1;
+                sensor.trust_state = TrustState::Rotated;
+                certificates::supersede(tx, sensor.id, now + OVERLAP)?;
+                sensors::renewed(tx, sensor.id, sensor.generation, sensor.trust_state)?;
+                let made = issue(tx, authority, &request, &sensor, now)?;
+                let detail =
+                    Detail::new().with("certificate_serial", &made.serial).with("replaces", &current.serial);
+                let entry = AuditEntry::success(Action::RenewalInitiated, Some(sensor.id), detail);
+                audit::append(tx, &entry, origin, now)?;
+                made
+            }
+        };
+    Ok(Renewed {
+        sensor_id: sensor.id,
+        control_plane_certificate_pem: authority.chain_pem(&made.der, &made.issuer_id),
+        control_plane_ca_certificate_pem: authority.ca_pem().to_owned(),
+        policy_signing_public_key_pem: authority.policy_public_key_pem().to_owned(),
+        trust_state: sensor.trust(),
+    })
+}
+
+/// The refusal for a certificate that is not to be believed, and for none at all.
+#[must_use]
+pub fn untrusted(message: &str) -> Refusal {
+    Refusal::new(ErrorCode::InvalidSensorTrust, message)
+}

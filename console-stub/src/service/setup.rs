@@ -1,0 +1,155 @@
+//! Makes a Console out of an empty database, in one transaction: administrator, licence, CA, server certificate, keys.
+
+use argon2::{Argon2, PasswordHasher as _};
+use sha2::{Digest as _, Sha256};
+use telovix_contract::{CaFingerprint, ErrorCode};
+use zeroize::Zeroizing;
+
+use super::{Console, ServiceError, licence};
+use crate::ca::hierarchy::{self, MadeCa};
+use crate::ca::{Authority, CaError, LoadError, issuer_record};
+use crate::db::authority::{self as table, IssuerKind, IssuerRecord, KeyPurpose};
+use crate::db::{Tx, audit, settings, users};
+use crate::domain::Refusal;
+use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
+use crate::domain::public_url::PublicUrl;
+
+/// Fewest characters of an administrator's password.
+pub const PASSWORD_SHORTEST: usize = 12;
+
+/// What a Console starts with.
+#[derive(Debug)]
+pub struct Setup {
+    /// The first administrator's address.
+    pub admin_email: String,
+    /// The first administrator's password.
+    pub admin_password: Zeroizing<String>,
+    /// Names and addresses of the server certificate, beside this machine's own.
+    pub server_names: Vec<String>,
+    /// How many sensors may be enrolled.
+    pub licence: Grant,
+    /// PEM public keys (Ed25519) that may sign licences.
+    pub licence_trust: Option<String>,
+    /// The address that hosts reach the Console under.
+    pub public_url: Option<PublicUrl>,
+}
+
+/// Where the licence comes from.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// A trial of so many nodes.
+    Trial(u32),
+    /// A signed bundle, JSON.
+    Bundle(String),
+}
+
+/// What set-up made.
+#[derive(Debug, Clone)]
+pub struct SetUp {
+    /// The CA, PEM: root first.
+    pub ca_pem: String,
+    /// The root's fingerprint.
+    pub ca_fingerprint: CaFingerprint,
+}
+
+impl Console {
+    /// Sets the Console up.
+    ///
+    /// # Errors
+    /// `conflict` when it is set up already, and then nothing changes; `invalid_request` naming what is wrong.
+    pub async fn set_up(&self, setup: Setup) -> Result<SetUp, ServiceError> {
+        check_account(&setup)?;
+        let password_hash = hash_password(&setup.admin_password)?;
+        let now = self.now();
+        let made = self.db().write(move |tx| write_all(tx, &setup, &password_hash, now)).await?;
+        self.reload().await?;
+        tracing::info!(ca_fingerprint = %made.ca_fingerprint, "the Console is set up");
+        Ok(made)
+    }
+}
+
+fn check_account(setup: &Setup) -> Result<(), Refusal> {
+    let email = &setup.admin_email;
+    let plain = email.len() <= 254 && email.chars().all(|c| !c.is_control() && !c.is_whitespace());
+    if !plain
+        || email.split('@').filter(|part| !part.is_empty()).count() != 2
+        || email.matches('@').count() != 1
+    {
+        return Err(Refusal::field("admin_email", "it is not an e-mail address"));
+    }
+    if setup.admin_password.chars().count() < PASSWORD_SHORTEST {
+        return Err(Refusal::field(
+            "admin_password",
+            format!("it has to be at least {PASSWORD_SHORTEST} characters long"),
+        ));
+    }
+    Ok(())
+}
+
+/// Argon2id with the library's parameters (19 MiB, two passes), which are OWASP's.
+fn hash_password(password: &str) -> Result<String, Refusal> {
+    let hash = Argon2::default().hash_password(password.as_bytes());
+    hash.map(|hash| hash.to_string())
+        .map_err(|error| Refusal::field("admin_password", format!("it cannot be hashed ({error})")))
+}
+
+fn write_all(tx: &mut dyn Tx, setup: &Setup, password_hash: &str, now: i64) -> Result<SetUp, ServiceError> {
+    if settings::get(tx, settings::SETUP_AT)?.is_some() {
+        let message = "The Console is set up already; nothing was changed.";
+        return Err(Refusal::new(ErrorCode::Conflict, message).into());
+    }
+    users::insert(tx, &setup.admin_email, "admin", password_hash, now)?;
+    if let Some(trust) = &setup.licence_trust {
+        licence::set_trust(tx, trust)?;
+    }
+    licence::grant(tx, &setup.licence, now)?;
+    write_authority(tx, now)?;
+    settings::set(tx, settings::SERVER_NAMES, &setup.server_names.join(" "))?;
+    if let Some(url) = &setup.public_url {
+        settings::set(tx, settings::PUBLIC_URL, url.as_str())?;
+    }
+    let authority = load(tx)?;
+    let server = authority.issue_server(&setup.server_names, now).map_err(name_problem)?;
+    table::put_server_certificate(tx, &server)?;
+    settings::set(tx, settings::SETUP_AT, &now.to_string())?;
+    let detail =
+        Detail::new().with("admin", &setup.admin_email).with("ca_fingerprint", authority.fingerprint());
+    let entry = AuditEntry::success(Action::SetupCompleted, None, detail);
+    audit::append(tx, &entry, &Origin::default(), now)?;
+    Ok(SetUp { ca_pem: authority.ca_pem().to_owned(), ca_fingerprint: authority.fingerprint() })
+}
+
+fn write_authority(tx: &mut dyn Tx, now: i64) -> Result<(), ServiceError> {
+    let root = hierarchy::root(now)?;
+    let issuer = hierarchy::issuer(&root, now)?;
+    table::insert_issuer(tx, &record(IssuerKind::Root, root, now))?;
+    table::insert_issuer(tx, &record(IssuerKind::Issuing, issuer, now))?;
+    table::insert_key(tx, KeyPurpose::Server, &hierarchy::server_key()?, now)?;
+    table::insert_key(tx, KeyPurpose::Policy, &hierarchy::policy_key()?, now)?;
+    Ok(())
+}
+
+/// The id of an issuer is the start of its fingerprint.
+fn record(kind: IssuerKind, made: MadeCa, now: i64) -> IssuerRecord {
+    let fingerprint = telovix_contract::token::hex(&Sha256::digest(&made.certificate.der));
+    let id: String = fingerprint.chars().take(16).collect();
+    issuer_record(&id, kind, made, now)
+}
+
+fn load(tx: &mut dyn Tx) -> Result<Authority, ServiceError> {
+    Authority::load(tx).map_err(|error| match error {
+        LoadError::Db(error) => error.into(),
+        LoadError::Ca(error) => error.into(),
+    })
+}
+
+fn name_problem(error: CaError) -> ServiceError {
+    match error {
+        CaError::BadName(_) => Refusal::field("server_name", error).into(),
+        CaError::Encode(_)
+        | CaError::Random
+        | CaError::Missing(_)
+        | CaError::Unreadable(_)
+        | CaError::IssuerExpired => error.into(),
+    }
+}

@@ -1,0 +1,251 @@
+//! Enrollment tokens: made, listed, taken back.
+
+use serde::Serialize;
+use telovix_contract::paths::DEFAULT_PORT;
+use telovix_contract::states::{TokenStatus, TokenType};
+use telovix_contract::token::TOKEN_BYTES;
+use telovix_contract::{CaFingerprint, EnrollmentToken, ErrorCode};
+use zeroize::Zeroizing;
+
+use super::{Console, ServiceError, licence, require_setup};
+use crate::ca;
+use crate::clock::timestamp;
+use crate::db::{DbError, Tx, audit, sensors, settings, tokens};
+use crate::domain::Refusal;
+use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
+use crate::domain::token::{ONCE_DEFAULT, TokenDraft, TokenId, TokenRecord, TokenSpec, check};
+
+/// Seconds that a used token stays in the list (CONTRACT.md section 4: a day).
+const USED_STAYS_LISTED: i64 = 24 * 3600;
+
+/// A token that was just made: the only time that its secret is shown.
+#[derive(Debug)]
+pub struct CreatedToken {
+    /// Names it without being it.
+    pub id: TokenId,
+    /// The secret.
+    pub token: EnrollmentToken,
+    /// One-time or for a cluster.
+    pub kind: TokenType,
+    /// Unix seconds.
+    pub expires_at: i64,
+    /// A line for the host's shell.
+    pub install_command: String,
+    /// A sentence when the licence is 90 % full or more.
+    pub capacity_warning: Option<String>,
+}
+
+/// The answer to whoever made a token.
+#[derive(Debug, Serialize)]
+pub struct CreatedView<'a> {
+    /// Names it without being it.
+    pub id: TokenId,
+    /// The secret, this once.
+    pub token: &'a str,
+    /// `once` or `cluster`.
+    #[serde(rename = "type")]
+    pub kind: TokenType,
+    /// RFC 3339.
+    pub expires_at: String,
+    /// A line for the host's shell.
+    pub install_command: &'a str,
+    /// A sentence when the licence is 90 % full or more, else null.
+    pub capacity_warning: Option<&'a str>,
+}
+
+impl CreatedToken {
+    /// The answer.
+    #[must_use]
+    pub fn view(&self) -> CreatedView<'_> {
+        CreatedView {
+            id: self.id,
+            token: self.token.expose(),
+            kind: self.kind,
+            expires_at: timestamp(self.expires_at).to_string(),
+            install_command: &self.install_command,
+            capacity_warning: self.capacity_warning.as_deref(),
+        }
+    }
+}
+
+/// A token in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct TokenView {
+    /// Its name.
+    pub id: TokenId,
+    /// `once` or `cluster`.
+    #[serde(rename = "type")]
+    pub kind: TokenType,
+    /// `pending`, `used`, `expired` or `revoked`.
+    pub status: TokenStatus,
+    /// What its maker called it.
+    pub label: Option<String>,
+    /// The only cluster that may use it.
+    pub cluster_id: Option<String>,
+    /// The only sensor that may use it.
+    pub sensor_id: Option<String>,
+    /// Most distinct nodes.
+    pub max_nodes: Option<i64>,
+    /// Distinct nodes so far.
+    pub node_count: i64,
+    /// Enrollments so far.
+    pub use_count: i64,
+    /// RFC 3339.
+    pub created_at: String,
+    /// RFC 3339.
+    pub expires_at: String,
+    /// RFC 3339, of its last use.
+    pub used_at: Option<String>,
+}
+
+impl Console {
+    /// Makes a token.
+    ///
+    /// # Errors
+    /// `not_ready` before set-up, `invalid_request` naming the field.
+    pub async fn create_token(
+        &self,
+        draft: TokenDraft,
+        origin: Origin,
+    ) -> Result<CreatedToken, ServiceError> {
+        let authority = self.authority()?;
+        let secret = Zeroizing::new(ca::random::<TOKEN_BYTES>()?);
+        let token = EnrollmentToken::from_bytes(&secret);
+        let (now, hash, id) = (self.now(), token.hash(), TokenId::random());
+        let made = move |tx: &mut dyn Tx| {
+            require_setup(tx)?;
+            let spec = check(draft, settings::number(tx, settings::ONCE_TTL_SECONDS, ONCE_DEFAULT)?)?;
+            require_sensor(tx, &spec)?;
+            tokens::insert(tx, id, &hash, &spec, now)?;
+            audit::append(tx, &creation(id, &spec), &origin, now)?;
+            Ok::<_, ServiceError>((spec, licence::slots(tx)?.capacity_warning(), public_url(tx)?))
+        };
+        let (spec, capacity_warning, url) = self.db().write(made).await?;
+        tracing::info!(token_id = %id, r#type = %spec.kind, "token created");
+        let install_command =
+            install_command(&url, &authority.fingerprint(), &authority.server_pin(), &token);
+        let expires_at = now + spec.lifetime;
+        Ok(CreatedToken { id, token, kind: spec.kind, expires_at, install_command, capacity_warning })
+    }
+
+    /// All tokens, newest first.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn list_tokens(&self) -> Result<Vec<TokenView>, ServiceError> {
+        let now = self.now();
+        let rows = self.db().read(move |tx| tokens::list(tx, now - USED_STAYS_LISTED)).await?;
+        Ok(rows.into_iter().map(|token| view(token, now)).collect())
+    }
+
+    /// Takes a pending token back.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` when it is not pending any more.
+    pub async fn revoke_token(&self, id: TokenId, origin: Origin) -> Result<TokenView, ServiceError> {
+        let now = self.now();
+        let revoked = move |tx: &mut dyn Tx| {
+            tokens::expire(tx, now)?;
+            if tokens::by_id(tx, id)?.is_none() {
+                return Err(Refusal::new(ErrorCode::NotFound, "There is no such token.").into());
+            }
+            if !tokens::revoke(tx, id, now)? {
+                let message =
+                    "Only a pending token can be revoked; this one is used, expired or revoked already.";
+                return Err(Refusal::new(ErrorCode::Conflict, message).into());
+            }
+            let detail = Detail::new().with("token_id", id);
+            audit::append(tx, &AuditEntry::success(Action::TokenRevoked, None, detail), &origin, now)?;
+            let token = tokens::by_id(tx, id)?;
+            token.ok_or(ServiceError::Db(DbError::Closed))
+        };
+        let token = self.db().write::<_, ServiceError, _>(revoked).await?;
+        tracing::info!(token_id = %id, "token revoked");
+        Ok(view(token, now))
+    }
+}
+
+/// The line that installs and enrolls: it pins the server's key for the download, which carries no secret, and hands the
+/// token over on standard input, so that it stands in no process list.
+#[must_use]
+pub fn install_command(url: &str, fingerprint: &CaFingerprint, pin: &str, token: &EnrollmentToken) -> String {
+    format!(
+        "f=$(mktemp) && curl -fsS -k --pinnedpubkey 'sha256//{pin}' -o \"$f\" '{url}/install.sh' && \
+         printf %s '{}' | sudo sh \"$f\" --console-url '{url}' --ca-fingerprint '{fingerprint}' --token-stdin; \
+         rm -f \"$f\"",
+        token.expose()
+    )
+}
+
+/// The address for hosts: as an operator gave it, else as `serve` worked it out, else by the first server name.
+pub(super) fn public_url(tx: &mut dyn Tx) -> Result<String, DbError> {
+    if let Some(url) = settings::get(tx, settings::PUBLIC_URL)? {
+        return Ok(url);
+    }
+    if let Some(url) = settings::get(tx, settings::DERIVED_URL)? {
+        return Ok(url);
+    }
+    let names = settings::get(tx, settings::SERVER_NAMES)?.unwrap_or_default();
+    Ok(url_for(names.split(' ').next().filter(|name| !name.is_empty()).unwrap_or("localhost"), DEFAULT_PORT))
+}
+
+/// `https://host:port`, IPv6 addresses in brackets.
+#[must_use]
+pub fn url_for(host: &str, port: u16) -> String {
+    let bracketed = host.contains(':') && !host.starts_with('[');
+    if bracketed { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") }
+}
+
+fn require_sensor(tx: &mut dyn Tx, spec: &TokenSpec) -> Result<(), ServiceError> {
+    match spec.sensor_id {
+        Some(id) if sensors::by_id(tx, id)?.is_none() => {
+            Err(Refusal::field("sensor_id", "there is no such sensor").into())
+        }
+        Some(_) | None => Ok(()),
+    }
+}
+
+fn creation(id: TokenId, spec: &TokenSpec) -> AuditEntry {
+    let detail = Detail::new()
+        .with("token_id", id)
+        .with("type", spec.kind)
+        .with("lifetime_seconds", spec.lifetime)
+        .maybe("cluster_id", spec.cluster_id.as_ref())
+        .maybe("max_nodes", spec.max_nodes)
+        .maybe("label", spec.label.as_ref());
+    AuditEntry::success(Action::TokenCreated, spec.sensor_id, detail)
+}
+
+fn view(token: TokenRecord, now: i64) -> TokenView {
+    TokenView {
+        id: token.id,
+        kind: token.kind,
+        status: token.status_at(now),
+        label: token.label,
+        cluster_id: token.cluster_id.map(String::from),
+        sensor_id: token.sensor_id.map(|id| id.to_string()),
+        max_nodes: token.max_nodes,
+        node_count: token.node_count,
+        use_count: token.use_count,
+        created_at: timestamp(token.created_at).to_string(),
+        expires_at: timestamp(token.expires_at).to_string(),
+        used_at: token.used_at.map(|at| timestamp(at).to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_install_command_keeps_the_token_out_of_argv() {
+        let token = EnrollmentToken::from_bytes(&[3; TOKEN_BYTES]);
+        let fingerprint = CaFingerprint::of_der(b"x");
+        let line = install_command("https://c.example:15483", &fingerprint, "PIN=", &token);
+        let (before, after) = line.split_once(token.expose()).unwrap();
+        // `printf` is built into every shell; what sudo runs gets the token on standard input.
+        assert!(before.ends_with("printf %s '") && after.starts_with("' | sudo sh"), "{line}");
+        assert!(line.contains("--pinnedpubkey 'sha256//PIN='") && after.contains("--token-stdin"), "{line}");
+        assert_eq!(url_for("::1", 1), "https://[::1]:1");
+    }
+}

@@ -1,0 +1,79 @@
+//! What happens by itself: tokens expire and are forgotten in the end, nonces are forgotten, the server certificate is renewed.
+
+use super::{Console, ServiceError};
+use crate::db::authority as table;
+use crate::db::{Tx, api_keys, settings, tokens};
+use crate::domain::api_key::MAX_SKEW;
+use crate::domain::public_url::PublicUrl;
+
+/// Seconds that a used token is remembered, so that a late second use is told what happened: 90 days (ours).
+const USED_STAYS: i64 = 90 * 24 * 3600;
+
+impl Console {
+    /// One round of cleaning up.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn clean_up(&self) -> Result<(), ServiceError> {
+        let now = self.now();
+        self.db()
+            .write(move |tx| {
+                tokens::expire(tx, now)?;
+                tokens::forget_used(tx, now - USED_STAYS)?;
+                // A nonce matters as long as a call with its time would be taken.
+                api_keys::forget_nonces(tx, now - 2 * MAX_SKEW)?;
+                Ok(())
+            })
+            .await
+    }
+
+    /// Makes a new server certificate when a third of the old one's life is left, or the clock stands outside it; the key
+    /// stays. Says whether it did.
+    ///
+    /// # Errors
+    /// `not_ready` before set-up; [`ServiceError`] when signing or storing fails.
+    pub async fn renew_server_certificate(&self) -> Result<bool, ServiceError> {
+        let (authority, now) = (self.authority()?, self.now());
+        let fresh = authority.server().is_some_and(|server| {
+            let (from, to) = server.validity;
+            (from..to - (to - from) / 3).contains(&now)
+        });
+        if fresh {
+            return Ok(false);
+        }
+        let issue = move |tx: &mut dyn Tx| {
+            let names = settings::get(tx, settings::SERVER_NAMES)?.unwrap_or_default();
+            let names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
+            table::put_server_certificate(tx, &authority.issue_server(&names, now)?)?;
+            Ok::<_, ServiceError>(())
+        };
+        self.db().write(issue).await?;
+        self.reload().await?;
+        tracing::info!("server certificate renewed");
+        Ok(true)
+    }
+
+    /// Writes down the address that this process serves under: as an operator gave it, or derived from the listener.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn publish_url(&self, given: Option<PublicUrl>, derived: String) -> Result<(), ServiceError> {
+        self.db()
+            .write(move |tx| {
+                if let Some(url) = given {
+                    settings::set(tx, settings::PUBLIC_URL, url.as_str())?;
+                }
+                Ok(settings::set(tx, settings::DERIVED_URL, &derived)?)
+            })
+            .await
+    }
+
+    /// The first name of the server certificate, if an operator gave one.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn first_server_name(&self) -> Result<Option<String>, ServiceError> {
+        let names = self.db().read(|tx| settings::get(tx, settings::SERVER_NAMES)).await?;
+        Ok(names.and_then(|names| names.split_whitespace().next().map(str::to_owned)))
+    }
+}
