@@ -16,7 +16,8 @@ use telovix_tests::operator::ApiKey;
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    // The alias ends in `--`, so that both `cargo demo --once` and `cargo demo -- --once` arrive here.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--").collect();
     let once = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         [] => false,
         ["--once"] => true,
