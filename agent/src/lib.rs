@@ -36,6 +36,8 @@ pub mod schedule;
 
 pub mod status;
 
+pub mod machine;
+
 pub mod enrollment;
 
 pub mod commands;
