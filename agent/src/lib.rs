@@ -38,6 +38,10 @@ pub mod status;
 
 pub mod machine;
 
+pub mod watcher;
+
+pub mod notify;
+
 pub mod enrollment;
 
 pub mod commands;

@@ -18,7 +18,7 @@ pub const CONFIG_VARIABLE: &str = "TELOVIX_CONFIG";
 pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 /// Every variable but the token's. What the vendor and others set besides is none of our business.
-const KNOWN: [&str; 25] = [
+const KNOWN: [&str; 28] = [
     "TELOVIX_CONSOLE_URL",
     "TELOVIX_NODE_ROLE",
     "TELOVIX_NODE_NAME",
@@ -38,6 +38,9 @@ const KNOWN: [&str; 25] = [
     CONFIG_VARIABLE,
     "TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE",
     CREDENTIALS_VARIABLE,
+    "NOTIFY_SOCKET",
+    "WATCHDOG_USEC",
+    "WATCHDOG_PID",
     "https_proxy",
     "HTTPS_PROXY",
     "http_proxy",

@@ -48,10 +48,15 @@ pub(super) fn read(main: &Path, presence: Presence, errors: &mut ConfigErrors) -
     entries
 }
 
-fn drop_ins(main: &Path, errors: &mut ConfigErrors) -> Vec<PathBuf> {
+/// Where the drop-ins of a main file are.
+pub(super) fn drop_in_directory(main: &Path) -> PathBuf {
     let mut name = OsString::from(main);
     name.push(".d");
-    let directory = PathBuf::from(name);
+    PathBuf::from(name)
+}
+
+fn drop_ins(main: &Path, errors: &mut ConfigErrors) -> Vec<PathBuf> {
+    let directory = drop_in_directory(main);
     let listing = std::fs::read_dir(&directory)
         .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>());
     let mut paths = match listing {

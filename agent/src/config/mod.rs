@@ -9,6 +9,7 @@
 //! - `item`: what each setting is called in each layer
 //! - `file`: `agent.toml` and its drop-ins
 //! - `layers`: which value wins
+//! - `service`: what the service manager says
 //! - `values`, `url`, `trust`, `token`, `proxy`: kinds of value
 
 use std::ffi::OsString;
@@ -25,6 +26,7 @@ mod file;
 mod item;
 mod layers;
 mod proxy;
+mod service;
 mod setting;
 pub mod token;
 mod trust;
@@ -34,6 +36,7 @@ pub mod values;
 pub use env::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use proxy::ProxySettings;
+pub use service::ServiceSettings;
 pub use setting::{Origin, Setting};
 pub use token::{FoundToken, TokenError, TokenSource, TokenSources};
 pub use trust::{Trust, TrustSettings};
@@ -86,6 +89,10 @@ pub struct Config {
     pub k8s_deployment: Option<Setting<String>>,
     /// The log.
     pub log: LogSettings,
+    /// The service manager.
+    pub service: ServiceSettings,
+    /// The main configuration file, which may be missing; see [`Config::files`].
+    pub file: PathBuf,
     /// Mistakes in values that another layer overrides: worth a warning in the log, one line each.
     pub warnings: Vec<String>,
 }
@@ -141,6 +148,13 @@ pub fn load_from(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
 }
 
 impl Config {
+    /// Every file, and directory of files, that this configuration was made of or would be: what to watch for another.
+    #[must_use]
+    pub fn files(&self) -> Vec<PathBuf> {
+        let own = [self.file.clone(), file::drop_in_directory(&self.file)];
+        own.into_iter().chain(self.trust.ca_file().map(Path::to_owned)).collect()
+    }
+
     /// The Console's address, for a command that cannot do without.
     ///
     /// # Errors
@@ -158,10 +172,15 @@ impl Config {
 }
 
 fn read_files(sources: &Sources<'_>, errors: &mut ConfigErrors) -> Vec<layers::Entry> {
+    let (path, presence) = main_file(sources);
+    file::read(path, presence, errors)
+}
+
+fn main_file<'a>(sources: &Sources<'a>) -> (&'a Path, Presence) {
     let named = sources.args.config.as_deref();
     match named.or_else(|| sources.env.get(env::CONFIG_VARIABLE).map(Path::new)) {
-        Some(path) => file::read(path, Presence::Required, errors),
-        None => file::read(sources.default_file, Presence::Optional, errors),
+        Some(path) => (path, Presence::Required),
+        None => (sources.default_file, Presence::Optional),
     }
 }
 
@@ -183,6 +202,8 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
             values::parse_duration(raw.text()?).map_err(|error| error.to_string())
         }),
         k8s_deployment: layers.read(Item::K8sDeployment, k8s_name),
+        service: ServiceSettings::read(sources.env),
+        file: main_file(sources).0.to_owned(),
         log: LogSettings {
             level: layers.read_or(Item::LogLevel, LogLevel::default(), parsed),
             format: layers.read_or(Item::LogFormat, LogFormat::default(), parsed),

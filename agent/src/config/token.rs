@@ -95,7 +95,9 @@ impl TokenSource {
         }
     }
 
-    fn read_path(&self) -> Option<&Path> {
+    /// The file that it is read from, which may be missing; what to watch for another token.
+    #[must_use]
+    pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } | Self::Credential { path } => Some(path),
             Self::Stdin | Self::Variable => None,
@@ -162,7 +164,7 @@ impl TokenSources {
     pub fn resolve(&self, stdin: &mut dyn Read) -> Result<Option<FoundToken>, TokenError> {
         for (source, content) in &self.sources {
             let mut warnings = Vec::new();
-            let bytes = match (content, source.read_path()) {
+            let bytes = match (content, source.path()) {
                 (Some(bytes), _) => Ok(bytes.clone()),
                 (None, Some(path)) => from_file(path, &mut warnings),
                 (None, None) => from_reader(stdin),

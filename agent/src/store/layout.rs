@@ -41,6 +41,12 @@ pub const TOKEN_HASH: &str = ".enrollment-token-hash";
 /// There and not empty while this host is enrolled and accepted; holds the time of the acceptance.
 pub const READY: &str = ".sensor-ready";
 
+/// The published names, which every generation has.
+#[must_use]
+pub fn names() -> [&'static str; 5] {
+    GENERATION_FILES.map(|(name, _)| name)
+}
+
 /// The paths of one state directory.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {

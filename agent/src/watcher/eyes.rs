@@ -1,0 +1,147 @@
+//! The kernel's events (inotify(7)) for a set of directories.
+//!
+//! Invariant: a wanted directory that is not there is waited for at its nearest parent that is, so that its making is an
+//! event too. A watch belongs to an inode and not to a name, so [`Eyes::aim`] lays them again.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::pending;
+use std::io;
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::sys::inotify::{AddWatchFlags as Mask, InitFlags, Inotify, WatchDescriptor};
+use tokio::net::unix::pipe::Receiver;
+
+/// What changes a file or an entry. Reading is not among it: our own looks must not wake us.
+const WANTED: Mask = Mask::IN_CREATE
+    .union(Mask::IN_MOVED_TO)
+    .union(Mask::IN_MOVED_FROM)
+    .union(Mask::IN_DELETE)
+    .union(Mask::IN_CLOSE_WRITE)
+    .union(Mask::IN_MODIFY)
+    .union(Mask::IN_ATTRIB)
+    .union(Mask::IN_DELETE_SELF)
+    .union(Mask::IN_MOVE_SELF)
+    .union(Mask::IN_ONLYDIR);
+
+/// Watches on directories.
+#[derive(Debug)]
+pub(super) struct Eyes {
+    kernel: Option<Kernel>,
+    laid: BTreeMap<PathBuf, WatchDescriptor>,
+    trouble: Option<String>,
+}
+
+/// One instance, twice: nix lays the watches, and tokio waits for the bytes. What the events say is not looked at, so
+/// that their queue is no more to us than a pipe; tokio's own way for other descriptors needs `unsafe`.
+#[derive(Debug)]
+struct Kernel {
+    watches: Inotify,
+    events: Receiver,
+}
+
+impl Eyes {
+    /// Asks the kernel for events of these directories. What it refuses stands in [`Eyes::trouble`].
+    pub(super) fn open(directories: &BTreeSet<PathBuf>) -> Self {
+        let mut eyes = Self { kernel: None, laid: BTreeMap::new(), trouble: None };
+        eyes.aim(directories);
+        eyes
+    }
+
+    /// Why there are no events, or not all.
+    pub(super) fn trouble(&self) -> Option<&str> {
+        self.trouble.as_deref()
+    }
+
+    /// Lays the watches where these directories are now, and takes up those that are wanted no more.
+    pub(super) fn aim(&mut self, directories: &BTreeSet<PathBuf>) {
+        self.trouble = None;
+        if self.kernel.is_none() {
+            match start() {
+                Ok(kernel) => self.kernel = Some(kernel),
+                Err(error) => {
+                    self.trouble =
+                        Some(format!("the kernel gives no file events ({error}); looking now and then"));
+                    return;
+                }
+            }
+        }
+        let wanted: BTreeSet<PathBuf> = directories.iter().filter_map(|path| nearest(path)).collect();
+        self.take_up(&wanted);
+        for path in wanted {
+            if let Err(error) = self.lay(&path) {
+                self.trouble =
+                    Some(format!("the kernel gives no file events of {} ({error})", path.display()));
+            }
+        }
+    }
+
+    fn take_up(&mut self, wanted: &BTreeSet<PathBuf>) {
+        let Some(kernel) = &self.kernel else { return };
+        let (kept, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            std::mem::take(&mut self.laid).into_iter().partition(|(path, _)| wanted.contains(path));
+        self.laid = kept;
+        for (_, watch) in rest {
+            // Two names of one directory share a watch. A watch that is gone already is an error worth nothing.
+            if !self.laid.values().any(|other| *other == watch) {
+                let _ = kernel.watches.rm_watch(watch);
+            }
+        }
+    }
+
+    /// Lays a watch, or finds the one that is there: the kernel knows a directory by its inode, so a name that leads to
+    /// another one now gets a new watch, and the old one is taken up.
+    fn lay(&mut self, path: &Path) -> io::Result<()> {
+        let Some(kernel) = &self.kernel else { return Ok(()) };
+        let watch = match kernel.watches.add_watch(path, WANTED) {
+            Ok(watch) => watch,
+            // It went away this moment, which is an event of its parent.
+            Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
+            Err(errno) => return Err(errno.into()),
+        };
+        if let Some(before) = self.laid.insert(path.to_owned(), watch)
+            && before != watch
+            && !self.laid.values().any(|other| *other == before)
+        {
+            let _ = kernel.watches.rm_watch(before);
+        }
+        Ok(())
+    }
+
+    /// Waits for events, and takes some. For ever where there are none to be had.
+    pub(super) async fn event(&self) {
+        let Some(kernel) = &self.kernel else { return pending().await };
+        // Room for an event at its longest, so that a read never fails for want of it.
+        let mut buffer = [0; 4096];
+        while kernel.events.readable().await.is_ok() {
+            match kernel.events.try_read(&mut buffer) {
+                Ok(1..) => return,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                Ok(0) | Err(_) => break,
+            }
+        }
+        pending::<()>().await;
+    }
+}
+
+fn start() -> io::Result<Kernel> {
+    let watches = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
+    let events = Receiver::from_owned_fd_unchecked(watches.as_fd().try_clone_to_owned()?)?;
+    Ok(Kernel { watches, events })
+}
+
+/// The directory itself, or the nearest parent that is there.
+fn nearest(directory: &Path) -> Option<PathBuf> {
+    let here = Path::new(".");
+    directory.ancestors().chain([here]).find(|place| place.is_dir()).map(Path::to_owned)
+}
+
+#[cfg(test)]
+impl Eyes {
+    /// As if the kernel had no instance left to give.
+    pub(super) fn put_out(&mut self) {
+        *self = Self { kernel: None, laid: BTreeMap::new(), trouble: Some("EMFILE".to_owned()) };
+    }
+}

@@ -1,0 +1,208 @@
+//! Notices that something changed on the disk: the identity, a token, the configuration.
+//!
+//! Invariants:
+//! - directories are watched, never files: a file that is replaced takes its watch with it;
+//! - an event only says "look"; what has changed is said by comparing [`Marks`], so nothing is reported that is not so,
+//!   and a poll that compares the same marks finds whatever events cannot show;
+//! - after each look the watches are laid again where the directories are now, so that neither a rename over one nor
+//!   its removal makes us deaf.
+//!
+//! What the agent writes itself is reported as well: to know its own hand is the caller's business.
+
+mod eyes;
+mod marks;
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep_until};
+
+use self::eyes::Eyes;
+use self::marks::{Inside, Marks};
+use crate::config::Config;
+use crate::store::layout;
+
+/// How long it has to be quiet before a look, so that one change of many steps is one change. Longer than a tick of any
+/// kernel's file clock: what happens after the look has another time on it.
+pub const QUIET: Duration = Duration::from_millis(50);
+/// How long noise can put off a look.
+pub const LONGEST_NOISE: Duration = Duration::from_millis(500);
+/// Time between looks that nothing asked for.
+pub const POLL: Duration = Duration::from_secs(60);
+/// The same where the kernel gives no events.
+pub const POLL_BLIND: Duration = Duration::from_secs(15);
+
+/// What has changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Change {
+    /// Something of the identity in the state directory.
+    State,
+    /// A file that a token can come from.
+    Token,
+    /// A file that the configuration is made of.
+    Config,
+}
+
+impl Change {
+    /// Every change, the gravest first.
+    pub const ALL: [Self; 3] = [Self::State, Self::Token, Self::Config];
+}
+
+/// What to watch.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Watched {
+    /// The state directory.
+    pub state_dir: PathBuf,
+    /// Every file that a token can come from; they need not exist.
+    pub tokens: Vec<PathBuf>,
+    /// Every file, and directory of files, that the configuration is made of; they need not exist.
+    pub config: Vec<PathBuf>,
+}
+
+impl Watched {
+    /// What a configuration depends on.
+    #[must_use]
+    pub fn of(config: &Config) -> Self {
+        Self {
+            state_dir: config.state_dir.value.clone(),
+            tokens: config.token.iter().filter_map(|source| source.path().map(Path::to_owned)).collect(),
+            config: config.files(),
+        }
+    }
+
+    /// What is there of one group.
+    fn marks(&self, change: Change) -> Marks {
+        let inside = match change {
+            Change::Config => Inside::Counts,
+            Change::State | Change::Token => Inside::DoesNot,
+        };
+        Marks::of(&self.things(change), inside)
+    }
+
+    /// The things whose marks are compared.
+    fn things(&self, change: Change) -> Vec<PathBuf> {
+        match change {
+            Change::State => {
+                let current = self.state_dir.join("current");
+                let names = layout::names();
+                let tops = names.iter().map(|name| self.state_dir.join(name));
+                let inner = names.iter().map(|name| current.join(name));
+                let own = [layout::TOKEN_HASH, layout::READY].map(|name| self.state_dir.join(name));
+                tops.chain(inner).chain(own).chain([self.state_dir.clone(), current.clone()]).collect()
+            }
+            Change::Token => self.tokens.clone(),
+            Change::Config => self.config.clone(),
+        }
+    }
+
+    /// The directories whose events are wanted. A link is followed, because what it leads to can change as well.
+    fn directories(&self) -> BTreeSet<PathBuf> {
+        let state = [&self.state_dir, &self.state_dir.join("generations"), &self.state_dir.join("current")];
+        let mut wanted: BTreeSet<PathBuf> = state.into_iter().cloned().collect();
+        for file in self.tokens.iter().chain(&self.config) {
+            let led_to = std::fs::canonicalize(file).ok();
+            for place in [Some(file), led_to.as_ref()].into_iter().flatten() {
+                wanted.extend(place.parent().map(|parent| or_here(parent).to_owned()));
+                if place.is_dir() {
+                    wanted.insert(place.clone());
+                }
+            }
+        }
+        wanted
+    }
+}
+
+/// The parent of a bare name is the working directory.
+fn or_here(parent: &Path) -> &Path {
+    if parent.as_os_str().is_empty() { Path::new(".") } else { parent }
+}
+
+/// Watches.
+#[derive(Debug)]
+pub struct Watcher {
+    watched: Watched,
+    eyes: Eyes,
+    marks: [Marks; 3],
+    found: BTreeSet<Change>,
+    polled: Instant,
+    noise: Option<Noise>,
+}
+
+/// Events that nobody has looked into yet.
+#[derive(Debug, Clone, Copy)]
+struct Noise {
+    first: Instant,
+    last: Instant,
+}
+
+impl Watcher {
+    /// Starts to watch: what changes from now on is reported. Never fails: without events it polls.
+    ///
+    /// Has to be called within a tokio runtime.
+    #[must_use]
+    pub fn new(watched: Watched) -> Self {
+        let eyes = Eyes::open(&watched.directories());
+        let marks = Change::ALL.map(|change| watched.marks(change));
+        Self { watched, eyes, marks, found: BTreeSet::new(), polled: Instant::now(), noise: None }
+    }
+
+    /// Watches something else from now on, after a new configuration. A change of something that is watched before and
+    /// after is still reported.
+    pub fn watch(&mut self, watched: Watched) {
+        self.look();
+        self.watched = watched;
+        self.eyes.aim(&self.watched.directories());
+        self.marks = Change::ALL.map(|change| self.watched.marks(change));
+    }
+
+    /// Why changes are noticed late: the kernel gives no events, or not for every directory.
+    #[must_use]
+    pub fn blind(&self) -> Option<&str> {
+        self.eyes.trouble()
+    }
+
+    /// Waits for a change. Several at once are given one after the other. Nothing is lost when the future is dropped.
+    pub async fn changed(&mut self) -> Change {
+        loop {
+            if let Some(change) = self.found.pop_first() {
+                return change;
+            }
+            let look_at = self.look_at();
+            tokio::select! {
+                () = self.eyes.event() => {
+                    let now = Instant::now();
+                    self.noise.get_or_insert(Noise { first: now, last: now }).last = now;
+                }
+                () = sleep_until(look_at) => self.look(),
+            }
+        }
+    }
+
+    /// When to look next.
+    fn look_at(&self) -> Instant {
+        let poll = self.polled + if self.blind().is_some() { POLL_BLIND } else { POLL };
+        match self.noise {
+            Some(Noise { first, last }) => (last + QUIET).min(first + LONGEST_NOISE).min(poll),
+            None => poll,
+        }
+    }
+
+    /// Compares what is there with what was there.
+    fn look(&mut self) {
+        self.noise = None;
+        self.polled = Instant::now();
+        // Watches first: what changes between the two is then seen as an event.
+        self.eyes.aim(&self.watched.directories());
+        for (change, marks) in Change::ALL.into_iter().zip(&mut self.marks) {
+            let seen = self.watched.marks(change);
+            if seen != *marks {
+                *marks = seen;
+                self.found.insert(change);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
