@@ -6,7 +6,8 @@
 //! - what is refused for good is asked once; what passes is asked again with growing, jittered waits.
 
 mod error;
-mod obtain;
+pub mod obtain;
+mod patience;
 mod plan;
 mod prove;
 
@@ -16,6 +17,8 @@ use telovix_contract::facts::HostFacts;
 use telovix_contract::states::TokenType;
 
 pub use self::error::EnrollError;
+use self::obtain::{Application, FirstContact};
+pub use self::patience::random;
 pub use self::plan::{Plan, Reason};
 pub use self::prove::Proof;
 use crate::clock::{self, Clock};
@@ -175,11 +178,13 @@ async fn enroll(
     let Some(token) = token else {
         return Err(EnrollError::NoToken { why: host.config.token.why_none(), reason });
     };
-    let trusted = held.as_ref().map(|generation| generation.trust());
-    let job = obtain::Job { host, console, token: &token.token, replaces, wish, stored_trust: trusted };
-    let obtained = obtain::obtain(&job, store).await?;
-    notes.extend(obtained.warnings);
-    let generation = obtained.generation;
+    let contact = FirstContact {
+        configured: host.config.trust.resolve()?,
+        stored: held.as_ref().map(|generation| generation.trust()),
+    };
+    let application = Application { host, token: &token.token, replaces, new_sensor: wish.new_sensor };
+    let (generation, warnings) = patience::obtain(&application, console, &contact, wish, store).await?;
+    notes.extend(warnings);
     let proof = match held {
         Some(_) => {
             let proof = prove::prove(console, &generation, wish.until)

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use telovix_contract::problem::Retry;
 use tokio::time::{Instant, sleep, timeout_at};
 
-use super::obtain::random;
+use super::patience::random;
 use super::{EnrollError, Host};
 use crate::clock;
 use crate::config::FoundToken;

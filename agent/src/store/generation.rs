@@ -6,7 +6,7 @@
 use std::path::Path;
 
 use super::error::StoreError;
-use super::layout::{self, Layout};
+use super::layout::{self, Errand, Layout};
 use super::pending::Pending;
 use super::state::SensorState;
 use super::{atomic, read};
@@ -160,8 +160,10 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
         atomic::replace(&hash_file, hash.as_bytes(), layout::SECRET_MODE)?;
     }
     let is_done = |pending: &Pending| pending.key.public_der() == current.verified.key().public_der();
-    if Pending::load(layout).ok().flatten().is_some_and(|pending| is_done(&pending)) {
-        atomic::remove_tree(&layout.pending())?;
+    for errand in Errand::ALL {
+        if Pending::load(layout, errand).ok().flatten().is_some_and(|pending| is_done(&pending)) {
+            atomic::remove_tree(&layout.pending(errand))?;
+        }
     }
     // The current one and its predecessor stay.
     let numbers = numbers(layout)?;
@@ -170,4 +172,13 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
         atomic::remove_tree(&layout.generation(*number))?;
     }
     Ok(())
+}
+
+/// Removes what is under way for an errand, and every generation that is newer than the current one.
+pub(super) fn discard(layout: &Layout, errand: Errand) -> Result<(), StoreError> {
+    let current = current_number(layout).unwrap_or(0);
+    for number in numbers(layout)?.into_iter().filter(|number| *number > current) {
+        atomic::remove_tree(&layout.generation(number))?;
+    }
+    atomic::remove_tree(&layout.pending(errand))
 }

@@ -6,6 +6,7 @@
 //! generations/000001/                           the previous one stays
 //! generations/000002/{client.key.pem,client.cert.pem,console-ca.cert.pem,policy-signing.pub,sensor-state.json}
 //! pending/{client.key.pem,request.json}         an enrollment that is under way
+//! renewal/{client.key.pem,request.json}         a renewal that is under way
 //! .enrollment-token-hash  .sensor-ready  .lock
 //! ```
 
@@ -47,6 +48,27 @@ pub fn names() -> [&'static str; 5] {
     GENERATION_FILES.map(|(name, _)| name)
 }
 
+/// What a key and a request that are under way are for. Each has its own place, so that a renewal does not cost an
+/// enrollment its key, which a token may be spent on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Errand {
+    /// A token is being presented: `pending/`.
+    Enrollment,
+    /// The certificate is being renewed: `renewal/`.
+    Renewal,
+}
+
+impl Errand {
+    pub(super) const ALL: [Self; 2] = [Self::Enrollment, Self::Renewal];
+
+    fn dir(self) -> &'static str {
+        match self {
+            Self::Enrollment => "pending",
+            Self::Renewal => "renewal",
+        }
+    }
+}
+
 /// The paths of one state directory.
 #[derive(Debug, Clone)]
 pub(super) struct Layout {
@@ -75,13 +97,13 @@ impl Layout {
         self.top("current")
     }
 
-    pub(super) fn pending(&self) -> PathBuf {
-        self.top("pending")
+    pub(super) fn pending(&self, errand: Errand) -> PathBuf {
+        self.top(errand.dir())
     }
 
-    /// Where a pending enrollment is prepared before it gets its name.
-    pub(super) fn pending_new(&self) -> PathBuf {
-        self.top(".pending.new")
+    /// Where a pending enrollment or renewal is prepared before it gets its name.
+    pub(super) fn pending_new(&self, errand: Errand) -> PathBuf {
+        self.top(&format!(".{}.new", errand.dir()))
     }
 
     pub(super) fn generations(&self) -> PathBuf {

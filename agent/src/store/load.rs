@@ -8,7 +8,7 @@ use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::generation::{Generation, broken_links, current_number, mend_links, numbers, point_current};
-use super::layout::{self, Layout};
+use super::layout::{self, Errand, Layout};
 use super::pending::Pending;
 use super::read;
 use super::state::{STATE_VERSION, SensorState};
@@ -92,7 +92,7 @@ pub(super) fn load(layout: &Layout, may_mend: bool, now: Timestamp) -> Result<Lo
 
 /// Where `current` is gone: the newest generation, unless it is one that was committed and never published.
 fn published(layout: &Layout, numbers: &[u32]) -> Option<u32> {
-    if layout.pending().is_dir() { None } else { numbers.last().copied() }
+    if layout.pending(Errand::Enrollment).is_dir() { None } else { numbers.last().copied() }
 }
 
 /// The generation to fall back to, where files failed. A predecessor does not help against time: it is older still.

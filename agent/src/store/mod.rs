@@ -24,10 +24,12 @@ use std::path::Path;
 use jiff::Timestamp;
 use telovix_contract::TokenHash;
 use telovix_contract::enroll::EnrollRequest;
+use telovix_contract::session::RenewRequest;
 
 pub use self::atomic::remove_consumed_token;
 pub use self::error::StoreError;
 pub use self::generation::Generation;
+pub use self::layout::Errand;
 use self::layout::Layout;
 pub use self::load::{Loaded, Loss, LossReason};
 use self::lock::Lock;
@@ -93,7 +95,15 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] or [`StoreError::Io`] when it is there and cannot be read.
     pub fn pending(&self) -> Result<Option<Pending>, StoreError> {
-        Pending::load(&self.layout)
+        Pending::load(&self.layout, Errand::Enrollment)
+    }
+
+    /// The renewal that is under way, if any.
+    ///
+    /// # Errors
+    /// As [`Store::pending`].
+    pub fn pending_renewal(&self) -> Result<Option<Pending>, StoreError> {
+        Pending::load(&self.layout, Errand::Renewal)
     }
 
     /// Makes an enrollment durable before its first byte leaves, in place of an earlier one.
@@ -106,7 +116,28 @@ impl Store {
         request: &EnrollRequest,
         token_sha256: TokenHash,
     ) -> Result<Pending, StoreError> {
-        Pending::save(&self.layout, key, request, token_sha256)
+        Pending::save_enrollment(&self.layout, key, request, token_sha256)
+    }
+
+    /// Makes a renewal durable before its first byte leaves, in place of an earlier one.
+    ///
+    /// # Errors
+    /// As [`Store::begin`].
+    pub fn begin_renewal(
+        &mut self,
+        key: KeyPair,
+        request: &RenewRequest,
+        token_sha256: TokenHash,
+    ) -> Result<Pending, StoreError> {
+        Pending::save_renewal(&self.layout, key, request, token_sha256)
+    }
+
+    /// Throws away what is under way for an errand, and the generation that was committed for it and never published.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk refuses.
+    pub fn discard(&mut self, errand: Errand) -> Result<(), StoreError> {
+        generation::discard(&self.layout, errand)
     }
 
     /// Writes an identity as a new generation. It is whole and on the disk when this returns, and not yet current.
@@ -179,8 +210,10 @@ impl Store {
         }
         atomic::remove_file(&self.layout.current())?;
         atomic::remove_file(&self.layout.top(layout::TOKEN_HASH))?;
-        atomic::remove_tree(&self.layout.pending())?;
-        atomic::remove_tree(&self.layout.pending_new())?;
+        for errand in Errand::ALL {
+            atomic::remove_tree(&self.layout.pending(errand))?;
+            atomic::remove_tree(&self.layout.pending_new(errand))?;
+        }
         atomic::remove_tree(&self.layout.generations())?;
         atomic::sync_dir(self.layout.root())
     }

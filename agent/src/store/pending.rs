@@ -1,4 +1,4 @@
-//! An enrollment that is under way: the key and the request, on the disk before the first byte leaves.
+//! An enrollment or a renewal that is under way: key and request, on the disk before the first byte leaves.
 //!
 //! Invariant: as long as `pending/` stands, every attempt with the same token carries the same key, so that the Console
 //! knows it for the same enrollment and a lost answer loses no host (CONTRACT.md section 3, "Repeat"). The token itself
@@ -9,23 +9,24 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use telovix_contract::enroll::EnrollRequest;
+use telovix_contract::session::RenewRequest;
 use telovix_contract::{EnrollmentToken, TokenHash};
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::layout::{self, Layout};
+use super::layout::{self, Errand, Layout};
 use super::{atomic, read};
 use crate::key::KeyPair;
 
 const REQUEST: &str = "request.json";
 const TOKEN_KEY: &str = "enrollment_token";
 
-/// An enrollment that was begun and has not ended.
+/// An enrollment or a renewal that was begun and has not ended.
 #[derive(Debug)]
 pub struct Pending {
     /// The key that the identity will be for.
     pub key: KeyPair,
-    /// Hash of the token, as given, that this enrollment presents.
+    /// Hash of the token, as given, that this enrollment presents, or that paid for the identity being renewed.
     pub token_sha256: TokenHash,
     /// The request without its token.
     request: Value,
@@ -51,16 +52,47 @@ impl Pending {
         request.map_err(|error| StoreError::corrupt(Path::new("pending").join(REQUEST).as_path(), error))
     }
 
+    /// The certificate request of a renewal, PEM.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when what was stored is not a request any more.
+    pub fn renewal(&self) -> Result<RenewRequest, StoreError> {
+        let request = serde_json::from_value(self.request.clone());
+        request.map_err(|error| StoreError::corrupt(Path::new("renewal").join(REQUEST).as_path(), error))
+    }
+
     /// Makes an enrollment durable under its name, in place of an earlier one.
-    pub(super) fn save(
+    pub(super) fn save_enrollment(
         layout: &Layout,
         key: KeyPair,
         request: &EnrollRequest,
         token_sha256: TokenHash,
     ) -> Result<Self, StoreError> {
-        let new = layout.pending_new();
-        let bare = without_token(request).map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
-        let on_disk = OnDisk { token_sha256, request: bare };
+        let bare = without_token(request);
+        Self::save(layout, Errand::Enrollment, key, bare, token_sha256)
+    }
+
+    /// Makes a renewal durable under its name, in place of an earlier one. `token_sha256` is that of the token which paid
+    /// for the identity being renewed.
+    pub(super) fn save_renewal(
+        layout: &Layout,
+        key: KeyPair,
+        request: &RenewRequest,
+        token_sha256: TokenHash,
+    ) -> Result<Self, StoreError> {
+        Self::save(layout, Errand::Renewal, key, serde_json::to_value(request), token_sha256)
+    }
+
+    fn save(
+        layout: &Layout,
+        errand: Errand,
+        key: KeyPair,
+        request: Result<Value, serde_json::Error>,
+        token_sha256: TokenHash,
+    ) -> Result<Self, StoreError> {
+        let new = layout.pending_new(errand);
+        let request = request.map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
+        let on_disk = OnDisk { token_sha256, request };
         let bytes = serde_json::to_vec_pretty(&on_disk)
             .map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
         atomic::remove_tree(&new)?;
@@ -70,14 +102,14 @@ impl Pending {
         atomic::sync_dir(&new)?;
         // A directory does not replace one that is not empty. A crash between the two loses an enrollment that is
         // being replaced anyway, never one that is being kept.
-        atomic::remove_tree(&layout.pending())?;
-        atomic::rename(&new, &layout.pending())?;
+        atomic::remove_tree(&layout.pending(errand))?;
+        atomic::rename(&new, &layout.pending(errand))?;
         Ok(Self { key, token_sha256, request: on_disk.request })
     }
 
-    /// Reads the enrollment that is under way, if any.
-    pub(super) fn load(layout: &Layout) -> Result<Option<Self>, StoreError> {
-        let place = layout.pending();
+    /// Reads the enrollment or renewal that is under way, if any.
+    pub(super) fn load(layout: &Layout, errand: Errand) -> Result<Option<Self>, StoreError> {
+        let place = layout.pending(errand);
         if !place.is_dir() {
             return Ok(None);
         }
