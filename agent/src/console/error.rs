@@ -172,6 +172,13 @@ impl ConsoleError {
     /// A stable word for programs: the Console's code, or one of ours.
     #[must_use]
     pub fn code(&self) -> &str {
+        if let Self::Refused { code, .. } = self { code } else { self.class() }
+    }
+
+    /// The same out of a fixed set: a code that we do not know is `refused`. For metrics, whose labels nobody outside
+    /// may make up.
+    #[must_use]
+    pub fn class(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "console_unreachable",
             Self::Proxy { .. } => "proxy_failed",
@@ -185,7 +192,7 @@ impl ConsoleError {
             Self::TooLarge { .. } => "answer_too_large",
             Self::Redirect { .. } => "redirect_refused",
             Self::NotAConsole { .. } => "not_a_console",
-            Self::Refused { code, .. } => code,
+            Self::Refused { known, .. } => known.map_or("refused", ErrorCode::as_str),
             Self::Setup { .. } => "tls_setup_failed",
         }
     }

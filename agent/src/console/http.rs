@@ -5,6 +5,7 @@
 
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,6 +119,30 @@ impl Transport {
         let stream = self.within("the TLS handshake", self.deadlines.handshake, handshake).await?;
         let phase = Exchange { transport: self, trust, has_identity };
         phase.run(stream, call).await
+    }
+
+    /// The proxy for this Console, without its user and password.
+    pub(super) fn proxy_shown(&self) -> Option<String> {
+        let target = self.url.to_string().parse().ok()?;
+        self.proxy.intercept(&target).map(|proxy| shown(proxy.uri()))
+    }
+
+    /// Looks up the host that a connection is made to.
+    pub(super) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+        let target = self.url.to_string().parse().ok();
+        let proxy = target.and_then(|target| self.proxy.intercept(&target)).map(|proxy| proxy.uri().clone());
+        let (host, port) = match &proxy {
+            Some(uri) => (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)),
+            None => (self.url.host(), self.url.port()),
+        };
+        let host = host.trim_matches(['[', ']']);
+        let found = tokio::time::timeout(self.deadlines.connect, tokio::net::lookup_host((host, port))).await;
+        Ok(found.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??.collect())
+    }
+
+    /// Connects and hangs up.
+    pub(super) async fn dial(&self) -> Result<(), ConsoleError> {
+        self.within("connecting", self.deadlines.connect, self.connect()).await.map(drop)
     }
 
     async fn connect(&self) -> Result<TcpStream, ConsoleError> {

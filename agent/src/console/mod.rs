@@ -3,15 +3,18 @@
 //! Invariant: a token goes only over a connection whose server was verified against a [`ServerTrust`] that the caller
 //! had to state (CONTRACT.md section 2). The one call to an unverified server, [`Console::trust_pin`], carries nothing.
 
+mod answer;
 pub mod error;
 pub mod http;
+mod observe;
+mod probe;
 pub mod tls;
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::{HeaderMap, Method, header};
+use ::http::{Method, header};
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -22,9 +25,11 @@ use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewe
 use telovix_contract::{CaFingerprint, paths};
 use zeroize::Zeroizing;
 
+use self::answer::{date_of, kind_of, retry_after};
 pub use self::error::ConsoleError;
 use self::error::clean;
 use self::http::{Call, Deadlines, RawAnswer, Transport};
+pub use self::observe::CallObserver;
 pub use self::tls::{ClientIdentity, ServerTrust};
 use crate::clock::Clock;
 use crate::config::{ConsoleUrl, ProxySettings};
@@ -38,6 +43,7 @@ pub struct Console {
     clock: Clock,
     /// The Console's time in its latest answer, and ours at that moment.
     seen: Mutex<Option<Sighting>>,
+    observer: Option<Arc<dyn CallObserver>>,
 }
 
 /// The Console's clock beside ours, at one moment.
@@ -107,7 +113,14 @@ impl Console {
         clock: Clock,
         deadlines: Deadlines,
     ) -> Self {
-        Self { transport: Transport::new(url, proxy, deadlines), clock, seen: Mutex::new(None) }
+        let transport = Transport::new(url, proxy, deadlines);
+        Self { transport, clock, seen: Mutex::new(None), observer: None }
+    }
+
+    /// The same, with somebody who hears of every call.
+    #[must_use]
+    pub fn observed_by(self, observer: Arc<dyn CallObserver>) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The Console's clock beside ours, as its latest answer showed it. Where that answer came from a server that was
@@ -230,6 +243,20 @@ impl Console {
         call: Call,
     ) -> Result<RawAnswer, ConsoleError> {
         let path = call.path;
+        let done = self.exchange(trust, identity, call).await;
+        if let Some(observer) = &self.observer {
+            observer.called(path, done.as_ref().map(|answer| answer.status));
+        }
+        done
+    }
+
+    async fn exchange(
+        &self,
+        trust: &ServerTrust,
+        identity: Option<ClientIdentity>,
+        call: Call,
+    ) -> Result<RawAnswer, ConsoleError> {
+        let path = call.path;
         let tls = tls::client_config(&self.clock, trust, identity)?;
         let answer = self.transport.call(tls, trust, call).await?;
         if let Some(console) = date_of(&answer.headers) {
@@ -294,43 +321,6 @@ impl Console {
     }
 }
 
-/// What an answer that cannot be read seems to be.
-fn kind_of(answer: &RawAnswer) -> String {
-    let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
-    let head = answer.body.trim_ascii_start();
-    if kind.contains("html") || head.first() == Some(&b'<') {
-        return "an HTML page".to_owned();
-    }
-    match (head.first(), kind) {
-        (None, _) => "an empty body".to_owned(),
-        (Some(b'{'), _) => "torn or foreign JSON".to_owned(),
-        (Some(_), "") => "an unknown kind of body".to_owned(),
-        (Some(_), kind) => format!("a body of type {}", clean(kind, 60)),
-    }
-}
-
-/// `Retry-After` (RFC 9110 section 10.2.3) in either form, capped.
-fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
-    let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
-    let asked = match text.parse::<u64>() {
-        Ok(seconds) => Duration::from_secs(seconds),
-        Err(_) => {
-            let until = http_date(text)?;
-            Duration::from_secs(u64::try_from(until.as_second() - now.as_second()).unwrap_or(0))
-        }
-    };
-    Some(asked.min(LONGEST_RETRY_AFTER))
-}
-
-fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
-    http_date(headers.get(header::DATE)?.to_str().ok()?)
-}
-
-/// Reads an HTTP date (RFC 9110 section 5.6.7; the preferred form alone).
-fn http_date(text: &str) -> Option<Timestamp> {
-    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(text).ok()
-}
-
 /// The code of a refusal, where the failure was one.
 #[must_use]
 pub fn refusal(error: &ConsoleError) -> Option<ErrorCode> {
@@ -340,10 +330,6 @@ pub fn refusal(error: &ConsoleError) -> Option<ErrorCode> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn headers(value: &str) -> HeaderMap {
-        HeaderMap::from_iter([(header::RETRY_AFTER, value.parse().unwrap())])
-    }
 
     #[test]
     fn a_wrong_clock_is_told_with_its_size() {
@@ -358,20 +344,6 @@ mod tests {
         ] {
             assert_eq!(at(seconds).is_wrong(), wrong, "{seconds}");
             assert!(at(seconds).to_string().contains(text), "{}", at(seconds));
-        }
-    }
-
-    #[test]
-    fn retry_after_in_both_forms_and_capped() {
-        let now: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        assert_eq!(retry_after(&headers("7"), now), Some(Duration::from_secs(7)));
-        let date = "Thu, 01 Jan 2026 00:01:00 GMT";
-        assert_eq!(retry_after(&headers(date), now), Some(Duration::from_secs(60)));
-        let past = "Wed, 31 Dec 2025 00:01:00 GMT";
-        assert_eq!(retry_after(&headers(past), now), Some(Duration::ZERO));
-        assert_eq!(retry_after(&headers("99999999999"), now), Some(LONGEST_RETRY_AFTER));
-        for bad in ["", "soon", "-1", "1.5"] {
-            assert_eq!(retry_after(&headers(bad), now), None, "{bad:?}");
         }
     }
 }
