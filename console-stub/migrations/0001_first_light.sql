@@ -48,8 +48,10 @@ CREATE TABLE server_certificates (
     not_after BIGINT NOT NULL
 );
 
+-- The one imported last counts: the highest `seq`.
 CREATE TABLE licences (
     id TEXT PRIMARY KEY,
+    seq BIGINT NOT NULL,
     source TEXT NOT NULL,
     bundle TEXT,
     max_protected_nodes BIGINT NOT NULL,

@@ -24,8 +24,9 @@ pub struct LicenceRecord {
 /// # Errors
 /// [`DbError`]; likewise below.
 pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
-    let sql = "INSERT INTO licences (id, source, bundle, max_protected_nodes, not_after, imported_at) \
-               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (id) DO UPDATE SET bundle = excluded.bundle, \
+    let sql = "INSERT INTO licences (id, seq, source, bundle, max_protected_nodes, not_after, imported_at) \
+               SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6 FROM licences WHERE true \
+               ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, bundle = excluded.bundle, \
                max_protected_nodes = excluded.max_protected_nodes, not_after = excluded.not_after, \
                imported_at = excluded.imported_at";
     let args: [Value; 6] = [
@@ -45,7 +46,7 @@ pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
 /// [`DbError`].
 pub fn current(tx: &mut dyn Tx) -> Result<Option<LicenceRecord>, DbError> {
     let sql = "SELECT id, source, bundle, max_protected_nodes, not_after, imported_at FROM licences \
-               ORDER BY imported_at DESC, source LIMIT 1";
+               ORDER BY seq DESC LIMIT 1";
     let row = tx.first(sql, &[])?;
     row.map(|row| {
         Ok(LicenceRecord {

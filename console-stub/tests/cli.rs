@@ -1,0 +1,223 @@
+//! The real binary: set-up, tokens, serving; spoken to with a small TLS client.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::sync::Arc;
+
+use assert_cmd::Command;
+use rustls::crypto::aws_lc_rs;
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, ServerName};
+use serde_json::Value;
+
+fn stub() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_telovix-console-stub"))
+}
+
+/// Runs a command that has to succeed, and reads what it prints.
+#[track_caller]
+fn json(command: &[&str], data: &Path) -> Value {
+    let output =
+        stub().args(command).arg("--data-dir").arg(data).args(["--output", "json"]).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{command:?}: {errors}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    data: PathBuf,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let data = dir.path().join("data");
+        Self { dir, data }
+    }
+
+    fn file(&self, name: &str, text: &str) -> String {
+        use std::os::unix::fs::OpenOptionsExt as _;
+        let path = self.dir.path().join(name);
+        let mut file =
+            std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        path.to_str().unwrap().to_owned()
+    }
+
+    fn set_up(&self) -> Value {
+        let password = self.file("password", "correct horse battery staple\n");
+        let email = ["--admin-email", "admin@example.com", "--admin-password-file", &password];
+        json(&[&["setup"], &email[..]].concat(), &self.data)
+    }
+}
+
+/// A `serve` that is ended by its own id.
+struct Serving {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Serving {
+    fn start(data: &Path) -> Self {
+        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_telovix-console-stub"))
+            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
+            .arg(data)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut line = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        // The first line is the address and nothing else.
+        let address = line.trim_end().parse().unwrap();
+        Self { child, address }
+    }
+
+    /// Asks for a path over TLS that trusts this CA; gives the status and the body.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place of these tests that opens sockets")]
+    fn get(&self, path: &str, ca: Option<&str>) -> Option<(u16, String)> {
+        let mut roots = RootCertStore::empty();
+        for der in CertificateDer::pem_slice_iter(ca.unwrap_or("").as_bytes()) {
+            roots.add(der.unwrap()).unwrap();
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let name = ServerName::try_from("127.0.0.1").unwrap();
+        let connection = ClientConnection::new(Arc::new(config), name).unwrap();
+        let mut stream = StreamOwned::new(connection, TcpStream::connect(self.address).unwrap());
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut text = String::new();
+        stream.read_to_string(&mut text).ok()?;
+        let status = text.split(' ').nth(1)?.parse().ok()?;
+        Some((status, text.split_once("\r\n\r\n")?.1.to_owned()))
+    }
+
+    fn terminate(mut self) {
+        let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
+        nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
+        assert!(self.child.wait().unwrap().success());
+    }
+}
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        // It may have ended already.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn setup_token_serve_and_ready() {
+    let place = Place::new();
+    let made = place.set_up();
+    let ca = std::fs::read_to_string(made["ca_file"].as_str().unwrap()).unwrap();
+    assert!(made["ca_fingerprint"].as_str().unwrap().starts_with("sha256:"));
+
+    let serving = Serving::start(&place.data);
+    assert_eq!(serving.get("/healthz", Some(&ca)).unwrap().0, 200);
+    assert_eq!(serving.get("/readyz", Some(&ca)).unwrap().0, 200);
+    assert_eq!(serving.get("/healthz", None), None, "an unknown CA was trusted");
+
+    // The command line works beside the running server, and knows the port that it took.
+    let token = json(&["token", "create", "--type", "once", "--ttl", "5m"], &place.data);
+    assert!(token["token"].as_str().unwrap().starts_with("tse_"));
+    let line = token["install_command"].as_str().unwrap();
+    assert!(line.contains(&format!("https://127.0.0.1:{}", serving.address.port())), "{line}");
+    assert!(token["capacity_warning"].is_null());
+    let id = token["id"].as_str().unwrap();
+    assert_eq!(json(&["token", "list"], &place.data)["data"][0]["status"], "pending");
+    assert_eq!(json(&["token", "revoke", id], &place.data)["status"], "revoked");
+    let audit = json(&["audit", "list"], &place.data);
+    let actions: Vec<&str> =
+        audit["data"].as_array().unwrap().iter().map(|row| row["action_type"].as_str().unwrap()).collect();
+    assert_eq!(
+        actions,
+        ["sensor_enrollment_token_revoked", "sensor_enrollment_token_created", "console_setup_completed"]
+    );
+    serving.terminate();
+    assert!(!place.data.join("console.db-wal").exists(), "the log was left behind");
+}
+
+#[test]
+fn setup_twice_changes_nothing() {
+    let place = Place::new();
+    let made = place.set_up();
+    let before = std::fs::read(made["ca_file"].as_str().unwrap()).unwrap();
+    let password = place.file("password-2", "another long password\n");
+    let run = stub()
+        .args(["setup", "--admin-email", "x@example.com", "--admin-password-file", &password, "--data-dir"])
+        .arg(&place.data)
+        .output()
+        .unwrap();
+    assert_eq!(run.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&run.stderr).contains("set up already"));
+    assert_eq!(std::fs::read(made["ca_file"].as_str().unwrap()).unwrap(), before);
+    assert_eq!(json(&["audit", "list"], &place.data)["data"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn serving_before_setup_is_alive_and_becomes_ready() {
+    let place = Place::new();
+    let serving = Serving::start(&place.data);
+    let made = place.set_up();
+    let ca = std::fs::read_to_string(made["ca_file"].as_str().unwrap()).unwrap();
+    let ready = (0..100).any(|_| {
+        let pause = std::time::Duration::from_millis(100);
+        let waited = std::process::Command::new("sleep").arg(format!("{}", pause.as_secs_f32())).status();
+        waited.is_ok() && serving.get("/readyz", Some(&ca)).is_some_and(|(status, _)| status == 200)
+    });
+    assert!(ready, "it never became ready");
+}
+
+#[test]
+fn wrong_use_and_refusals_have_their_own_status() {
+    let place = Place::new();
+    let run = |args: &[&str]| stub().args(args).arg("--data-dir").arg(&place.data).output().unwrap();
+    let code = |args: &[&str]| run(args).status.code();
+    assert_eq!(code(&["token", "create", "--type", "monthly"]), Some(2));
+    assert_eq!(code(&["serve", "--listen", "nowhere"]), Some(2));
+    assert_eq!(code(&["serve", "--public-url", "http://plain"]), Some(2));
+    let early = run(&["token", "create"]);
+    assert_eq!(early.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&early.stderr).contains("setup --data-dir"));
+    assert!(!place.data.exists());
+    let short = place.file("short", "short\n");
+    let refused = run(&["setup", "--admin-email", "a@b.c", "--admin-password-file", &short]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("12 characters"));
+    place.set_up();
+    assert_eq!(code(&["token", "create", "--ttl", "25h"]), Some(1));
+    assert_eq!(code(&["token", "create", "--type", "cluster"]), Some(1));
+}
+
+#[test]
+fn licences_and_binaries() {
+    let place = Place::new();
+    let key = place.dir.path().join("licence-key.pem");
+    let licence = place.dir.path().join("licence.json");
+    let (key, licence) = (key.to_str().unwrap(), licence.to_str().unwrap());
+    json(&["license", "issue", "--key", key, "--nodes", "7", "--out", licence], &place.data);
+    let password = place.file("password", "correct horse battery staple\n");
+    let trust = format!("{key}.pub");
+    let setup = ["setup", "--admin-email", "a@b.c", "--admin-password-file", &password];
+    json(&[&setup[..], &["--license", licence, "--license-trust", &trust]].concat(), &place.data);
+    let shown = json(&["license", "show"], &place.data);
+    assert_eq!((&shown["source"], &shown["max_protected_nodes"]), (&"bundle".into(), &7.into()));
+    json(&["license", "issue", "--key", key, "--nodes", "9", "--out", licence], &place.data);
+    assert_eq!(json(&["license", "import", licence], &place.data)["max_protected_nodes"], 9);
+
+    let own = env!("CARGO_BIN_EXE_telovix-console-stub");
+    let staged = json(&["binary", "stage", own], &place.data);
+    assert!(Path::new(staged["file"].as_str().unwrap()).exists());
+    assert_eq!(staged["sha256"].as_str().unwrap().len(), 64);
+}

@@ -1,0 +1,7 @@
+//! A Console in this process, spoken to over real TLS.
+
+#![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
+
+mod enroll;
+mod session;
+mod world;

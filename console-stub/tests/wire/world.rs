@@ -1,0 +1,250 @@
+//! A Console in this process on port 0, a clock to turn, and a small TLS client.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rustls::crypto::aws_lc_rs;
+use rustls::time_provider::TimeProvider;
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
+use serde_json::{Value, json};
+use telovix_console_stub::app::{App, Options};
+use telovix_console_stub::clock::Clock;
+use telovix_console_stub::config::{DataDir, Limits};
+use telovix_console_stub::domain::audit::Origin;
+use telovix_console_stub::domain::token::TokenDraft;
+use telovix_console_stub::fault::Faults;
+use telovix_console_stub::service::Console;
+use telovix_console_stub::service::setup::{Grant, Setup};
+use telovix_contract::paths;
+use telovix_contract::states::TokenType;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsConnector;
+
+/// A clock that stands where it is put.
+#[derive(Debug)]
+pub(crate) struct TestClock(AtomicI64);
+
+impl TestClock {
+    /// Moves it.
+    pub(crate) fn advance(&self, seconds: i64) {
+        self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl TimeProvider for TestClock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = self.0.load(Ordering::SeqCst).unsigned_abs();
+        Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
+    }
+}
+
+/// A Console that serves.
+pub(crate) struct World {
+    pub(crate) console: Console,
+    pub(crate) clock: Arc<TestClock>,
+    pub(crate) address: std::net::SocketAddr,
+    pub(crate) data: DataDir,
+    pub(crate) ca_pem: String,
+    _place: tempfile::TempDir,
+    stop: Option<oneshot::Sender<()>>,
+    serving: Option<JoinHandle<()>>,
+}
+
+/// A host's key pair.
+pub(crate) fn key() -> KeyPair {
+    KeyPair::generate().unwrap()
+}
+
+/// A certificate request for this node.
+pub(crate) fn csr(node: &str, key: &KeyPair) -> String {
+    let mut params = CertificateParams::default();
+    params.distinguished_name = DistinguishedName::new();
+    params.distinguished_name.push(DnType::CommonName, node);
+    params.serialize_request(key).unwrap().pem().unwrap()
+}
+
+/// The body of a plain enrollment.
+pub(crate) fn body(token: &str, node: &str, key: &KeyPair) -> Value {
+    json!({"enrollment_token": token, "csr_pem": csr(node, key), "node_name": node})
+}
+
+/// A status and a JSON body.
+#[derive(Debug, Clone)]
+pub(crate) struct Reply {
+    pub(crate) status: u16,
+    pub(crate) body: Value,
+    pub(crate) headers: http::HeaderMap,
+}
+
+impl Reply {
+    /// The code of a refusal.
+    pub(crate) fn code(&self) -> &str {
+        self.body["error"].as_str().unwrap_or("")
+    }
+
+    /// A text in the body.
+    #[track_caller]
+    pub(crate) fn text(&self, key: &str) -> &str {
+        self.body[key].as_str().unwrap_or_else(|| panic!("no {key} in {self:?}"))
+    }
+
+    /// Status and code together.
+    pub(crate) fn refusal(&self) -> (u16, &str) {
+        (self.status, self.code())
+    }
+}
+
+impl World {
+    /// A Console with a trial licence for so many nodes.
+    pub(crate) async fn start(nodes: u32) -> Self {
+        let place = tempfile::tempdir().unwrap();
+        let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000)));
+        let data = DataDir::new(place.path().join("data"));
+        let options = Options {
+            data: data.clone(),
+            clock: Clock::new(Arc::clone(&clock) as Arc<dyn TimeProvider>),
+            faults: Faults::default(),
+            limits: Limits::default(),
+        };
+        let app = App::open(options).await.unwrap();
+        let console = app.console().clone();
+        let setup = Setup {
+            admin_email: "admin@example.com".to_owned(),
+            admin_password: "correct horse battery staple".to_owned().into(),
+            server_names: vec!["console.example".to_owned()],
+            licence: Grant::Trial(nodes),
+            licence_trust: None,
+            public_url: None,
+        };
+        let ca_pem = console.set_up(setup).await.unwrap().ca_pem;
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (stop, stopped) = oneshot::channel();
+        let serving = tokio::spawn(async move {
+            let shutdown = async {
+                let _ = stopped.await;
+            };
+            app.serve(listener, shutdown).await.unwrap();
+        });
+        let (stop, serving) = (Some(stop), Some(serving));
+        Self { console, clock, address, data, ca_pem, _place: place, stop, serving }
+    }
+
+    /// A one-time token.
+    pub(crate) async fn once(&self) -> String {
+        self.token(TokenDraft::default()).await
+    }
+
+    /// A cluster token.
+    pub(crate) async fn cluster(&self, name: &str, max_nodes: Option<i64>) -> String {
+        let cluster_id = Some(name.parse().unwrap());
+        let kind = Some(TokenType::Cluster);
+        self.token(TokenDraft { kind, cluster_id, max_nodes, ..TokenDraft::default() }).await
+    }
+
+    /// Any token.
+    pub(crate) async fn token(&self, draft: TokenDraft) -> String {
+        self.console.create_token(draft, Origin::default()).await.unwrap().token.expose().to_owned()
+    }
+
+    /// Sends an enrollment.
+    pub(crate) async fn enroll(&self, body: &Value) -> Reply {
+        self.client(None).send("POST", paths::ENROLL, body.to_string().as_bytes(), &[]).await.unwrap()
+    }
+
+    /// A client, with an identity if it has one.
+    pub(crate) fn client(&self, identity: Option<(&str, &KeyPair)>) -> Client {
+        Client::new(self.address, &self.ca_pem, Arc::clone(&self.clock) as Arc<dyn TimeProvider>, identity)
+    }
+
+    /// A heartbeat with this certificate.
+    pub(crate) async fn heartbeat(&self, certificate: &str, key: &KeyPair) -> Reply {
+        self.client(Some((certificate, key))).send("POST", paths::HEARTBEAT, b"", &[]).await.unwrap()
+    }
+
+    /// The number that a query finds in the database file.
+    pub(crate) fn count(&self, sql: &str) -> i64 {
+        let path: PathBuf = self.data.database();
+        let db = rusqlite::Connection::open(path).unwrap();
+        db.query_row(sql, (), |row| row.get(0)).unwrap()
+    }
+
+    /// Stops serving and waits for it.
+    pub(crate) async fn stop(&mut self) {
+        let _ = self.stop.take().unwrap().send(());
+        self.serving.take().unwrap().await.unwrap();
+    }
+}
+
+/// A host's side: a connection per call.
+#[derive(Clone)]
+pub(crate) struct Client {
+    address: std::net::SocketAddr,
+    config: Arc<ClientConfig>,
+}
+
+impl Client {
+    pub(crate) fn new(
+        address: std::net::SocketAddr,
+        ca_pem: &str,
+        clock: Arc<dyn TimeProvider>,
+        identity: Option<(&str, &KeyPair)>,
+    ) -> Self {
+        let mut roots = RootCertStore::empty();
+        // The root alone: the server has to send its issuer along.
+        roots.add(CertificateDer::from_pem_slice(ca_pem.as_bytes()).unwrap()).unwrap();
+        let builder = ClientConfig::builder_with_details(Arc::new(aws_lc_rs::default_provider()), clock)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(roots);
+        let config = match identity {
+            None => builder.with_no_client_auth(),
+            Some((pem, key)) => {
+                // The leaf alone, as `openssl s_client -cert` sends it.
+                let leaf = CertificateDer::from_pem_slice(pem.as_bytes()).unwrap();
+                let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+                builder.with_client_auth_cert(vec![leaf], key).unwrap()
+            }
+        };
+        Self { address, config: Arc::new(config) }
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        body: &[u8],
+        headers: &[(&str, &str)],
+    ) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place of these tests that opens sockets"
+        )]
+        let stream = TcpStream::connect(self.address).await?;
+        let name = ServerName::try_from("localhost")?;
+        let tls = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await?;
+        let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
+        let connection = tokio::spawn(connection);
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let response = sender.send_request(request.body(Full::new(Bytes::copy_from_slice(body)))?).await?;
+        let (status, headers) = (response.status().as_u16(), response.headers().clone());
+        let bytes = response.into_body().collect().await?.to_bytes();
+        connection.abort();
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let body = serde_json::from_slice(&bytes).unwrap_or(Value::String(text));
+        Ok(Reply { status, body, headers })
+    }
+}
