@@ -59,6 +59,15 @@ Environment (an empty variable counts as unset):
   TELOVIX_TIMEOUT                   how long enroll tries, such as 90s, 5m, 24h
   TELOVIX_STATE_DIR                 where the identity is kept
   TELOVIX_K8S_DEPLOYMENT            name of the Kubernetes workload
+  TELOVIX_CONTROL_SOCKET, TELOVIX_CONTROL_SOCKET_MODE
+                                    socket of the daemon, and 0600 or 0660
+  TELOVIX_HEALTH_LISTEN             address for /livez, /readyz and /metrics; none otherwise
+  TELOVIX_HOOK_COMMAND, TELOVIX_HOOK_TIMEOUT
+                                    program to run after each change of the credential
+  TELOVIX_SIGNAL_PID_FILE, TELOVIX_SIGNAL
+                                    process to signal after each change of the credential
+  TELOVIX_PUBLISH_OWNER, TELOVIX_PUBLISH_GROUP, TELOVIX_PUBLISH_KEY_MODE, TELOVIX_PUBLISH_CERT_MODE
+                                    who may read the published files
   TELOVIX_LOG_LEVEL, TELOVIX_LOG_FORMAT, TELOVIX_CONFIG
                                     as the flags of these names
   TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE

@@ -132,13 +132,13 @@ fn entry(path: &Path, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(Item,
         (Kind::Path, DeValue::String(text)) => Raw::Text(beside(path, text).into_os_string()),
         (Kind::Text | Kind::List, DeValue::String(text)) => Raw::Text(OsString::from(text.as_ref())),
         (Kind::Switch, DeValue::Boolean(on)) => Raw::Switch(*on),
-        (Kind::List, DeValue::Array(items)) => {
+        (Kind::List | Kind::Words, DeValue::Array(items)) => {
             let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
             Raw::List(texts.collect::<Option<_>>().ok_or_else(|| {
                 format!("{name} holds something that is not a text; write it as {}", example(key))
             })?)
         }
-        (Kind::Text | Kind::Path | Kind::List | Kind::Switch, other) => {
+        (Kind::Text | Kind::Path | Kind::List | Kind::Words | Kind::Switch, other) => {
             return Err(format!("{name} cannot be {}; write it as {}", a_type(other), example(key)));
         }
     };
@@ -192,7 +192,18 @@ fn example(key: Item) -> String {
         Item::Timeout => format!("{name} = \"5m\""),
         Item::Tags => format!("{name} = [\"rack-4\", \"lab\"]"),
         Item::DangerAcceptUnverifiedConsole => format!("{name} = true or {name} = false"),
+        Item::HookCommand => format!("{name} = [\"/usr/bin/systemctl\", \"reload\", \"nginx\"]"),
+        Item::HookTimeout => format!("{name} = \"30s\""),
+        Item::HealthListen => format!("{name} = \"127.0.0.1:9464\""),
+        Item::Signal => format!("{name} = \"SIGHUP\""),
+        Item::ControlSocketMode => format!("{name} = \"0600\""),
+        Item::PublishKeyMode => format!("{name} = \"0640\""),
+        Item::PublishCertMode => format!("{name} = \"0644\""),
         Item::ConsoleUrl
+        | Item::ControlSocket
+        | Item::SignalPidFile
+        | Item::PublishOwner
+        | Item::PublishGroup
         | Item::TokenFile
         | Item::BootstrapCa
         | Item::CaFingerprint

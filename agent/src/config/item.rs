@@ -19,6 +19,17 @@ pub(super) enum Item {
     LogLevel,
     LogFormat,
     K8sDeployment,
+    ControlSocket,
+    ControlSocketMode,
+    HealthListen,
+    HookCommand,
+    HookTimeout,
+    SignalPidFile,
+    Signal,
+    PublishOwner,
+    PublishGroup,
+    PublishKeyMode,
+    PublishCertMode,
     DangerAcceptUnverifiedConsole,
 }
 
@@ -30,11 +41,13 @@ pub(super) enum Kind {
     Path,
     /// An array of texts, or one text with commas.
     List,
+    /// An array of texts, taken word by word.
+    Words,
     Switch,
 }
 
 impl Item {
-    pub(super) const ALL: [Self; 17] = [
+    pub(super) const ALL: [Self; 28] = [
         Self::ConsoleUrl,
         Self::TokenFile,
         Self::BootstrapCa,
@@ -51,6 +64,17 @@ impl Item {
         Self::LogLevel,
         Self::LogFormat,
         Self::K8sDeployment,
+        Self::ControlSocket,
+        Self::ControlSocketMode,
+        Self::HealthListen,
+        Self::HookCommand,
+        Self::HookTimeout,
+        Self::SignalPidFile,
+        Self::Signal,
+        Self::PublishOwner,
+        Self::PublishGroup,
+        Self::PublishKeyMode,
+        Self::PublishCertMode,
         Self::DangerAcceptUnverifiedConsole,
     ];
 
@@ -102,6 +126,17 @@ impl Item {
             Self::LogLevel => ("log_level", "TELOVIX_LOG_LEVEL", Kind::Text),
             Self::LogFormat => ("log_format", "TELOVIX_LOG_FORMAT", Kind::Text),
             Self::K8sDeployment => ("k8s_deployment", "TELOVIX_K8S_DEPLOYMENT", Kind::Text),
+            Self::ControlSocket => ("control_socket", "TELOVIX_CONTROL_SOCKET", Kind::Path),
+            Self::ControlSocketMode => ("control_socket_mode", "TELOVIX_CONTROL_SOCKET_MODE", Kind::Text),
+            Self::HealthListen => ("health_listen", "TELOVIX_HEALTH_LISTEN", Kind::Text),
+            Self::HookCommand => ("hook_command", "TELOVIX_HOOK_COMMAND", Kind::Words),
+            Self::HookTimeout => ("hook_timeout", "TELOVIX_HOOK_TIMEOUT", Kind::Text),
+            Self::SignalPidFile => ("signal_pid_file", "TELOVIX_SIGNAL_PID_FILE", Kind::Path),
+            Self::Signal => ("signal", "TELOVIX_SIGNAL", Kind::Text),
+            Self::PublishOwner => ("publish_owner", "TELOVIX_PUBLISH_OWNER", Kind::Text),
+            Self::PublishGroup => ("publish_group", "TELOVIX_PUBLISH_GROUP", Kind::Text),
+            Self::PublishKeyMode => ("publish_key_mode", "TELOVIX_PUBLISH_KEY_MODE", Kind::Text),
+            Self::PublishCertMode => ("publish_cert_mode", "TELOVIX_PUBLISH_CERT_MODE", Kind::Text),
             Self::DangerAcceptUnverifiedConsole => {
                 ("danger_accept_unverified_console", "TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE", Kind::Switch)
             }

@@ -10,6 +10,7 @@
 //! - `file`: `agent.toml` and its drop-ins
 //! - `layers`: which value wins
 //! - `service`: what the service manager says
+//! - `server`, `consumers`: what the daemon serves, and whom it tells and lets read
 //! - `values`, `url`, `trust`, `token`, `proxy`: kinds of value
 
 use std::ffi::OsString;
@@ -20,12 +21,14 @@ use telovix_contract::{ClusterName, Flavor, InstallId, NodeName, NodeRole, Tag, 
 
 use crate::cli::{Cli, Command};
 
+mod consumers;
 pub mod env;
 mod error;
 mod file;
 mod item;
 mod layers;
 mod proxy;
+mod server;
 mod service;
 mod setting;
 pub mod token;
@@ -33,9 +36,11 @@ mod trust;
 mod url;
 pub mod values;
 
+pub use consumers::{HookSettings, PublishSettings, ReloadSignal};
 pub use env::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use proxy::ProxySettings;
+pub use server::{ServerSettings, SocketMode};
 pub use service::ServiceSettings;
 pub use setting::{Origin, Setting};
 pub use token::{FoundToken, TokenError, TokenSource, TokenSources};
@@ -89,6 +94,12 @@ pub struct Config {
     pub k8s_deployment: Option<Setting<String>>,
     /// The log.
     pub log: LogSettings,
+    /// What the daemon serves.
+    pub server: ServerSettings,
+    /// Whom to tell of a new credential.
+    pub hook: HookSettings,
+    /// Who may read the published files.
+    pub publish: PublishSettings,
     /// The service manager.
     pub service: ServiceSettings,
     /// The main configuration file, which may be missing; see [`Config::files`].
@@ -202,6 +213,9 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
             values::parse_duration(raw.text()?).map_err(|error| error.to_string())
         }),
         k8s_deployment: layers.read(Item::K8sDeployment, k8s_name),
+        server: ServerSettings::read(layers),
+        hook: HookSettings::read(layers),
+        publish: PublishSettings::read(layers),
         service: ServiceSettings::read(sources.env),
         file: main_file(sources).0.to_owned(),
         log: LogSettings {
