@@ -4,6 +4,8 @@
 //! Invariant: one type, so that what an operator reads, what a probe decides and what a graph shows cannot differ. The
 //! names of its keys are fixed (DESIGN.md section 3); scripts of others read them. No secret fits in it.
 
+use std::path::PathBuf;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use telovix_contract::SensorId;
@@ -125,6 +127,15 @@ pub struct Report {
     pub generation: Option<u32>,
     /// When the Console last accepted the identity, as far as known.
     pub last_contact: Option<Timestamp>,
+    /// Whether the Console's latest word on this identity, since it is the current one, was that it accepts it.
+    #[serde(default)]
+    pub accepted: bool,
+    /// Seconds that this host's clock is ahead of the Console's; negative where it is behind.
+    #[serde(default)]
+    pub clock_skew_seconds: Option<i64>,
+    /// Where the identity is kept.
+    #[serde(default)]
+    pub state_dir: Option<PathBuf>,
     /// The last failure that still matters.
     pub last_error: Option<LastError>,
     /// What was mended, and what an operator should know.
@@ -164,9 +175,37 @@ impl Report {
             serial: None,
             generation: None,
             last_contact: None,
+            accepted: false,
+            clock_skew_seconds: None,
+            state_dir: None,
             last_error: None,
             notes: Vec::new(),
         }
+    }
+
+    /// Whether this host is enrolled and accepted, so that consumers can count on its identity; if not, why, in one
+    /// line.
+    ///
+    /// # Errors
+    /// The reason.
+    pub fn readiness(&self, now: Timestamp) -> Result<(), String> {
+        if !self.state.holds_identity() {
+            return Err(format!("{}: {}", self.state.as_str(), self.reason));
+        }
+        if let Some(not_after) = self.not_after.filter(|not_after| *not_after < now) {
+            return Err(format!("the certificate expired at {not_after:.0}"));
+        }
+        if !self.accepted {
+            let why = self.last_error.as_ref().map_or(self.reason.as_str(), |error| error.message.as_str());
+            return Err(format!("the Console has not accepted the identity: {why}"));
+        }
+        Ok(())
+    }
+
+    /// [`Report::readiness`] as a choice.
+    #[must_use]
+    pub fn is_ready(&self, now: Timestamp) -> bool {
+        self.readiness(now).is_ok()
     }
 
     /// Adds what was remembered of an enrollment.
@@ -181,5 +220,34 @@ impl Report {
             trust_state: Some(state.trust_state.to_string()),
             ..self
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ready_is_enrolled_accepted_and_in_force() {
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        for state in StateName::ALL {
+            let report = Report { accepted: true, ..Report::new(state, "because", Actor::Agent) };
+            assert_eq!(report.is_ready(now), state.holds_identity(), "{state:?}");
+            let waiting = Report { accepted: false, ..report.clone() };
+            assert!(!waiting.is_ready(now) && waiting.readiness(now).unwrap_err().contains("because"));
+            let until = |at: &str| Report { not_after: Some(at.parse().unwrap()), ..report.clone() };
+            assert_eq!(until("2026-06-01T00:00:01Z").is_ready(now), state.holds_identity());
+            assert!(!until("2026-05-31T23:59:59Z").is_ready(now), "a healthy probe after the end");
+        }
+    }
+
+    #[test]
+    fn a_report_of_an_older_agent_is_read() {
+        let text = r#"{"state":"active","reason":"","waiting_for":"agent","sensor_id":null,"node_name":null,
+            "node_role":null,"cluster_name":null,"console_url":null,"trust_state":null,"not_before":null,
+            "not_after":null,"renew_at":null,"serial":null,"generation":null,"last_contact":null,
+            "last_error":null,"notes":[]}"#;
+        let report: Report = serde_json::from_str(text).unwrap();
+        assert_eq!(report, Report::new(StateName::Active, "", Actor::Agent));
     }
 }
