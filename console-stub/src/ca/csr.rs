@@ -24,7 +24,7 @@ pub enum CsrError {
     #[error("its signature does not match its public key")]
     Signature,
     /// A key that is too weak or of an unknown kind.
-    #[error("its key is not ECDSA P-256 or P-384, Ed25519, or RSA of 2048 to 4096 bits")]
+    #[error("its key is not ECDSA P-256 or P-384 (uncompressed), Ed25519, or RSA of 2048 to 4096 bits")]
     Key,
     /// Another name than the one that enrolls.
     #[error("its common name is not the node name")]
@@ -80,7 +80,9 @@ fn check_key(spki: &SubjectPublicKeyInfo<'_>) -> Result<(), CsrError> {
     let kind = &spki.algorithm.algorithm;
     let strong = if *kind == OID_KEY_TYPE_EC_PUBLIC_KEY {
         let curve = spki.algorithm.parameters.as_ref().and_then(|curve| curve.as_oid().ok());
-        curve.is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384)
+        // TLS knows points in the uncompressed form alone (RFC 8422 section 5.1.1).
+        spki.subject_public_key.data.first() == Some(&4)
+            && curve.is_some_and(|curve| curve == OID_EC_P256 || curve == OID_NIST_EC_P384)
     } else if *kind == OID_PKCS1_RSAENCRYPTION {
         match spki.parsed() {
             Ok(PublicKey::RSA(rsa)) => (2048..=4096).contains(&rsa.key_size()),

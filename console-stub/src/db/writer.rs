@@ -172,3 +172,128 @@ fn run(engine: &mut impl Engine, batch: Vec<Job>, answers: &mut Vec<Answer>) -> 
     }
     engine.commit()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::sqlite::Sqlite;
+    use super::super::{Row, Value};
+    use super::*;
+
+    /// An engine that counts, and fails the commits it is told to.
+    #[derive(Default)]
+    struct Fake {
+        fail_commit: bool,
+    }
+
+    impl Tx for Fake {
+        fn execute(&mut self, _sql: &str, _args: &[Value]) -> Result<u64, DbError> {
+            Ok(0)
+        }
+        fn query(&mut self, _sql: &str, _args: &[Value]) -> Result<Vec<Row>, DbError> {
+            Ok(Vec::new())
+        }
+        fn lock_clause(&self) -> &'static str {
+            ""
+        }
+    }
+
+    impl Engine for Fake {
+        fn begin(&mut self) -> Result<(), DbError> {
+            Ok(())
+        }
+        fn commit(&mut self) -> Result<(), DbError> {
+            if self.fail_commit { Err(DbError::Engine("disk full".to_owned())) } else { Ok(()) }
+        }
+        fn rollback(&mut self) -> Result<(), DbError> {
+            Ok(())
+        }
+        fn mark(&mut self) -> Result<(), DbError> {
+            Ok(())
+        }
+        fn keep(&mut self) -> Result<(), DbError> {
+            Ok(())
+        }
+        fn undo(&mut self) -> Result<(), DbError> {
+            Ok(())
+        }
+        fn script(&mut self, _sql: &str) -> Result<(), DbError> {
+            Ok(())
+        }
+    }
+
+    /// Holds the writer in a first change until everything else is queued; gives what follows once it is let go.
+    async fn queued_behind(writer: &Arc<Writer>, changes: usize) -> Vec<Result<(), DbError>> {
+        let (go, wait) = channel::<()>();
+        let (entered, inside) = oneshot::channel::<()>();
+        let holder = Arc::clone(writer);
+        let first = tokio::spawn(async move {
+            let hold = move |_: &mut dyn Tx| {
+                let _ = entered.send(());
+                wait.recv().map_err(|_| DbError::Closed)
+            };
+            holder.submit(hold).await
+        });
+        inside.await.unwrap();
+        let rest: Vec<_> = (0..changes)
+            .map(|_| {
+                let writer = Arc::clone(writer);
+                tokio::spawn(async move { writer.submit(|_| Ok::<_, DbError>(())).await })
+            })
+            .collect();
+        // Every task above runs up to its own wait before this one goes on: there is one thread.
+        for _ in 0..changes {
+            tokio::task::yield_now().await;
+        }
+        go.send(()).unwrap();
+        let mut results = vec![first.await.unwrap()];
+        for task in rest {
+            results.push(task.await.unwrap());
+        }
+        results
+    }
+
+    #[tokio::test]
+    async fn changes_that_wait_together_share_commits() {
+        let writer = Arc::new(Writer::start(Fake::default()).unwrap());
+        let results = queued_behind(&writer, 300).await;
+        assert!(results.iter().all(Result::is_ok));
+        // The first, then 256, then the 44 that are left.
+        assert_eq!(writer.counts(), WriteCounts { changes: 301, commits: 3 });
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_fails_every_change_in_it() {
+        let writer = Arc::new(Writer::start(Fake { fail_commit: true }).unwrap());
+        let results = queued_behind(&writer, 10).await;
+        assert_eq!(results.len(), 11);
+        let full =
+            |result: &Result<(), DbError>| matches!(result, Err(DbError::Engine(why)) if why == "disk full");
+        assert!(results.iter().all(full), "{results:?}");
+        assert_eq!(writer.counts().commits, 0);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_fails_or_panics_leaves_nothing_and_harms_nobody() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = Sqlite::open(&dir.path().join("db")).unwrap();
+        engine.script("CREATE TABLE t (n BIGINT)").unwrap();
+        let writer = Writer::start(engine).unwrap();
+        let insert = |tx: &mut dyn Tx, n: i64| tx.execute("INSERT INTO t VALUES ($1)", &[n.into()]);
+        writer.submit(move |tx| insert(tx, 1)).await.unwrap();
+        let failed = writer.submit(move |tx| {
+            insert(tx, 2)?;
+            Err::<(), _>(DbError::Engine("no".to_owned()))
+        });
+        assert!(failed.await.is_err());
+        let panicked = writer.submit(move |tx| {
+            insert(tx, 4)?;
+            if tx.lock_clause().is_empty() {
+                panic!("a bug");
+            }
+            Ok::<(), DbError>(())
+        });
+        assert!(panicked.await.is_err());
+        let sum = |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Closed)?.int(0);
+        assert_eq!(writer.submit(sum).await.unwrap(), 1);
+    }
+}

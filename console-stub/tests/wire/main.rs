@@ -3,5 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod enroll;
+#[cfg(feature = "failpoints")]
+mod faults;
 mod session;
 mod world;

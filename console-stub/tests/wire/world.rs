@@ -107,13 +107,18 @@ impl Reply {
 impl World {
     /// A Console with a trial licence for so many nodes.
     pub(crate) async fn start(nodes: u32) -> Self {
+        Self::start_with(nodes, Faults::default()).await
+    }
+
+    /// The same, with a fault to provoke.
+    pub(crate) async fn start_with(nodes: u32, faults: Faults) -> Self {
         let place = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000)));
         let data = DataDir::new(place.path().join("data"));
         let options = Options {
             data: data.clone(),
             clock: Clock::new(Arc::clone(&clock) as Arc<dyn TimeProvider>),
-            faults: Faults::default(),
+            faults,
             limits: Limits::default(),
         };
         let app = App::open(options).await.unwrap();
