@@ -70,12 +70,16 @@ pub enum VerifyError {
     NotYetValid {
         /// Start of its life.
         not_before: Timestamp,
+        /// End of its life.
+        not_after: Timestamp,
         /// This host's time.
         now: Timestamp,
     },
     /// The certificate's life is over by this host's clock.
     #[error("the certificate expired at {not_after}, and this host's clock says {now}")]
     Expired {
+        /// Start of its life.
+        not_before: Timestamp,
         /// End of its life.
         not_after: Timestamp,
         /// This host's time.
@@ -113,7 +117,24 @@ impl VerifyError {
     /// Whether the claim would be an identity at another time: the clock, or its age, is to blame.
     #[must_use]
     pub fn is_about_time(&self) -> bool {
-        matches!(self, Self::NotYetValid { .. } | Self::Expired { .. })
+        self.life().is_some()
+    }
+
+    /// The certificate's life, where only that is what failed.
+    #[must_use]
+    pub fn life(&self) -> Option<(Timestamp, Timestamp)> {
+        match self {
+            Self::NotYetValid { not_before, not_after, .. } | Self::Expired { not_before, not_after, .. } => {
+                Some((*not_before, *not_after))
+            }
+            Self::Unreadable { .. }
+            | Self::OtherKey
+            | Self::IsCa
+            | Self::NotForClients
+            | Self::Chain { .. }
+            | Self::SensorUris { .. }
+            | Self::OtherSensor { .. } => None,
+        }
     }
 }
 
@@ -133,10 +154,10 @@ pub fn check(claim: Claim<'_>, key: KeyPair, now: Timestamp) -> Result<Verified,
     let (not_before, not_after) =
         dates(&leaf).ok_or_else(|| unreadable("its dates are absurd".to_owned()))?;
     if now < not_before {
-        return Err(VerifyError::NotYetValid { not_before, now });
+        return Err(VerifyError::NotYetValid { not_before, not_after, now });
     }
     if now > not_after {
-        return Err(VerifyError::Expired { not_after, now });
+        return Err(VerifyError::Expired { not_before, not_after, now });
     }
     check_usage(&leaf)?;
     check_chain(&chain, &ca, now)?;

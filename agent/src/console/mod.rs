@@ -130,6 +130,12 @@ impl Console {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The same, for once: what a later call does not see again is what it did not bring.
+    #[must_use]
+    pub fn take_sighting(&self) -> Option<Sighting> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
     /// Asks the Console for its time, over a connection that carries no secret and whose server is not verified: a
     /// host whose clock is wrong cannot verify anybody.
     ///

@@ -19,7 +19,7 @@ use telovix_contract::states::TokenType;
 pub use self::error::EnrollError;
 use self::obtain::{Application, FirstContact};
 pub use self::patience::random;
-pub use self::plan::{Plan, Reason};
+pub use self::plan::{Plan, Reason, change, is_clone};
 pub use self::prove::Proof;
 use crate::clock::{self, Clock};
 use crate::config::{Config, ConsoleUrl, FoundToken, Origin, TokenSource};

@@ -119,7 +119,8 @@ fn can_pay_again(state: &SensorState, token: Option<&FoundToken>) -> bool {
     token.is_some() && state.token_type == Some(TokenType::Cluster)
 }
 
-fn is_clone(host: &Host<'_>, state: &SensorState) -> bool {
+/// Whether an identity was made on another machine than this one.
+pub fn is_clone(host: &Host<'_>, state: &SensorState) -> bool {
     match (&state.machine_id_sha256, &host.facts.machine_id_sha256) {
         (Some(then), Some(now)) => then != now,
         (None, _) | (_, None) => false,
@@ -127,7 +128,7 @@ fn is_clone(host: &Host<'_>, state: &SensorState) -> bool {
 }
 
 /// What differs between the identity and the configuration, as a sentence.
-fn change(host: &Host<'_>, state: &SensorState) -> Option<String> {
+pub fn change(host: &Host<'_>, state: &SensorState) -> Option<String> {
     let config = host.config;
     let text = |name: Option<&dyn fmt::Display>| name.map_or_else(|| "none".to_owned(), ToString::to_string);
     let cluster = config.cluster_name.as_ref().map(|setting| &setting.value);
