@@ -140,7 +140,7 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> R
         Ok(answered) => answered.unwrap_or_else(|never: Infallible| match never {}),
         Err(_) => {
             let message = "The request took too long; send it again, and faster.";
-            problem_response(&Refusal::new(ErrorCode::NotReady, message))
+            problem_response(&Refusal::new(ErrorCode::RequestTimeout, message))
         }
     };
     if let Some(cut) = response.extensions().get::<Cut>() {

@@ -120,6 +120,8 @@ error_codes! {
     SensorRevoked = "sensor_revoked", 403, Final;
     /// The sensor is switched off for a time.
     SensorDisabled = "sensor_disabled", 403, KeepAndRetrySlowly;
+    /// The request took longer than the Console waits for one.
+    RequestTimeout = "request_timeout", 408, Backoff;
     /// Too many calls; `Retry-After` says when.
     RateLimited = "rate_limited", 429, Backoff;
     /// The Console is not set up or not ready.

@@ -1,6 +1,6 @@
 //! The HTTP interface: the only place that knows paths, headers and bodies.
 //!
-//! Invariant: every answer that is not a success has a [`Problem`] as its body, and nothing that a client sends comes
+//! Invariant: every answer that is not a success has a [`telovix_contract::Problem`] as its body, and nothing that a client sends comes
 //! back in it unread. Handlers translate; [`crate::service`] does.
 
 mod body;

@@ -1,8 +1,8 @@
 //! The database: what is stored, and how a change becomes durable.
 //!
 //! Two promises. A change handed to [`Database::write`] is answered only when it is on disk, and it shares its commit
-//! with every other change that waits at that moment ([`writer`]). And no query knows which engine runs it: all go
-//! through [`Tx`], in portable SQL, with [`Value`]s; [`sqlite`] is the first engine behind it.
+//! with every other change that waits at that moment (`writer`). And no query knows which engine runs it: all go
+//! through [`Tx`], in portable SQL, with [`Value`]s; `sqlite` is the first engine behind it.
 //!
 //! One module per table holds its queries: [`settings`], [`authority`], [`tokens`], [`sensors`], [`certificates`],
 //! [`licences`], [`api_keys`], [`users`], [`audit`].

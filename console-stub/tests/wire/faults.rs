@@ -1,11 +1,12 @@
 //! Connections cut at the worst moments (only with the feature `failpoints`).
 
 use crate::world::{World, body, key};
+use telovix_console_stub::config::Limits;
 use telovix_contract::paths;
 
 /// Cut at this point at the first enrollment; then the same request again. Gives the sensors made and tokens used.
 async fn cut_at(point: &str) -> (i64, i64) {
-    let world = World::start_with(10, format!("drop:{point}").parse().unwrap()).await;
+    let world = World::start_with(10, format!("drop:{point}").parse().unwrap(), Limits::default()).await;
     let request = body(&world.once().await, "edge-1", &key());
     let sent = world.client(None).send("POST", paths::ENROLL, request.to_string().as_bytes(), &[]).await;
     assert!(sent.is_err(), "{sent:?}");

@@ -5,5 +5,7 @@
 mod enroll;
 #[cfg(feature = "failpoints")]
 mod faults;
+mod limits;
+mod load;
 mod session;
 mod world;

@@ -168,6 +168,22 @@ async fn section_5_unsigned_stale_replayed_and_unscoped_calls_are_refused() {
 }
 
 #[tokio::test]
+async fn section_3_a_heartbeat_may_say_the_version_and_unknown_things() {
+    let world = World::start(10).await;
+    let (certificate, key, _) = host(&world, "edge-1").await;
+    for body in [r#"{"sensor_version":"1.2.3","new":[1]}"#, "{}", ""] {
+        let reply = call(&world, paths::HEARTBEAT, &certificate, &key, body).await;
+        assert_eq!((reply.status, reply.text("trust_state")), (200, "trusted"), "{body}");
+    }
+    let sensors = world.console.list_sensors(Listing::Present).await.unwrap();
+    assert_eq!(sensors[0].sensor_version, "1.2.3");
+    // Past its thirty days the handshake itself refuses the certificate.
+    world.clock.advance(31 * 24 * 3600);
+    let late = world.client(Some((&certificate, &key))).send("POST", paths::HEARTBEAT, b"", &[]).await;
+    assert!(late.is_err(), "{late:?}");
+}
+
+#[tokio::test]
 async fn answers_carry_the_date_of_our_clock() {
     let world = World::start(10).await;
     let get = async |path: &str| world.client(None).send("GET", path, b"", &[]).await.unwrap();

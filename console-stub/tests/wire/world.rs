@@ -29,6 +29,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 
 /// A clock that stands where it is put.
 #[derive(Debug)]
@@ -107,11 +108,11 @@ impl Reply {
 impl World {
     /// A Console with a trial licence for so many nodes.
     pub(crate) async fn start(nodes: u32) -> Self {
-        Self::start_with(nodes, Faults::default()).await
+        Self::start_with(nodes, Faults::default(), Limits::default()).await
     }
 
-    /// The same, with a fault to provoke.
-    pub(crate) async fn start_with(nodes: u32, faults: Faults) -> Self {
+    /// The same, with a fault to provoke, or other limits.
+    pub(crate) async fn start_with(nodes: u32, faults: Faults, limits: Limits) -> Self {
         let place = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000)));
         let data = DataDir::new(place.path().join("data"));
@@ -119,7 +120,7 @@ impl World {
             data: data.clone(),
             clock: Clock::new(Arc::clone(&clock) as Arc<dyn TimeProvider>),
             faults,
-            limits: Limits::default(),
+            limits,
         };
         let app = App::open(options).await.unwrap();
         let console = app.console().clone();
@@ -224,6 +225,21 @@ impl Client {
         Self { address, config: Arc::new(config) }
     }
 
+    /// A connection to write anything to; the socket alone, and with TLS on it.
+    pub(crate) async fn socket(&self) -> TcpStream {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the one place of these tests that opens sockets"
+        )]
+        TcpStream::connect(self.address).await.unwrap()
+    }
+
+    pub(crate) async fn tls(&self) -> std::io::Result<TlsStream<TcpStream>> {
+        let name = ServerName::try_from("localhost").unwrap();
+        TlsConnector::from(Arc::clone(&self.config)).connect(name, self.socket().await).await
+    }
+
+    /// Makes one call on a connection of its own.
     pub(crate) async fn send(
         &self,
         method: &str,
@@ -231,13 +247,7 @@ impl Client {
         body: &[u8],
         headers: &[(&str, &str)],
     ) -> Result<Reply, Box<dyn std::error::Error + Send + Sync>> {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place of these tests that opens sockets"
-        )]
-        let stream = TcpStream::connect(self.address).await?;
-        let name = ServerName::try_from("localhost")?;
-        let tls = TlsConnector::from(Arc::clone(&self.config)).connect(name, stream).await?;
+        let tls = self.tls().await?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(tls)).await?;
         let connection = tokio::spawn(connection);
         let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
