@@ -1,0 +1,195 @@
+//! What is to be done next, and when: one list, from which both the next job and the next deadline are read.
+//!
+//! Invariant: a deadline that has come is a job that is due, so that a tick at the deadline always makes progress.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::effect::Call;
+use super::held::{Candidate, Held, Road, Standing, Verdict};
+use super::skew::Clock;
+use super::wait::SHORTEST;
+use super::{Machine, Now, Retirement};
+
+/// The first job that is due, and the moment when the next one will be.
+#[derive(Debug)]
+pub(super) struct Agenda {
+    now: Duration,
+    pub due: Option<Todo>,
+    pub next: Option<Duration>,
+}
+
+/// Something to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Todo {
+    Load,
+    Publish(u32),
+    Discard(u32),
+    Call(Call),
+}
+
+impl Agenda {
+    fn new(now: Now) -> Self {
+        Self { now: now.mono, due: None, next: None }
+    }
+
+    /// To be done at that moment of the monotonic clock. What is added first goes first.
+    fn add(&mut self, at: Duration, todo: impl FnOnce() -> Todo) {
+        if at > self.now {
+            self.wake(at);
+        } else if self.due.is_none() {
+            self.due = Some(todo());
+        }
+    }
+
+    /// To be looked at again at that moment: something ends then.
+    fn wake(&mut self, at: Duration) {
+        let at = at.max(self.now.saturating_add(SHORTEST));
+        self.next = Some(self.next.map_or(at, |next| next.min(at)));
+    }
+}
+
+impl Machine {
+    pub(super) fn agenda(&self, now: Now) -> Agenda {
+        let mut agenda = Agenda::new(now);
+        if self.job.is_some() || !self.running {
+            return agenda;
+        }
+        match &self.retirement {
+            Retirement::No => {}
+            Retirement::Wanted => {
+                agenda.add(Duration::ZERO, || Todo::Call(Call::Decommission));
+                return agenda;
+            }
+            Retirement::Done { .. } => return agenda,
+        }
+        if self.reload {
+            agenda.add(self.load.due(), || Todo::Load);
+        }
+        if !self.loaded {
+            return agenda;
+        }
+        if self.asks_the_time(now) {
+            agenda.add(self.probe.due(), || Todo::Call(Call::ProbeClock));
+        }
+        if let Some(candidate) = &self.candidate {
+            self.plan_candidate(now, candidate, &mut agenda);
+        }
+        self.plan_enrollment(now, &mut agenda);
+        if let Some(held) = &self.held {
+            self.plan_identity(now, held, &mut agenda);
+        }
+        agenda
+    }
+
+    fn plan_candidate(&self, now: Now, candidate: &Candidate, agenda: &mut Agenda) {
+        let generation = candidate.identity.generation;
+        match candidate.standing(now, &self.skew) {
+            Standing::Suspect => return,
+            Standing::Expired => return agenda.add(Duration::ZERO, || Todo::Discard(generation)),
+            Standing::Good => self.wake_at_end(now, candidate.identity.not_after, agenda),
+        }
+        if candidate.proof.is_some() || self.held.is_none() {
+            agenda.add(candidate.publish.due(), || Todo::Publish(generation));
+        } else if candidate.refused && self.brings_another(candidate) {
+            agenda.add(Duration::ZERO, || Todo::Discard(generation));
+        } else if candidate.road == Road::Open {
+            agenda.add(candidate.prove.due(), || Todo::Call(Call::Prove { generation }));
+        }
+    }
+
+    fn plan_enrollment(&self, now: Now, agenda: &mut Agenda) {
+        if !self.may_enroll_by_clock() || self.barred().is_some() {
+            return;
+        }
+        if let Some(wish) = self.wish(now) {
+            agenda.add(self.enrolling.tries.due(), || {
+                Todo::Call(Call::Enroll { replaces: wish.replaces, reason: wish.reason })
+            });
+        }
+    }
+
+    fn plan_identity(&self, now: Now, held: &Held, agenda: &mut Agenda) {
+        match held.standing(now, &self.skew) {
+            Standing::Suspect | Standing::Expired => return,
+            Standing::Good => self.wake_at_end(now, held.identity.not_after, agenda),
+        }
+        if !held.is_usable(now, &self.skew) || self.candidate.is_some() {
+            return;
+        }
+        if held.renew_road != Road::Barred && !self.skew.is_behind() {
+            let moment =
+                if held.renew_now { Duration::ZERO } else { self.skew.mono_of(now, held.renew_at()) };
+            agenda.add(moment.max(held.renew.due()), || Todo::Call(Call::Renew));
+        }
+        if held.beat_road != Road::Barred {
+            agenda.add(held.beat.due(), || Todo::Call(Call::Heartbeat));
+        }
+    }
+
+    fn wake_at_end(&self, now: Now, end: Timestamp, agenda: &mut Agenda) {
+        // By whichever clock says so last: the other one cannot condemn a certificate.
+        let by_wall = end.duration_since(now.wall);
+        let by_wall =
+            now.mono.saturating_add(if by_wall.is_positive() { by_wall.unsigned_abs() } else { SHORTEST });
+        agenda.wake(by_wall.max(self.skew.mono_of(now, end)));
+    }
+
+    /// A fresh certificate has to be valid at once by this host's clock, or a token is spent for nothing.
+    fn may_enroll_by_clock(&self) -> bool {
+        self.skew.was_asked() && !self.skew.is_behind()
+    }
+
+    /// Whether something waits for the Console's time.
+    pub(super) fn asks_the_time(&self, now: Now) -> bool {
+        if self.doubts_dates {
+            return true;
+        }
+        let loss_may_be_the_clock =
+            || self.loss.as_ref().is_some_and(|loss| self.may_be_the_clock(now, loss));
+        match self.skew.clock() {
+            Clock::Right => false,
+            Clock::Unknown => {
+                loss_may_be_the_clock()
+                    || self
+                        .candidate
+                        .as_ref()
+                        .is_some_and(|c| c.standing(now, &self.skew) == Standing::Suspect)
+                    || self.held.as_ref().is_some_and(|held| self.suspects(now, held))
+                    || (!self.skew.was_asked() && self.wishes(now))
+            }
+            Clock::Wrong(_) => {
+                loss_may_be_the_clock()
+                    || (self.skew.is_behind() && (self.wishes(now) || self.renewal_is_due(now)))
+            }
+        }
+    }
+
+    fn suspects(&self, now: Now, held: &Held) -> bool {
+        match held.verdict {
+            Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => {
+                held.standing(now, &self.skew) == Standing::Suspect
+            }
+            Verdict::Lost(_) | Verdict::Revoked(_) => false,
+        }
+    }
+
+    fn wishes(&self, now: Now) -> bool {
+        self.barred().is_none() && self.wish(now).is_some()
+    }
+
+    /// Whether the identity's time for renewal has come, whatever stands in its way.
+    pub(super) fn renewal_is_due(&self, now: Now) -> bool {
+        self.held.as_ref().is_some_and(|held| {
+            held.is_usable(now, &self.skew) && (held.renew_now || self.skew.corrected(now) >= held.renew_at())
+        })
+    }
+
+    /// Whether the token in hand could bring another identity than a refused candidate.
+    fn brings_another(&self, candidate: &Candidate) -> bool {
+        self.token.is_some_and(|token| {
+            !token.matches(&candidate.identity.token_sha256) && self.enrolling.barred(&token).is_none()
+        })
+    }
+}

@@ -1,0 +1,259 @@
+//! The identity that stands, and the one that is to follow it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use telovix_contract::session::RenewalWindow;
+use telovix_contract::states::TrustState;
+
+use super::Now;
+use super::input::{Accepted, Identity};
+use super::skew::{Clock, Skew};
+use super::wait::{Tries, Trouble};
+use crate::schedule;
+
+/// Bounds of the interval between heartbeats that a Console may ask for.
+const INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
+/// How often a call that the Console lacks is tried again (CONTRACT.md section 3: daily), or a tenth of the certificate's
+/// life where that is shorter.
+const DAILY: Duration = Duration::from_secs(24 * 3600);
+/// Where a window for renewal has passed already, renewals are spread over this long.
+const SOON: Duration = schedule::BACKOFF_LAST;
+
+/// The current identity, made on this machine, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub identity: Identity,
+    pub verdict: Verdict,
+    pub trust_state: TrustState,
+    pub last_contact: Option<Timestamp>,
+    pub beat: Tries,
+    pub beat_road: Road,
+    pub renew: Tries,
+    pub renew_road: Road,
+    /// A renewal that does not wait for its time.
+    pub renew_now: bool,
+    /// When this process enrolled it, on the monotonic clock.
+    pub enrolled: Option<Duration>,
+    own_renew_at: Timestamp,
+    window: Option<(RenewalWindow, Timestamp)>,
+    heard: bool,
+}
+
+/// What the Console said of an identity last.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// Nothing yet, in this process.
+    Unknown,
+    /// It accepts it, or has no way to say so.
+    Accepted,
+    /// It refuses it for now.
+    Refused(Trouble),
+    /// It does not know it.
+    Lost(Trouble),
+    /// It is switched off for good.
+    Revoked(Trouble),
+}
+
+/// Whether a call can be made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Road {
+    /// As far as known.
+    Open,
+    /// The Console lacks it; it is tried now and then.
+    Missing,
+    /// Refused for good, until token or configuration change.
+    Barred,
+}
+
+/// How a certificate stands in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// In force.
+    Good,
+    /// Over by this host's clock; the Console has to be asked for the time first.
+    Suspect,
+    /// Over.
+    Expired,
+}
+
+/// A committed identity that is not current yet.
+#[derive(Debug)]
+pub(super) struct Candidate {
+    pub identity: Identity,
+    pub origin: Origin,
+    /// What the Console answered to it, once it has.
+    pub proof: Option<Proof>,
+    pub prove: Tries,
+    pub road: Road,
+    pub publish: Tries,
+    /// The Console refuses it for now.
+    pub refused: bool,
+}
+
+/// How an identity was obtained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Enrollment,
+    Renewal,
+    /// By an earlier process.
+    Earlier,
+}
+
+/// That an identity works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Proof {
+    Accepted(Accepted),
+    /// The Console has no heartbeat to ask: that the certificate chains has to do.
+    NoHeartbeat,
+}
+
+impl Held {
+    pub(super) fn new(identity: Identity) -> Self {
+        let own_renew_at = schedule::renew_at(identity.not_before, identity.not_after, &identity.serial);
+        Self {
+            verdict: Verdict::Unknown,
+            trust_state: identity.trust_state,
+            last_contact: None,
+            beat: Tries::default(),
+            beat_road: Road::Open,
+            renew: Tries::default(),
+            renew_road: Road::Open,
+            renew_now: false,
+            enrolled: None,
+            own_renew_at,
+            window: None,
+            heard: false,
+            identity,
+        }
+    }
+
+    /// The Console accepted it in a heartbeat.
+    pub(super) fn accept(&mut self, now: Now, answer: &Accepted) {
+        self.verdict = match answer.trust_state {
+            TrustState::Trusted | TrustState::Rotated => Verdict::Accepted,
+            TrustState::BootstrapPending | TrustState::TrustRevoked => {
+                Verdict::Refused(Trouble::distrusted(answer.trust_state))
+            }
+        };
+        self.trust_state = answer.trust_state;
+        self.last_contact = Some(now.wall);
+        self.beat_road = Road::Open;
+        self.heard = true;
+        let interval = answer.interval.clamp(INTERVAL.0, INTERVAL.1);
+        self.identity.heartbeat_interval = interval;
+        self.beat.again_after(now, jitter(interval, now.random));
+        self.ask_within(now, answer.renew_between);
+    }
+
+    /// The Console has no heartbeat.
+    pub(super) fn unheard(&mut self) {
+        self.verdict = Verdict::Accepted;
+        self.beat_road = Road::Missing;
+    }
+
+    /// How long to wait before a heartbeat that the Console lacks is tried again. One that worked before is more likely
+    /// behind a proxy that lost its way than gone, and is asked for again in minutes.
+    pub(super) fn missing_beat_wait(&self) -> Duration {
+        if self.heard { schedule::SLOWLY } else { self.missing_wait() }
+    }
+
+    /// How long to wait before a call that the Console lacks is tried again.
+    pub(super) fn missing_wait(&self) -> Duration {
+        let life = self.identity.not_after.duration_since(self.identity.not_before).unsigned_abs();
+        (life / 10).clamp(schedule::SLOWLY, DAILY)
+    }
+
+    /// The Console asks for a renewal in a window, as ACME's renewal information does (RFC 9773): a moment in it is drawn
+    /// once. A window that closed before this certificate was made is answered by it already.
+    fn ask_within(&mut self, now: Now, window: Option<RenewalWindow>) {
+        let Some(window) = window else {
+            self.window = None;
+            return;
+        };
+        if self.window.is_some_and(|(known, _)| known == window) {
+            return;
+        }
+        // The not-before of a certificate reaches back by the tolerated skew.
+        if window.end.max(window.start) <= self.identity.not_before + super::skew::TOLERATED {
+            return;
+        }
+        let from = window.start.min(window.end).max(now.wall);
+        let until = window.end.max(window.start).max(from);
+        let length = until.duration_since(from).unsigned_abs();
+        let length = if length.is_zero() { SOON } else { length };
+        let moment = from.checked_add(share(length, now.random)).unwrap_or(from);
+        self.window = Some((window, moment));
+    }
+
+    /// When it will be renewed.
+    pub(super) fn renew_at(&self) -> Timestamp {
+        self.window.map_or(self.own_renew_at, |(_, moment)| moment.min(self.own_renew_at))
+    }
+
+    pub(super) fn standing(&self, now: Now, skew: &Skew) -> Standing {
+        standing(&self.identity, now, skew)
+    }
+
+    /// Whether it may be used for calls.
+    pub(super) fn is_usable(&self, now: Now, skew: &Skew) -> bool {
+        self.standing(now, skew) == Standing::Good
+            && match self.verdict {
+                Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => true,
+                Verdict::Lost(_) | Verdict::Revoked(_) => false,
+            }
+    }
+
+    /// Something changed that may change the Console's mind.
+    pub(super) fn reconsider(&mut self) {
+        for (road, tries) in [(&mut self.beat_road, &mut self.beat), (&mut self.renew_road, &mut self.renew)]
+        {
+            if *road == Road::Barred {
+                *road = Road::Open;
+                tries.succeed();
+            }
+        }
+    }
+}
+
+impl Candidate {
+    pub(super) fn new(identity: Identity, origin: Origin) -> Self {
+        Self {
+            identity,
+            origin,
+            proof: None,
+            prove: Tries::default(),
+            road: Road::Open,
+            publish: Tries::default(),
+            refused: false,
+        }
+    }
+
+    pub(super) fn standing(&self, now: Now, skew: &Skew) -> Standing {
+        standing(&self.identity, now, skew)
+    }
+}
+
+fn standing(identity: &Identity, now: Now, skew: &Skew) -> Standing {
+    if now.wall < identity.not_after {
+        return Standing::Good;
+    }
+    match skew.clock() {
+        Clock::Unknown => Standing::Suspect,
+        Clock::Right => Standing::Expired,
+        Clock::Wrong(_) if skew.corrected(now) < identity.not_after => Standing::Good,
+        Clock::Wrong(_) => Standing::Expired,
+    }
+}
+
+/// A tenth more or less, so that a fleet does not beat in step.
+fn jitter(interval: Duration, random: u64) -> Duration {
+    interval.mul_f64(0.9) + share(interval.mul_f64(0.2), random)
+}
+
+/// A part of `whole`, drawn evenly.
+pub(super) fn share(whole: Duration, random: u64) -> Duration {
+    #[expect(clippy::cast_precision_loss, reason = "a share of a wait does not need 64 bits")]
+    let share = random as f64 / u64::MAX as f64;
+    whole.mul_f64(share)
+}

@@ -1,0 +1,204 @@
+//! How far this host's clock is from the Console's, and what that means.
+//!
+//! Invariant: a certificate is called expired only when this host's clock says so *and* the Console's `Date`, read while
+//! the clock stood as it stands, does not contradict it. A false `Date` can delay, and can never condemn.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::Now;
+use super::input::Fault;
+
+/// How far the clocks may differ before the difference is a fault: what a certificate's not-before reaches back
+/// (CONTRACT.md section 3), so that a host which is further behind takes a fresh certificate for one of the future.
+pub const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
+/// How far wall and monotonic clock may drift apart before the wall clock counts as set. More than the whole seconds
+/// that the clock ticks in and a leap second, less than [`TOLERATED`].
+const STEP: SignedDuration = SignedDuration::from_secs(30);
+
+/// What is known of the difference.
+#[derive(Debug, Default)]
+pub(super) struct Skew {
+    /// Wall minus monotonic time when the reading was taken.
+    base: Option<SignedDuration>,
+    reading: Reading,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+enum Reading {
+    /// Not asked since the clock was set last.
+    #[default]
+    None,
+    /// Asked, and the Console was not reached.
+    Unreached,
+    /// Asked, and the answer had no date.
+    Dateless,
+    /// The Console's time minus ours.
+    Measured(SignedDuration),
+}
+
+/// What can be said of this host's clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Clock {
+    /// Nothing; the Console has to be asked.
+    Unknown,
+    /// It is right, or there is no better one.
+    Right,
+    /// It is wrong by the Console's time minus ours.
+    Wrong(SignedDuration),
+}
+
+/// Whether the wall clock was set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Observed {
+    Steady,
+    Stepped,
+}
+
+impl Skew {
+    /// Compares the two clocks of this host. A step forgets the reading: it was of another clock, so to say.
+    pub(super) fn observe(&mut self, now: Now) -> Observed {
+        let offset = offset(now);
+        match self.base {
+            None => {
+                self.base = Some(offset);
+                Observed::Steady
+            }
+            Some(base) if offset.saturating_sub(base).abs() <= STEP => Observed::Steady,
+            Some(_) => {
+                *self = Self { base: Some(offset), reading: Reading::None };
+                Observed::Stepped
+            }
+        }
+    }
+
+    /// The Console's `Date`, just read.
+    pub(super) fn measure(&mut self, now: Now, server: Timestamp) {
+        *self = Self { base: Some(offset(now)), reading: Reading::Measured(server.duration_since(now.wall)) };
+    }
+
+    /// An answer came without a date: there is no better clock than ours.
+    pub(super) fn dateless(&mut self) {
+        if !matches!(self.reading, Reading::Measured(_)) {
+            self.reading = Reading::Dateless;
+        }
+    }
+
+    /// Nobody answered.
+    pub(super) fn unreached(&mut self) {
+        if self.reading == Reading::None {
+            self.reading = Reading::Unreached;
+        }
+    }
+
+    pub(super) fn clock(&self) -> Clock {
+        match self.reading {
+            Reading::None | Reading::Unreached => Clock::Unknown,
+            Reading::Dateless => Clock::Right,
+            Reading::Measured(skew) if skew.abs() > TOLERATED => Clock::Wrong(skew),
+            Reading::Measured(_) => Clock::Right,
+        }
+    }
+
+    /// Whether the Console was asked at all since the clock was set last.
+    pub(super) fn was_asked(&self) -> bool {
+        self.reading != Reading::None
+    }
+
+    /// Whether a certificate issued now would not be valid yet by this host's clock: a token must not pay for it.
+    pub(super) fn is_behind(&self) -> bool {
+        match self.clock() {
+            Clock::Wrong(skew) => skew.is_positive(),
+            Clock::Unknown | Clock::Right => false,
+        }
+    }
+
+    /// The best guess of the true time: ours, or the Console's where ours is wrong.
+    pub(super) fn corrected(&self, now: Now) -> Timestamp {
+        match self.clock() {
+            Clock::Wrong(skew) => now.wall.checked_add(skew).unwrap_or(now.wall),
+            Clock::Unknown | Clock::Right => now.wall,
+        }
+    }
+
+    /// When that moment comes, on the monotonic clock; zero where it has come.
+    pub(super) fn mono_of(&self, now: Now, moment: Timestamp) -> Duration {
+        let left = moment.duration_since(self.corrected(now));
+        if left.is_positive() { now.mono.saturating_add(left.unsigned_abs()) } else { Duration::ZERO }
+    }
+
+    /// The fault to report, with its size.
+    pub(super) fn fault(&self) -> Option<Fault> {
+        let Clock::Wrong(skew) = self.clock() else { return None };
+        let side = if skew.is_positive() { "behind" } else { "ahead of" };
+        Some(Fault {
+            code: "clock_wrong".into(),
+            message: format!("this host's clock is {} {side} the Console's", size(skew.unsigned_abs())),
+            action: "set this host's clock (`timedatectl` shows it); nothing is lost, and the agent goes on as soon \
+                     as the clock is right"
+                .into(),
+        })
+    }
+}
+
+/// Wall minus monotonic time: constant, but for steps of the wall clock.
+fn offset(now: Now) -> SignedDuration {
+    let mono = SignedDuration::try_from(now.mono).unwrap_or(SignedDuration::MAX);
+    now.wall.duration_since(Timestamp::UNIX_EPOCH).saturating_sub(mono)
+}
+
+/// A length of time in its two largest units.
+fn size(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let (large, small) = match (days, hours) {
+        (1.., _) => (format!("{days} d"), (hours, "h")),
+        (0, 1..) => (format!("{hours} h"), (minutes, "min")),
+        (0, 0) => (format!("{minutes} min"), (seconds % 60, "s")),
+    };
+    if small.0 == 0 { large } else { format!("{large} {} {}", small.0, small.1) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(wall: &str, mono: u64) -> Now {
+        Now { wall: wall.parse().unwrap(), mono: Duration::from_secs(mono), random: 0 }
+    }
+
+    #[test]
+    fn the_size_is_said_in_two_units() {
+        let said = [10_920, 86_400 * 400 + 3600 * 3, 370, 7200].map(|s| size(Duration::from_secs(s)));
+        assert_eq!(said, ["3 h 2 min", "400 d 3 h", "6 min 10 s", "2 h"]);
+        let mut skew = Skew::default();
+        skew.measure(at("2026-11-02T10:00:00Z", 5), "2026-11-02T13:02:00Z".parse().unwrap());
+        assert_eq!(skew.fault().unwrap().message, "this host's clock is 3 h 2 min behind the Console's");
+        skew.measure(at("2026-11-02T10:00:00Z", 5), "2026-11-02T09:54:00Z".parse().unwrap());
+        assert_eq!(skew.fault().unwrap().message, "this host's clock is 6 min ahead of the Console's");
+        assert!(!skew.is_behind());
+    }
+
+    #[test]
+    fn suspend_is_no_step_and_setting_the_clock_is() {
+        let mut skew = Skew::default();
+        assert_eq!(skew.observe(at("2026-11-02T10:00:00Z", 5)), Observed::Steady);
+        skew.measure(at("2026-11-02T10:00:00Z", 5), "2026-11-02T10:00:01Z".parse().unwrap());
+        assert_eq!(skew.observe(at("2026-11-02T18:00:00Z", 5 + 8 * 3600)), Observed::Steady);
+        assert_eq!(skew.clock(), Clock::Right);
+        assert_eq!(skew.observe(at("2026-11-02T17:00:00Z", 5 + 8 * 3600)), Observed::Stepped);
+        assert_eq!(skew.clock(), Clock::Unknown);
+    }
+
+    #[test]
+    fn clocks_at_their_ends_do_not_overflow() {
+        let mut skew = Skew::default();
+        let far = Now { wall: Timestamp::MAX, mono: Duration::MAX, random: 0 };
+        let _ = skew.observe(at("1970-01-01T00:00:00Z", 0));
+        assert_eq!(skew.observe(far), Observed::Stepped);
+        skew.measure(far, Timestamp::MIN);
+        assert_eq!(skew.corrected(far), Timestamp::MIN);
+        assert!(skew.mono_of(far, Timestamp::MAX) > Duration::ZERO);
+    }
+}

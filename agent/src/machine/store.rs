@@ -1,0 +1,180 @@
+//! What follows from what the state directory holds.
+//!
+//! Invariant: the disk is the truth about which identity there is, and this process about what the Console said of it;
+//! reading the same identity again forgets nothing that the Console said.
+
+use super::effect::{CommandResult, Effect};
+use super::held::{Candidate, Held, Origin, Proof, Verdict};
+use super::input::{Current, Fault, Identity, Loaded, Loss, MadeOn};
+use super::{Job, MOST_NOTES, Machine, Now};
+
+impl Machine {
+    pub(super) fn loaded(&mut self, now: Now, loaded: Loaded, effects: &mut Vec<Effect>) {
+        self.job.take_if(|job| *job == Job::Load);
+        self.load.succeed();
+        let first = !std::mem::replace(&mut self.loaded, true);
+        let Loaded { current, committed, ready_since, notes } = loaded;
+        self.ready = Some(ready_since.is_some());
+        let mended = !notes.is_empty();
+        for note in notes {
+            self.note(note);
+        }
+        match current {
+            Current::Nothing => self.nothing_there(now),
+            Current::Intact(identity) if identity.made_on == MadeOn::ThisHost => {
+                let changed = self.stands(now, identity);
+                if let Some(held) = &mut self.held {
+                    held.last_contact = held.last_contact.or(ready_since);
+                    if (changed && !first) || (mended && first) {
+                        effects.push(Effect::NotifyConsumers { generation: held.identity.generation });
+                    }
+                }
+            }
+            Current::Intact(identity) => self.lost(now, copied(&identity), effects),
+            Current::Lost(loss) => self.lost(now, loss, effects),
+        }
+        self.found_committed(committed);
+    }
+
+    pub(super) fn load_failed(&mut self, now: Now, fault: Fault) {
+        self.job.take_if(|job| *job == Job::Load);
+        self.reload = true;
+        self.load.disk_failed(now, fault);
+    }
+
+    pub(super) fn published(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.job.take_if(|job| *job == Job::Publish).is_none() {
+            return;
+        }
+        let Some(candidate) = self.candidate.take() else { return };
+        let Candidate { identity, proof, origin, .. } = candidate;
+        let mut held = Held::new(identity);
+        match proof {
+            Some(Proof::Accepted(answer)) => held.accept(now, &answer),
+            Some(Proof::NoHeartbeat) => held.confirmed_without_heartbeat(now),
+            None => {}
+        }
+        held.enrolled = match origin {
+            Origin::Enrollment | Origin::Earlier => Some(now.mono),
+            Origin::Renewal => self.held.as_ref().and_then(|old| old.enrolled),
+        };
+        if std::mem::take(&mut self.renew_asked) {
+            effects.push(Effect::CommandDone(CommandResult::Renewed {
+                generation: held.identity.generation,
+                not_after: held.identity.not_after,
+            }));
+        }
+        effects.push(Effect::NotifyConsumers { generation: held.identity.generation });
+        self.loss = None;
+        self.held = Some(held);
+    }
+
+    /// What stood before still stands. The directory is looked at again: perhaps the generation is not there any more.
+    pub(super) fn publish_failed(&mut self, now: Now, fault: Fault) {
+        if self.job.take_if(|job| *job == Job::Publish).is_none() {
+            return;
+        }
+        self.reload = true;
+        if let Some(candidate) = &mut self.candidate {
+            candidate.publish.disk_failed(now, fault);
+        }
+    }
+
+    /// An identity of this host is there. Whether it is another one than before.
+    fn stands(&mut self, now: Now, identity: Identity) -> bool {
+        self.loss = None;
+        if let Some(held) = &mut self.held
+            && held.identity.serial == identity.serial
+            && held.identity.sensor_id == identity.sensor_id
+        {
+            let interval = held.identity.heartbeat_interval;
+            held.identity = Identity { heartbeat_interval: interval, ..identity };
+            return false;
+        }
+        // The candidate became current without our doing, or a predecessor came back: the disk is the truth.
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.identity.serial == identity.serial) {
+            self.candidate = None;
+        }
+        if let Some(held) = self.held.replace(Held::new(identity)) {
+            self.enrolling.lost(now, &held);
+        }
+        true
+    }
+
+    fn nothing_there(&mut self, now: Now) {
+        if let Some(held) = self.held.take() {
+            self.enrolling.lost(now, &held);
+            self.loss = Some(Loss {
+                reason: "its files are gone".to_owned(),
+                about_time: None,
+                sensor_id: None,
+                token_sha256: None,
+                token_type: None,
+                made_on: MadeOn::ThisHost,
+            });
+        } else if self.loss.as_ref().is_some_and(|loss| loss.sensor_id.is_some()) {
+            self.loss = None;
+        }
+    }
+
+    fn lost(&mut self, now: Now, loss: Loss, effects: &mut Vec<Effect>) {
+        if loss.made_on == MadeOn::AnotherHost && !self.copied_discarded {
+            self.copied_discarded = true;
+            effects.push(Effect::DiscardCopied);
+        }
+        // An identity that this process holds is judged by its dates here, where the Console's clock is known.
+        let only_time = loss.about_time.is_some() && loss.made_on == MadeOn::ThisHost;
+        if only_time && self.held.as_ref().is_some_and(|held| Some(held.identity.sensor_id) == loss.sensor_id)
+        {
+            return;
+        }
+        if let Some(held) = self.held.take() {
+            self.enrolling.lost(now, &held);
+        }
+        self.loss = Some(loss);
+    }
+
+    fn found_committed(&mut self, committed: Option<Identity>) {
+        let Some(identity) = committed else {
+            // What cannot be published and is not there has to be obtained anew.
+            self.candidate.take_if(|candidate| candidate.publish.trouble().is_some());
+            return;
+        };
+        let known = self.candidate.as_ref().map(|candidate| candidate.identity.generation);
+        let current = self.held.as_ref().map(|held| held.identity.generation);
+        let is_ours = identity.made_on == MadeOn::ThisHost;
+        if is_ours && known != Some(identity.generation) && current != Some(identity.generation) {
+            self.candidate = Some(Candidate::new(identity, Origin::Earlier));
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        if self.notes.contains(&note) {
+            return;
+        }
+        if self.notes.len() == MOST_NOTES {
+            self.notes.pop_front();
+        }
+        self.notes.push_back(note);
+    }
+}
+
+impl Held {
+    fn confirmed_without_heartbeat(&mut self, now: Now) {
+        self.unheard();
+        self.beat.again_after(now, self.missing_wait());
+        debug_assert!(self.verdict == Verdict::Accepted);
+    }
+}
+
+/// Somebody else's identity: neither used nor named.
+fn copied(identity: &Identity) -> Loss {
+    Loss {
+        reason: "it was made on another machine".to_owned(),
+        about_time: None,
+        sensor_id: None,
+        token_sha256: Some(identity.token_sha256),
+        token_type: identity.token_type,
+        made_on: MadeOn::AnotherHost,
+    }
+}

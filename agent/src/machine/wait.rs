@@ -1,0 +1,131 @@
+//! Attempts at one kind of call: how often it failed, why, and when it may be tried again.
+
+use std::time::Duration;
+
+use telovix_contract::problem::Retry;
+use telovix_contract::states::TrustState;
+
+use super::Now;
+use super::input::{Failure, Fault, Nature};
+use super::policy;
+use crate::schedule;
+use crate::status::Actor;
+
+/// The shortest wait, so that no draw of the jitter makes a busy loop. Contacts of a fleet are spread already by then.
+pub(super) const SHORTEST: Duration = Duration::from_millis(100);
+/// The longest `Retry-After` that is honoured: a Console cannot switch a host off for ever by a slip of the pen.
+pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+
+/// What went wrong, and who has to act.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Trouble {
+    pub fault: Fault,
+    pub who: Actor,
+}
+
+impl Trouble {
+    pub(super) fn new(failure: &Failure) -> Self {
+        Self { fault: failure.fault.clone(), who: policy::who(failure) }
+    }
+
+    /// A heartbeat was answered, with a state of trust that is none.
+    pub(super) fn distrusted(state: TrustState) -> Self {
+        let fault = Fault {
+            code: state.as_str().to_owned(),
+            message: format!("the Console's trust in this sensor is `{state}`"),
+            action: "look at this sensor in the Console".to_owned(),
+        };
+        Self { fault, who: Actor::ConsoleOperator }
+    }
+}
+
+/// Attempts at one kind of call.
+#[derive(Debug, Default)]
+pub(super) struct Tries {
+    failures: u32,
+    next: Option<Duration>,
+    trouble: Option<Trouble>,
+    on_dates: bool,
+}
+
+impl Tries {
+    /// When the next attempt may be made, on the monotonic clock.
+    pub(super) fn due(&self) -> Duration {
+        self.next.unwrap_or(Duration::ZERO)
+    }
+
+    /// Why the last attempt failed.
+    pub(super) fn trouble(&self) -> Option<&Trouble> {
+        self.trouble.as_ref()
+    }
+
+    /// The last attempt succeeded; the next one may be made at once.
+    pub(super) fn succeed(&mut self) {
+        *self = Self::default();
+    }
+
+    /// The last attempt succeeded; the next one is due after `wait`.
+    pub(super) fn again_after(&mut self, now: Now, wait: Duration) {
+        *self = Self { next: Some(now.mono.saturating_add(wait.max(SHORTEST))), ..Self::default() };
+    }
+
+    /// The last attempt failed on something that passes: exponential, full jitter.
+    pub(super) fn back_off(&mut self, now: Now, failure: &Failure) {
+        self.failures = self.failures.saturating_add(1);
+        let wait = schedule::backoff(self.failures, now.random, asked(failure));
+        self.fail(now, failure, wait);
+    }
+
+    /// The last attempt failed on something that a person may change: minutes, jittered.
+    pub(super) fn slowly(&mut self, now: Now, failure: &Failure) {
+        let asked = asked(failure).unwrap_or_default().max(schedule::SLOWLY);
+        self.fail(now, failure, schedule::repeat(asked, now.random));
+    }
+
+    /// The last attempt failed on something that only a new version on the other side changes.
+    pub(super) fn rarely(&mut self, now: Now, failure: &Failure, wait: Duration) {
+        self.fail(now, failure, schedule::repeat(wait, now.random));
+    }
+
+    /// The next attempt waits as after this many failures in a row, though none has failed.
+    pub(super) fn slow_down(&mut self, now: Now, failures: u32) {
+        let wait = schedule::backoff(failures, now.random, None).max(SHORTEST);
+        self.next = (failures > 0).then(|| now.mono.saturating_add(wait));
+    }
+
+    /// No wait any more; what failed last is still shown.
+    pub(super) fn hurry(&mut self) {
+        self.next = None;
+    }
+
+    /// The clock is right now: what failed on dates need not wait.
+    pub(super) fn clock_mended(&mut self) {
+        if self.on_dates {
+            self.succeed();
+        }
+    }
+
+    /// The last attempt failed for good; the caller sees to it that there is none.
+    pub(super) fn stop(&mut self, failure: &Failure) {
+        *self = Self { trouble: Some(Trouble::new(failure)), ..Self::default() };
+    }
+
+    /// This disk refused: exponential, full jitter.
+    pub(super) fn disk_failed(&mut self, now: Now, fault: Fault) {
+        let failure = Failure { nature: Nature::NoAnswer, retry: Retry::Backoff, fault, retry_after: None };
+        self.back_off(now, &failure);
+        if let Some(trouble) = &mut self.trouble {
+            trouble.who = Actor::HostOperator;
+        }
+    }
+
+    fn fail(&mut self, now: Now, failure: &Failure, wait: Duration) {
+        self.next = Some(now.mono.saturating_add(wait.max(SHORTEST)));
+        self.on_dates = failure.nature == Nature::Dates;
+        self.trouble = Some(Trouble::new(failure));
+    }
+}
+
+fn asked(failure: &Failure) -> Option<Duration> {
+    failure.retry_after.map(|asked| asked.min(LONGEST_ASKED))
+}
