@@ -81,6 +81,12 @@ impl Agent {
         self
     }
 
+    /// The same host with another command and nothing of this one: no token, no variable.
+    #[must_use]
+    pub fn clone_for(&self, command: &[&str]) -> Self {
+        Self::new(&self.state_dir, &self.config).args(command)
+    }
+
     /// The state directory.
     #[must_use]
     pub fn state_dir(&self) -> &Path {
