@@ -42,6 +42,10 @@ pub mod watcher;
 
 pub mod notify;
 
+pub mod hook;
+
+pub mod metrics;
+
 pub mod enrollment;
 
 pub mod commands;

@@ -1,0 +1,68 @@
+//! Why a consumer was not told.
+
+use std::io;
+use std::path::PathBuf;
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use super::HookOutcome;
+
+/// Why a consumer was not told. The texts are for people: what happened and, where it helps, what the hook said last.
+#[derive(Debug, thiserror::Error)]
+pub enum HookError {
+    /// The program did not start.
+    #[error("{program} cannot be run: {cause}")]
+    Start {
+        /// Its path.
+        program: String,
+        /// The system's word.
+        cause: io::Error,
+    },
+    /// The program failed.
+    #[error("{program} ended with {status}{}", if said.is_empty() { String::new() } else { format!(": {said}") })]
+    Ended {
+        /// Its path.
+        program: String,
+        /// How it ended.
+        status: ExitStatus,
+        /// The last line that it wrote, cleaned.
+        said: String,
+    },
+    /// The program took too long and was killed with all that it had started.
+    #[error("{program} was still running after {} s and was killed", limit.as_secs())]
+    TimedOut {
+        /// Its path.
+        program: String,
+        /// What it was given.
+        limit: Duration,
+    },
+    /// The pid file names no process that could be signalled.
+    #[error("the pid file {} {problem}", path.display())]
+    PidFile {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The system refused the signal.
+    #[error("process {pid} cannot be signalled: {cause}")]
+    Signal {
+        /// The process.
+        pid: i32,
+        /// The system's word.
+        cause: io::Error,
+    },
+}
+
+impl HookError {
+    /// For the metrics.
+    #[must_use]
+    pub fn outcome(&self) -> HookOutcome {
+        match self {
+            Self::TimedOut { .. } => HookOutcome::TimedOut,
+            Self::Start { .. } | Self::Ended { .. } | Self::PidFile { .. } | Self::Signal { .. } => {
+                HookOutcome::Failed
+            }
+        }
+    }
+}
