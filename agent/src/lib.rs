@@ -48,6 +48,8 @@ pub mod metrics;
 
 pub mod enrollment;
 
+pub mod supervisor;
+
 pub mod commands;
 
 #[cfg(test)]

@@ -1,0 +1,50 @@
+//! `telovix-agent run`: the daemon.
+
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, watch};
+
+use super::{Exit, report};
+use crate::cli::Cli;
+use crate::clock::Clock;
+use crate::config::{Config, Environment};
+use crate::facts;
+use crate::metrics::Metrics;
+use crate::server;
+use crate::status::{Actor, Report, StateName};
+use crate::store::Store;
+use crate::supervisor::{self, Parts};
+
+/// Requests of people that may wait for their turn.
+const QUEUE: usize = 16;
+
+pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> Exit {
+    let console_url = match config.require_console_url() {
+        Ok(setting) => setting.value.clone(),
+        Err(errors) => return report::failure(&errors, "", Exit::Usage),
+    };
+    let store = match Store::open(&config.state_dir.value) {
+        Ok(store) => store,
+        Err(error) => return report::failure(&error, "", Exit::LocalState),
+    };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report::failure(&error, "", Exit::Unexpected),
+    };
+    let facts = facts::gather(&config);
+    let done = runtime.block_on(async {
+        let starting = Report::new(StateName::Starting, "the agent has just started", Actor::Agent);
+        let (reports, seen) = watch::channel(starting);
+        let (ask, requests) = mpsc::channel(QUEUE);
+        let metrics = Arc::new(Metrics::new(seen.clone()));
+        let _servers = server::start(&config, &seen, &metrics, &ask);
+        drop(ask);
+        let parts = Parts { cli, env, config, console_url, facts, clock, store, metrics, reports, requests };
+        supervisor::run(parts).await
+    });
+    runtime.shutdown_background();
+    match done {
+        Ok(()) => Exit::Done,
+        Err(error) => report::failure(&error, "", Exit::Unexpected),
+    }
+}

@@ -1,0 +1,280 @@
+//! The machine's effects, carried out.
+
+use telovix_contract::SensorId;
+use telovix_contract::session::RenewRequest;
+use telovix_contract::states::TokenType;
+
+use super::calls::{self, Voice};
+use super::{Supervisor, summary};
+use crate::clock;
+use crate::console::ConsoleError;
+use crate::csr::Csr;
+use crate::enrollment::obtain::{self, Application, FirstContact};
+use crate::enrollment::{EnrollError, NewSensor};
+use crate::hook;
+use crate::key::KeyPair;
+use crate::machine::{Answer, Call, Current, Effect, Input, Loaded, Outcome};
+use crate::store::{self, Errand, Generation, StoreError, remove_consumed_token};
+
+impl Supervisor {
+    pub(super) fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Load => {
+                let input = match self.load() {
+                    Ok(loaded) => Input::Loaded(Box::new(loaded)),
+                    Err(error) => Input::LoadFailed(summary::disk(&error)),
+                };
+                self.inputs.push_back(input);
+            }
+            Effect::Call(call) => {
+                // What an earlier call saw of the Console's clock is not this one's.
+                let _ = self.console.take_sighting();
+                match self.take_off(call) {
+                    Ok(None) => {}
+                    Ok(Some(outcome)) => self.answer(outcome),
+                    Err(error) => self.answer(Outcome::Failed(summary::enrollment(&error))),
+                }
+            }
+            Effect::CancelCall => self.flight = None,
+            Effect::Publish { generation } => {
+                let input = match self.publish(generation) {
+                    Ok(()) => Input::Published,
+                    Err(error) => Input::PublishFailed(summary::disk(&error)),
+                };
+                self.inputs.push_back(input);
+            }
+            Effect::Discard { generation } => self.discard(generation),
+            Effect::DiscardCopied => {
+                for errand in [Errand::Enrollment, Errand::Renewal] {
+                    complain(self.store.discard(errand));
+                }
+                self.committed = None;
+            }
+            Effect::SetReady(ready) => {
+                let at = ready.then(|| clock::now(&self.clock));
+                if ready != self.store.ready_since().is_some() {
+                    complain(self.store.set_ready(at));
+                }
+            }
+            Effect::NotifyConsumers { .. } => self.tell_consumers(),
+            Effect::TokenSpent { token, token_type } => {
+                let held = self.token.as_ref().is_some_and(|found| found.token.hash() == token);
+                if held {
+                    self.forget_token(token_type);
+                }
+            }
+            Effect::StateChanged { from, to, reason } => {
+                tracing::info!(from = from.as_str(), to = to.as_str(), %reason, "state changed");
+                self.notifier.status(&format!("{}: {reason}", to.as_str()));
+            }
+            Effect::CommandDone(result) => {
+                if let Some(request) = self.asked.pop_front() {
+                    request.done(result);
+                }
+            }
+        }
+    }
+
+    /// What people ask for. The answers come in the order of the questions.
+    pub(super) fn ask(&mut self, request: super::requests::ControlRequest) {
+        let input = request.input();
+        self.asked.push_back(request);
+        self.tell(input);
+    }
+
+    pub(super) fn answer(&mut self, outcome: Outcome) {
+        // The Console's time as it would stand in an answer of this moment.
+        let now = clock::now(&self.clock);
+        let server_date = self.console.take_sighting().map(|seen| seen.console + now.duration_since(seen.host));
+        self.inputs.push_back(Input::Answered(Box::new(Answer { server_date, outcome })));
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        let now = clock::now(&self.clock);
+        let found = self.store.load(now)?;
+        let mut notes = Vec::new();
+        let current = match found {
+            store::Loaded::Nothing => {
+                self.current = None;
+                Current::Nothing
+            }
+            store::Loaded::Intact { generation, mended } => {
+                for note in &mended {
+                    tracing::warn!(note, "mended the state directory");
+                }
+                notes = mended;
+                self.store.settle(&generation)?;
+                let identity = summary::identity(&self.host(), &generation);
+                self.current = Some(*generation);
+                Current::Intact(identity)
+            }
+            store::Loaded::Lost(loss) => {
+                self.current = None;
+                summary::lost(&self.host(), &loss)
+            }
+        };
+        self.committed = self.committed_before(now)?;
+        let committed = self.committed.as_ref().map(|generation| summary::identity(&self.host(), generation));
+        Ok(Loaded { current, committed, ready_since: self.store.ready_since(), notes })
+    }
+
+    /// What an earlier process committed and did not live to publish.
+    fn committed_before(&self, now: jiff::Timestamp) -> Result<Option<Generation>, StoreError> {
+        for pending in [self.store.pending(), self.store.pending_renewal()] {
+            let pending = match pending {
+                Ok(Some(pending)) => pending,
+                Ok(None) => continue,
+                Err(error @ StoreError::Corrupt { .. }) => {
+                    tracing::warn!(%error, "what was under way cannot be read");
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            if let Some(generation) = self.store.committed(&pending, now)? {
+                return Ok(Some(generation));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Starts a call, or answers it at once where that can be done without the Console.
+    fn take_off(&mut self, call: Call) -> Result<Option<Outcome>, EnrollError> {
+        match call {
+            Call::Enroll { replaces, reason } => {
+                tracing::info!(%reason, console = %self.console_url, "enrolling");
+                return self.take_off_to_enroll(replaces);
+            }
+            Call::Renew => return self.take_off_to_renew(),
+            Call::Prove { generation } => {
+                let committed = self.committed.as_ref().filter(|found| found.number() == generation);
+                let of = committed.ok_or_else(|| gone("the committed generation"))?;
+                let (voice, sensor) = (voice(of)?, of.verified().sensor_id());
+                self.flight = Some(calls::heartbeat(self.console.clone(), voice, sensor));
+            }
+            Call::Heartbeat => {
+                let of = self.current.as_ref().ok_or_else(|| gone("the current generation"))?;
+                let (voice, sensor) = (voice(of)?, of.verified().sensor_id());
+                self.flight = Some(calls::heartbeat(self.console.clone(), voice, sensor));
+            }
+            Call::ProbeClock => self.flight = Some(calls::clock(self.console.clone())),
+            Call::Decommission => {
+                let of = self.current.as_ref().ok_or_else(|| gone("the current generation"))?;
+                let target = self.console_url.authority();
+                self.flight = Some(calls::decommission(self.console.clone(), voice(of)?, target));
+            }
+        }
+        Ok(None)
+    }
+
+    fn take_off_to_enroll(&mut self, replaces: Option<SensorId>) -> Result<Option<Outcome>, EnrollError> {
+        let token = self.token.as_ref().map(|found| found.token.clone());
+        let token = token.ok_or_else(|| gone("the token"))?;
+        let host = crate::enrollment::Host {
+            config: &self.config,
+            console_url: &self.console_url,
+            facts: &self.facts,
+            clock: self.clock.clone(),
+        };
+        let application = Application { host: &host, token: &token, replaces, new_sensor: NewSensor::Refuse };
+        let pending = obtain::begin_or_resume(&application, &mut self.store)?;
+        if let Some(generation) = self.store.committed(&pending, clock::now(&self.clock))? {
+            let identity = summary::identity(&self.host(), &generation);
+            self.committed = Some(generation);
+            return Ok(Some(Outcome::Enrolled(identity)));
+        }
+        let contact = FirstContact {
+            configured: self.config.trust.resolve()?,
+            stored: self.current.as_ref().map(Generation::trust),
+        };
+        let body = obtain::body(&pending, &token)?;
+        self.flight = Some(calls::enroll(self.console.clone(), contact, body, pending, replaces));
+        Ok(None)
+    }
+
+    /// A renewal goes on with its key after a crash, so that a lost answer costs nothing but a repeat.
+    fn take_off_to_renew(&mut self) -> Result<Option<Outcome>, EnrollError> {
+        let current = self.current.as_ref().ok_or_else(|| gone("the current generation"))?;
+        let pending = match self.store.pending_renewal() {
+            Ok(Some(pending)) => pending,
+            Ok(None) | Err(StoreError::Corrupt { .. }) => {
+                let key = KeyPair::generate(self.config.key_type.value)?;
+                let csr = Csr::build(&key, &current.state().node_name)?;
+                let request = RenewRequest { csr_pem: csr.pem().to_owned() };
+                self.store.begin_renewal(key, &request, current.state().token_sha256)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(generation) = self.store.committed(&pending, clock::now(&self.clock))? {
+            let identity = summary::identity(&self.host(), &generation);
+            self.committed = Some(generation);
+            return Ok(Some(Outcome::Renewed(identity)));
+        }
+        let csr_pem = pending.renewal()?.csr_pem;
+        self.flight = Some(calls::renew(self.console.clone(), voice(current)?, csr_pem, pending));
+        Ok(None)
+    }
+
+    fn publish(&mut self, generation: u32) -> Result<(), StoreError> {
+        let Some(committed) = self.committed.take().filter(|found| found.number() == generation) else {
+            return Err(StoreError::Corrupt {
+                path: self.store.dir().join(format!("generations/{generation:06}")),
+                problem: "it is not there any more".to_owned(),
+            });
+        };
+        let done = self.store.publish(&committed);
+        if done.is_ok() {
+            tracing::info!(
+                sensor_id = %committed.verified().sensor_id(),
+                generation,
+                not_after = %committed.verified().not_after(),
+                "the identity is published"
+            );
+            let same = |old: &Generation| old.verified().sensor_id() == committed.verified().sensor_id();
+            let renewed = self.current.as_ref().is_some_and(same);
+            self.event = if renewed { hook::Event::Renewed } else { hook::Event::Enrolled };
+            self.current = Some(committed);
+        } else {
+            self.committed = Some(committed);
+        }
+        done
+    }
+
+    fn discard(&mut self, generation: u32) {
+        let Some(committed) = self.committed.take_if(|found| found.number() == generation) else { return };
+        let public = committed.verified().key().public_der();
+        let renewal = self.store.pending_renewal().ok().flatten();
+        let is_renewal = renewal.is_some_and(|pending| pending.key.public_der() == public);
+        complain(self.store.discard(if is_renewal { Errand::Renewal } else { Errand::Enrollment }));
+    }
+
+    fn forget_token(&mut self, token_type: Option<TokenType>) {
+        let one_time = match token_type {
+            Some(TokenType::Once) => true,
+            Some(TokenType::Cluster) => false,
+            None => self.config.cluster_name.is_none(),
+        };
+        let file = self.token.as_ref().and_then(|found| found.source.file()).filter(|file| file.exists());
+        if let Some(file) = file.filter(|_| one_time) {
+            match remove_consumed_token(file) {
+                Ok(()) => tracing::info!(file = %file.display(), "deleted the file of the one-time token"),
+                Err(error) => tracing::info!(%error, "the file of the used one-time token stays"),
+            }
+        }
+    }
+}
+
+fn voice(generation: &Generation) -> Result<Voice, EnrollError> {
+    Ok(Voice { trust: generation.trust(), identity: generation.identity()? })
+}
+
+/// Something that the machine counts on went away between its decision and now; the next look at the disk says so.
+pub(super) fn gone(what: &str) -> EnrollError {
+    EnrollError::from(ConsoleError::Setup { cause: format!("{what} is not there any more") })
+}
+
+/// A disk that refuses what can be done again later is worth a line, not a change of plan.
+fn complain(done: Result<(), StoreError>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "the state directory refuses");
+    }
+}
