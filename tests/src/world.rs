@@ -114,7 +114,7 @@ impl World {
         let text = |key: &str| {
             made[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", run.report())).to_owned()
         };
-        let stub = StubProcess::start(root, &data, terms.listen, &terms.env);
+        let stub = StubProcess::start(root, &data, terms.listen, &[], &terms.env);
         Self {
             address: stub.address(),
             ca_file: text("ca_file").into(),
@@ -276,7 +276,15 @@ impl World {
     pub fn restart_with(&self, env: &[(&str, &str)]) {
         self.kill();
         let env: Vec<_> = env.iter().map(|(name, value)| (name.to_string(), value.to_string())).collect();
-        let stub = StubProcess::start(self.folder(), &self.data_dir(), self.address, &env);
+        let stub = StubProcess::start(self.folder(), &self.data_dir(), self.address, &[], &env);
+        *self.stub.borrow_mut() = Some(stub);
+    }
+
+    /// Starts the stub again on the same address, at this log level.
+    pub fn restart_logging(&self, level: &str) {
+        self.kill();
+        let args = ["--log-level".to_owned(), level.to_owned()];
+        let stub = StubProcess::start(self.folder(), &self.data_dir(), self.address, &args, &[]);
         *self.stub.borrow_mut() = Some(stub);
     }
 

@@ -22,11 +22,17 @@ pub(super) struct StubProcess {
 
 impl StubProcess {
     /// Starts it and waits until it has said where it listens. Its log goes to `console.log` in `folder`.
-    pub(super) fn start(folder: &Path, data: &Path, listen: SocketAddr, env: &[(String, String)]) -> Self {
+    pub(super) fn start(
+        folder: &Path,
+        data: &Path,
+        listen: SocketAddr,
+        args: &[String],
+        env: &[(String, String)],
+    ) -> Self {
         let log = folder.join("console.log");
         let log = OpenOptions::new().create(true).append(true).open(&log).expect("the log can be written");
         let mut command = Command::new(bins::console_stub());
-        command.args(["serve", "--listen", &listen.to_string(), "--data-dir"]).arg(data);
+        command.args(["serve", "--listen", &listen.to_string(), "--data-dir"]).arg(data).args(args);
         command
             .env_clear()
             .envs(env.iter().cloned())
