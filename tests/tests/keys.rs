@@ -50,7 +50,10 @@ fn each_type_enrolls_and_is_what_it_says() {
         let (_, certificate) = x509_parser::parse_x509_certificate(&certificate).unwrap();
         assert_eq!(certificate.public_key().raw, info.subject_pki.raw);
         let key = PrivateKeyDer::from_pem_slice(host.key_pem().as_bytes()).unwrap();
-        assert!(matches!(key, PrivateKeyDer::Pkcs8(_)), "every consumer reads PKCS #8");
+        // RFC 5208, version 0: OpenSSL 3.0 does not read the newer form with a public key in it (RFC 5958, version 1).
+        assert!(matches!(key, PrivateKeyDer::Pkcs8(_)), "not PKCS #8");
+        let (_, outer) = x509_parser::der_parser::parse_der(key.secret_der()).unwrap();
+        assert_eq!(outer.as_sequence().unwrap()[0].as_u32(), Ok(0), "{wanted:?}: version of the PKCS #8");
 
         // It left the host in no form.
         let secrets = Secrets::new().key(&host.key_pem());

@@ -115,6 +115,7 @@ fn hosts_that_are_reached_without_it() {
         ("127.0.0.1", false),
         ("127.0.0.0/8", false),
         ("other.example, 127.0.0.1", false),
+        ("*", false),
         ("10.0.0.0/8", true),
         ("", true),
     ] {

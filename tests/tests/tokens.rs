@@ -151,6 +151,18 @@ fn a_token_that_was_not_used_up_keeps_its_file() {
 }
 
 #[test]
+fn only_a_file_is_deleted_never_a_link_to_a_device() {
+    let stage = Stage::of_type(TokenType::Once);
+    let link = stage.place.path().join("input");
+    std::os::unix::fs::symlink("/dev/stdin", &link).unwrap();
+    let run =
+        stage.host("state").args(["--token-file", link.to_str().unwrap()]).stdin(&made_up_token(1)).run();
+    run.expect(0);
+    assert_eq!(stage.arrived(), made_up_token(1));
+    assert!(link.is_symlink(), "`--token-file /dev/stdin` as root would have deleted /dev/stdin");
+}
+
+#[test]
 fn spellings_that_people_make() {
     for text in [
         format!("{}\n", made_up_token(1)),
