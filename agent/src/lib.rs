@@ -46,6 +46,8 @@ pub mod hook;
 
 pub mod metrics;
 
+pub mod server;
+
 pub mod enrollment;
 
 pub mod supervisor;

@@ -10,6 +10,7 @@ use crate::config::ConfigErrors;
 use crate::console::{ConsoleError, Sighting};
 use crate::csr::CsrError;
 use crate::key::KeyError;
+use crate::metrics::Outcome;
 use crate::store::{Generation, StoreError};
 use crate::verify::VerifyError;
 
@@ -116,6 +117,27 @@ impl From<ConsoleError> for EnrollError {
                     Self::Refused(error)
                 }
             }
+        }
+    }
+}
+
+impl From<&EnrollError> for Outcome {
+    fn from(error: &EnrollError) -> Self {
+        match error {
+            EnrollError::Waiting => Self::Waiting,
+            EnrollError::Refused(_) | EnrollError::NotAccepted { .. } => Self::Refused,
+            EnrollError::NoToken { .. }
+            | EnrollError::NotReached(_)
+            | EnrollError::OutOfTime(_)
+            | EnrollError::NotTrusted(_)
+            | EnrollError::Unexpected(_)
+            | EnrollError::BadAnswer(_)
+            | EnrollError::WrongClock { .. }
+            | EnrollError::OtherSensor { .. }
+            | EnrollError::Store(_)
+            | EnrollError::Config(_)
+            | EnrollError::Key(_)
+            | EnrollError::Csr(_) => Self::Failed,
         }
     }
 }

@@ -47,6 +47,15 @@ impl Outcome {
     /// Every outcome.
     pub const ALL: [Self; 4] = [Self::Success, Self::Waiting, Self::Refused, Self::Failed];
 
+    /// Of an attempt whose failure can be told as one.
+    #[must_use]
+    pub fn of<'a, T, E: 'a>(result: &'a Result<T, E>) -> Self
+    where
+        &'a E: Into<Self>,
+    {
+        result.as_ref().map_or_else(Into::into, |_| Self::Success)
+    }
+
     /// The label.
     #[must_use]
     pub fn as_str(self) -> &'static str {

@@ -8,7 +8,7 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
@@ -87,6 +87,34 @@ fn absent_is_fine(done: io::Result<()>, path: &Path) -> Result<(), StoreError> {
 /// [`StoreError::Io`] as the system says.
 pub fn remove_consumed_token(path: &Path) -> Result<(), StoreError> {
     fs::remove_file(path).map_err(StoreError::io("remove", path))
+}
+
+/// Makes the directory of the control socket where it is missing; its parent has to be there.
+///
+/// # Errors
+/// [`StoreError::Io`] as the system says.
+pub fn make_runtime_dir(path: &Path) -> Result<(), StoreError> {
+    match DirBuilder::new().mode(0o755).create(path) {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        done => done.map_err(StoreError::io("create", path)),
+    }
+}
+
+/// Lets the group of a socket use it. It is made for its owner alone, so that it is never more open than it should be.
+///
+/// # Errors
+/// [`StoreError::Io`] as the system says.
+pub fn open_socket_to_group(path: &Path) -> Result<(), StoreError> {
+    fs::set_permissions(path, fs::Permissions::from_mode(0o660))
+        .map_err(StoreError::io("open to its group", path))
+}
+
+/// Removes a socket that nobody listens to any more; its absence is fine.
+///
+/// # Errors
+/// [`StoreError::Io`] as the system says.
+pub fn remove_socket(path: &Path) -> Result<(), StoreError> {
+    absent_is_fine(fs::remove_file(path), path)
 }
 
 /// The name under which a replacement is prepared. One agent works in a state directory, so one name is enough, and a

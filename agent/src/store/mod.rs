@@ -26,7 +26,7 @@ use telovix_contract::TokenHash;
 use telovix_contract::enroll::EnrollRequest;
 use telovix_contract::session::RenewRequest;
 
-pub use self::atomic::remove_consumed_token;
+pub use self::atomic::{make_runtime_dir, open_socket_to_group, remove_consumed_token, remove_socket};
 pub use self::error::StoreError;
 pub use self::generation::Generation;
 pub use self::layout::Errand;
