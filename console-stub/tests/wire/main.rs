@@ -6,6 +6,5 @@ mod enroll;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod limits;
-mod load;
 mod session;
 mod world;

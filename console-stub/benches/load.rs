@@ -1,12 +1,18 @@
-//! How fast it goes; run by hand: `cargo test --release -p telovix-console-stub --test wire -- --ignored --nocapture`.
+//! How fast hosts enroll: `cargo bench -p telovix-console-stub --bench load`. A measurement; it checks that each is served.
+
+#![expect(clippy::unwrap_used, reason = "a measurement stops at the first surprise")]
+
+#[path = "../tests/wire/world.rs"]
+#[expect(dead_code, reason = "the world of the tests has more than a measurement needs")]
+mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use crate::world::{World, body, key};
 use serde_json::json;
 use telovix_contract::paths;
+use world::{World, body, key};
 
 /// Clients at work at once.
 const CLIENTS: usize = 64;
@@ -32,9 +38,8 @@ async fn timed(world: &World, method: &'static str, path: &'static str, jobs: Ve
     start.elapsed()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement, not a check"]
-async fn enrollments_per_second() {
+#[tokio::main]
+async fn main() {
     let count = 2000;
     let world = World::start(100_000).await;
     let token = world.cluster("load", None).await;
