@@ -110,6 +110,10 @@ pub enum Command {
     Status(StatusArgs),
     /// Remove the identity from this host
     Reset(ResetArgs),
+    /// Keep this host enrolled: the daemon. It takes its settings from the configuration file and the environment
+    Run,
+    /// Tell the Console that this node retires; the identity stays, and its next use brings the node back
+    Decommission(DecommissionArgs),
     /// Work with an enrollment token without using it up
     Token(TokenArgs),
 }
@@ -219,6 +223,14 @@ pub struct ResetArgs {
     pub yes: bool,
 }
 
+/// Flags of `decommission`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DecommissionArgs {
+    /// Remove the identity from this host as well
+    #[arg(long)]
+    pub purge: bool,
+}
+
 /// `token …`
 #[derive(Debug, Clone, Args)]
 pub struct TokenArgs {
@@ -303,7 +315,10 @@ impl std::error::Error for Usage {}
 /// # Errors
 /// [`Usage`] for anything but a command to carry out, requests for help included. Its text never holds a token.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
-    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    // `--decommission` alone is the vendor's spelling of the command (CONTRACT.md section 8).
+    let command =
+        |argument: OsString| if argument == "--decommission" { "decommission".into() } else { argument };
+    let arguments: Vec<OsString> = arguments.into_iter().map(command).collect();
     if arguments.iter().skip(1).any(|argument| gives_a_token(&argument.to_string_lossy())) {
         return Err(Usage::Secret);
     }

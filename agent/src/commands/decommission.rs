@@ -58,20 +58,21 @@ fn tell(config: &Config, generation: &Generation, clock: &Clock) {
         return;
     };
     let console = Console::new(url, &config.proxy, clock.clone());
-    let told = match (generation.identity(), tokio::runtime::Builder::new_current_thread().enable_all().build()) {
-        (Ok(identity), Ok(runtime)) => {
-            let told = runtime.block_on(async {
-                timeout(LIMIT, console.decommission(&generation.trust(), identity)).await
-            });
-            runtime.shutdown_background();
-            match told {
-                Ok(told) => told.map_err(|error| error.to_string()),
-                Err(_) => Err(format!("no answer within {} s", LIMIT.as_secs())),
+    let told =
+        match (generation.identity(), tokio::runtime::Builder::new_current_thread().enable_all().build()) {
+            (Ok(identity), Ok(runtime)) => {
+                let told = runtime.block_on(async {
+                    timeout(LIMIT, console.decommission(&generation.trust(), identity)).await
+                });
+                runtime.shutdown_background();
+                match told {
+                    Ok(told) => told.map_err(|error| error.to_string()),
+                    Err(_) => Err(format!("no answer within {} s", LIMIT.as_secs())),
+                }
             }
-        }
-        (Err(error), _) => Err(error.to_string()),
-        (_, Err(error)) => Err(error.to_string()),
-    };
+            (Err(error), _) => Err(error.to_string()),
+            (_, Err(error)) => Err(error.to_string()),
+        };
     match told {
         Ok(()) => println!("retired: sensor {sensor}; its next heartbeat or enrollment brings it back"),
         Err(error) => println!("the Console was not told that sensor {sensor} retires: {error}"),

@@ -1,9 +1,11 @@
 //! What people type, carried out. Each command gives an [`Exit`]; the table of DESIGN.md section 3 stands here once.
 
+mod decommission;
 mod enroll;
 mod log;
 mod report;
 mod reset;
+mod run;
 mod status;
 mod token;
 
@@ -73,19 +75,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Ok(cli) => cli,
         Err(usage) => return usage.print(),
     };
-    dispatch(&cli).into()
+    dispatch(cli).into()
 }
 
-fn dispatch(cli: &Cli) -> Exit {
+fn dispatch(cli: Cli) -> Exit {
     let env = Environment::from_process();
-    let config = match config::load(cli, &env) {
+    let config = match config::load(&cli, &env) {
         Ok(config) => config,
         Err(errors) => {
             eprintln!("{errors}");
             return Exit::Usage;
         }
     };
-    drop(env);
     log::start(&config.log);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
@@ -93,6 +94,8 @@ fn dispatch(cli: &Cli) -> Exit {
     match &cli.command {
         Command::Enroll(args) => enroll::run(&config, args, clock::system()),
         Command::Status(args) => status::run(&config, args, &clock::system()),
+        Command::Run => run::run(cli, env, config, clock::system()),
+        Command::Decommission(args) => decommission::run(&config, args, &clock::system()),
         Command::Reset(args) => reset::run(&config, args),
         Command::Token(args) => match &args.command {
             TokenCommand::Inspect(args) => token::inspect(&config, args),

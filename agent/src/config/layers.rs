@@ -133,7 +133,7 @@ fn flags(args: &Cli) -> Vec<Entry> {
         Command::Token(token) => match &token.command {
             TokenCommand::Inspect(inspect) => flags.token(&inspect.token),
         },
-        Command::Status(_) | Command::Reset(_) => {}
+        Command::Run | Command::Status(_) | Command::Reset(_) | Command::Decommission(_) => {}
     }
     flags.0
 }

@@ -230,8 +230,8 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
 /// a mistake in it is reported with the others. The rest works although a bootstrap CA file is long gone.
 fn makes_first_contact(command: &Command) -> bool {
     match command {
-        Command::Enroll(_) => true,
-        Command::Status(_) | Command::Reset(_) | Command::Token(_) => false,
+        Command::Enroll(_) | Command::Run => true,
+        Command::Status(_) | Command::Reset(_) | Command::Decommission(_) | Command::Token(_) => false,
     }
 }
 

@@ -215,7 +215,7 @@ fn flags(args: &Cli) -> Option<&TokenFlags> {
         Command::Token(token) => match &token.command {
             TokenCommand::Inspect(inspect) => Some(&inspect.token),
         },
-        Command::Status(_) | Command::Reset(_) => None,
+        Command::Run | Command::Status(_) | Command::Reset(_) | Command::Decommission(_) => None,
     }
 }
 

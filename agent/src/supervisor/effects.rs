@@ -14,6 +14,7 @@ use crate::enrollment::{EnrollError, NewSensor};
 use crate::hook;
 use crate::key::KeyPair;
 use crate::machine::{Answer, Call, Current, Effect, Input, Loaded, Outcome};
+use crate::server::ControlRequest;
 use crate::store::{self, Errand, Generation, StoreError, remove_consumed_token};
 
 impl Supervisor {
@@ -76,16 +77,21 @@ impl Supervisor {
     }
 
     /// What people ask for. The answers come in the order of the questions.
-    pub(super) fn ask(&mut self, request: super::requests::ControlRequest) {
-        let input = request.input();
-        self.asked.push_back(request);
-        self.tell(input);
+    pub(super) fn ask(&mut self, request: ControlRequest) {
+        match request.input() {
+            None => request.alive(),
+            Some(input) => {
+                self.asked.push_back(request);
+                self.tell(input);
+            }
+        }
     }
 
     pub(super) fn answer(&mut self, outcome: Outcome) {
         // The Console's time as it would stand in an answer of this moment.
         let now = clock::now(&self.clock);
-        let server_date = self.console.take_sighting().map(|seen| seen.console + now.duration_since(seen.host));
+        let server_date =
+            self.console.take_sighting().map(|seen| seen.console + now.duration_since(seen.host));
         self.inputs.push_back(Input::Answered(Box::new(Answer { server_date, outcome })));
     }
 

@@ -23,7 +23,9 @@ impl Supervisor {
         let outcome = match landed {
             Landed::Enroll { pending, replaces, reply } => self.landed_enrollment(pending, replaces, reply),
             Landed::Renew { pending, reply } => {
-                let renewed = reply.map_err(EnrollError::from).and_then(|renewed| self.commit_renewal(pending, &renewed));
+                let renewed = reply
+                    .map_err(EnrollError::from)
+                    .and_then(|renewed| self.commit_renewal(pending, &renewed));
                 self.metrics.renewal(counted(&renewed));
                 renewed.map_or_else(|error| Outcome::Failed(summary::enrollment(&error)), Outcome::Renewed)
             }
@@ -102,7 +104,8 @@ impl Supervisor {
             ca_pem: &renewed.control_plane_ca_certificate_pem,
             policy_key_pem: &renewed.policy_signing_public_key_pem,
         };
-        let state = SensorState { trust_state: renewed.trust_state, enrolled_at: now, ..current.state().clone() };
+        let state =
+            SensorState { trust_state: renewed.trust_state, enrolled_at: now, ..current.state().clone() };
         let verified = verify::check(claim, pending.key, now).map_err(EnrollError::BadAnswer)?;
         let generation = self.store.commit(verified, state)?;
         let identity = summary::identity(&self.host(), &generation);

@@ -6,7 +6,6 @@
 mod calls;
 mod effects;
 mod landing;
-mod requests;
 mod summary;
 
 use std::collections::VecDeque;
@@ -31,7 +30,7 @@ use crate::hook::{self, Consumers, HookStatus, Occasion};
 use crate::machine::{Input, Machine, Now, Settings, TokenFacts};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
-use self::requests::ControlRequest;
+use crate::server::ControlRequest;
 use crate::status::Report;
 use crate::store::{Generation, Store};
 use crate::watcher::{Change, Watched, Watcher};
@@ -271,7 +270,9 @@ impl Supervisor {
         let sensor_id = self.current.as_ref().map(|current| current.verified().sensor_id());
         let (consumers, told, metrics) = (self.consumers.clone(), self.told.clone(), self.metrics.clone());
         self.telling = Some(Box::pin(async move {
-            consumers.deliver(Occasion { event, sensor_id }, &told, |outcome| metrics.hook_run(outcome)).await;
+            consumers
+                .deliver(Occasion { event, sensor_id }, &told, |outcome| metrics.hook_run(outcome))
+                .await;
         }));
     }
 
@@ -314,8 +315,9 @@ impl Supervisor {
     /// Reads the configuration again. A bad one changes nothing but the log.
     fn reload(&mut self, watcher: &mut Watcher) {
         self.notifier.reloading();
-        let fresh = config::load(&self.cli, &self.env)
-            .and_then(|config| config.require_console_url().map(|url| url.value.clone()).map(|url| (config, url)));
+        let fresh = config::load(&self.cli, &self.env).and_then(|config| {
+            config.require_console_url().map(|url| url.value.clone()).map(|url| (config, url))
+        });
         match fresh {
             Err(errors) => {
                 tracing::error!("the new configuration is not taken, the old one stays:\n{errors}");
