@@ -10,7 +10,7 @@ use super::effect::Call;
 use super::held::{Candidate, Held, Road, Standing, Verdict};
 use super::skew::Clock;
 use super::wait::SHORTEST;
-use super::{Machine, Now, Retirement};
+use super::{Life, Machine, Now, Retirement};
 
 /// The first job that is due, and the moment when the next one will be.
 #[derive(Debug)]
@@ -53,7 +53,7 @@ impl Agenda {
 impl Machine {
     pub(super) fn agenda(&self, now: Now) -> Agenda {
         let mut agenda = Agenda::new(now);
-        if self.job.is_some() || !self.running {
+        if self.job.is_some() || self.life != Life::Running {
             return agenda;
         }
         match &self.retirement {

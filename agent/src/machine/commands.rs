@@ -3,7 +3,7 @@
 use super::effect::{Call, CommandResult, Effect};
 use super::held::{Road, Standing, Verdict};
 use super::input::{Fault, Urgency};
-use super::{Job, Machine, Now, Retirement};
+use super::{Job, Life, Machine, Now, Retirement};
 
 impl Machine {
     pub(super) fn asked_to_renew(&mut self, now: Now, urgency: Urgency, effects: &mut Vec<Effect>) {
@@ -38,7 +38,7 @@ impl Machine {
         if text.is_some() {
             return text;
         }
-        if !self.running {
+        if self.life != Life::Running {
             return Some("the agent is stopping".to_owned());
         }
         let Some(held) = &self.held else { return Some(self.line(now).reason) };

@@ -167,15 +167,14 @@ impl Held {
     /// The Console asks for a renewal in a window, as ACME's renewal information does (RFC 9773): a moment in it is drawn
     /// once. A window that closed before this certificate was made is answered by it already.
     fn ask_within(&mut self, now: Now, window: Option<RenewalWindow>) {
-        let Some(window) = window else {
+        // The not-before of a certificate reaches back by the tolerated skew.
+        let made = self.identity.not_before.saturating_add(super::skew::TOLERATED);
+        let made = made.unwrap_or(self.identity.not_before);
+        let Some(window) = window.filter(|window| window.end.max(window.start) > made) else {
             self.window = None;
             return;
         };
         if self.window.is_some_and(|(known, _)| known == window) {
-            return;
-        }
-        // The not-before of a certificate reaches back by the tolerated skew.
-        if window.end.max(window.start) <= self.identity.not_before + super::skew::TOLERATED {
             return;
         }
         let from = window.start.min(window.end).max(now.wall);

@@ -67,8 +67,7 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Machine {
     settings: Settings,
-    /// Between `Started` and `Stop`.
-    running: bool,
+    life: Life,
     /// Whether the state directory was read at least once.
     loaded: bool,
     /// Whether it has to be read again.
@@ -107,6 +106,14 @@ enum Job {
     Call(Call),
 }
 
+/// How far the process is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Life {
+    Before,
+    Running,
+    Stopped,
+}
+
 /// Whether this node was retired by request.
 #[derive(Debug)]
 enum Retirement {
@@ -121,7 +128,7 @@ impl Machine {
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
-            running: false,
+            life: Life::Before,
             loaded: false,
             reload: false,
             load: Tries::default(),
@@ -149,6 +156,9 @@ impl Machine {
     #[must_use]
     pub fn step(&mut self, now: Now, input: Input) -> Vec<Effect> {
         let mut effects = Vec::new();
+        if self.life == Life::Stopped {
+            return effects;
+        }
         if self.skew.observe(now) == Observed::Stepped {
             self.clock_was_set();
         }
@@ -173,7 +183,7 @@ impl Machine {
     fn take(&mut self, now: Now, input: Input, effects: &mut Vec<Effect>) {
         match input {
             Input::Started(token) => {
-                self.running = true;
+                self.life = Life::Running;
                 self.reload = true;
                 self.token_is(token);
             }
@@ -189,7 +199,7 @@ impl Machine {
             Input::Renew(urgency) => self.asked_to_renew(now, urgency, effects),
             Input::Decommission => self.asked_to_retire(effects),
             Input::Stop => {
-                self.running = false;
+                self.life = Life::Stopped;
                 self.cancel_call(effects);
             }
         }

@@ -41,6 +41,8 @@ impl Machine {
             console_url: self.settings.console_url.clone(),
             last_error: self.last_error(now, &line),
             notes: self.all_notes(now),
+            accepted: self.ready == Some(true),
+            clock_skew_seconds: self.skew.seconds_ahead(),
             ..Report::new(line.state, line.reason, line.who)
         };
         if let Some(held) = &self.held {
@@ -140,13 +142,17 @@ impl Machine {
             };
             return line(StateName::Renewing, why, who);
         }
-        let why = match (&held.verdict, held.beat_road, held.beat.trouble()) {
-            (_, Road::Open, Some(trouble)) => {
-                return line(StateName::Active, trouble.fault.message.clone(), trouble.who);
+        if held.beat_road == Road::Open
+            && let Some(trouble) = held.beat.trouble()
+        {
+            return line(StateName::Active, trouble.fault.message.clone(), trouble.who);
+        }
+        let why = match (&held.verdict, held.beat_road) {
+            (Verdict::Accepted, Road::Missing) => "the identity stands; this Console has no heartbeat",
+            (Verdict::Accepted, Road::Open | Road::Barred) => "the Console accepts the identity",
+            (Verdict::Unknown | Verdict::Refused(_) | Verdict::Lost(_) | Verdict::Revoked(_), _) => {
+                "the identity stands; asking the Console whether it accepts it"
             }
-            (Verdict::Accepted, Road::Missing, _) => "the identity stands; this Console has no heartbeat",
-            (Verdict::Accepted, _, _) => "the Console accepts the identity",
-            _ => "the identity stands; asking the Console whether it accepts it",
         };
         line(StateName::Active, why, Actor::Agent)
     }

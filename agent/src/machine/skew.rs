@@ -101,6 +101,14 @@ impl Skew {
         }
     }
 
+    /// Seconds that this host's clock is ahead, where that was measured.
+    pub(super) fn seconds_ahead(&self) -> Option<i64> {
+        match self.reading {
+            Reading::Measured(skew) => Some(skew.as_secs().saturating_neg()),
+            Reading::None | Reading::Unreached | Reading::Dateless => None,
+        }
+    }
+
     /// Whether the Console was asked at all since the clock was set last.
     pub(super) fn was_asked(&self) -> bool {
         self.reading != Reading::None

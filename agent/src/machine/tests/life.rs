@@ -1,0 +1,451 @@
+//! The good days: first enrollment, approval, renewal, new tokens, commands, the end and the way back.
+
+use telovix_contract::session::RenewalWindow;
+
+use super::*;
+
+fn second(rig: &Rig, paid_by: TokenFacts) -> Identity {
+    identity(2, rig.now.wall, paid_by)
+}
+
+#[test]
+fn a_first_enrollment() {
+    let mut rig = Rig::enrolling();
+    assert_eq!(rig.state(), StateName::Enrolling);
+    rig.answer(Outcome::Enrolled(identity(1, start(), token(1))));
+    assert_eq!(rig.effects, [Effect::Publish { generation: 1 }], "nothing stands that could be harmed");
+    rig.send(Input::Published);
+    assert_eq!(rig.call(), Call::Heartbeat, "the first heartbeat at once");
+    assert!(rig.wanted(&Effect::NotifyConsumers { generation: 1 }));
+    rig.answer(Outcome::Accepted(accepted()));
+    let spent = Effect::TokenSpent { token: token(1).hash(), token_type: Some(TokenType::Once) };
+    assert_eq!(rig.effects, [Effect::SetReady(true), spent]);
+    assert!(
+        (13_500..=16_500).contains(&rig.deadline().unwrap().as_millis()),
+        "fifteen seconds, and not in step with others"
+    );
+    let report = rig.report();
+    assert_eq!(report.last_contact, Some(rig.now.wall));
+    assert_eq!((report.last_error, report.generation), (None, Some(1)));
+}
+
+#[test]
+fn one_line_for_each_change_of_state() {
+    let mut rig = Rig::enrolling();
+    let mut lines = Vec::new();
+    let mut note = |rig: &Rig| {
+        lines.extend(rig.effects.iter().filter_map(|effect| match effect {
+            Effect::StateChanged { from, to, reason } => {
+                assert!(!reason.is_empty());
+                Some((*from, *to))
+            }
+            _ => None,
+        }));
+    };
+    rig.answer(Outcome::Waiting(Duration::from_secs(30)));
+    note(&rig);
+    rig.wake();
+    rig.answer(Outcome::Waiting(Duration::from_secs(30)));
+    note(&rig);
+    rig.wake();
+    rig.answer(Outcome::Enrolled(identity(1, start(), token(1))));
+    note(&rig);
+    rig.send(Input::Published);
+    note(&rig);
+    rig.answer(Outcome::Accepted(accepted()));
+    note(&rig);
+    use StateName::{Active, AwaitingApproval, Enrolling};
+    assert_eq!(lines, [(Enrolling, AwaitingApproval), (AwaitingApproval, Enrolling), (Enrolling, Active)]);
+}
+
+#[test]
+fn an_approval_is_waited_for_and_a_denial_ends_it() {
+    let mut rig = Rig::enrolling();
+    rig.answer(Outcome::Waiting(Duration::from_secs(60)));
+    assert_eq!(rig.state(), StateName::AwaitingApproval);
+    assert_eq!(rig.report().waiting_for, crate::status::Actor::ConsoleOperator);
+    assert!((60..=66).contains(&rig.wake().as_secs()));
+    assert!(is_enroll(&rig.call()));
+    rig.fail(unreachable());
+    assert_eq!(rig.state(), StateName::AwaitingApproval, "a network that fails ends no waiting");
+    rig.wake();
+    rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentDenied)));
+    assert_eq!((rig.state(), rig.deadline()), (StateName::Refused, None));
+    // A Console that asks for no wait, or for a year, is not taken at its word.
+    let mut rig = Rig::enrolling();
+    rig.answer(Outcome::Waiting(Duration::ZERO));
+    assert!(rig.wake() >= Duration::from_secs(1));
+    rig.answer(Outcome::Waiting(Duration::MAX));
+    assert!(rig.wake() <= Duration::from_secs(3960));
+}
+
+#[test]
+fn without_a_token_nothing_happens() {
+    let mut rig = Rig::started(None, disk(Current::Nothing));
+    assert_eq!((rig.state(), rig.deadline()), (StateName::Unenrolled, None));
+    assert_eq!(rig.code(), "unenrolled");
+    rig.send(Input::Token(Some(token(1))));
+    assert_eq!(rig.call(), Call::ProbeClock);
+}
+
+#[test]
+fn a_renewal() {
+    let mut rig = Rig::renewing();
+    rig.answer(Outcome::Renewed(second(&rig, token(1))));
+    assert_eq!(rig.effects, [Effect::Call(Call::Prove { generation: 2 })]);
+    rig.fail(unreachable());
+    assert_eq!(rig.state(), StateName::Renewing);
+    assert_eq!(rig.report().generation, Some(1), "the old one stands until the new one is proven");
+    rig.wake();
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+    rig.answer(Outcome::Accepted(accepted()));
+    assert_eq!(rig.effects, [Effect::Publish { generation: 2 }]);
+    rig.send(Input::PublishFailed(fault("disk_full")));
+    assert_eq!(rig.effects, [Effect::Load], "is it still there?");
+    let committed = Some(second(&rig, token(1)));
+    let current = Current::Intact(identity(1, start(), token(1)));
+    rig.send(Input::Loaded(Box::new(Loaded { committed, ready_since: Some(start()), ..disk(current) })));
+    assert_eq!(rig.calls(), None, "no call with the identity that the Console has seen replaced");
+    assert_eq!(rig.code(), "disk_full");
+    rig.wake();
+    assert_eq!(rig.effects, [Effect::Publish { generation: 2 }]);
+    rig.send(Input::Published);
+    assert!(rig.wanted(&Effect::NotifyConsumers { generation: 2 }));
+    assert_eq!((rig.state(), rig.code()), (StateName::Active, String::new()));
+    assert!(rig.report().renew_at.unwrap() > rig.now.wall);
+}
+
+#[test]
+fn a_certificate_that_is_issued_and_then_not_accepted_is_thrown_away() {
+    let mut rig = Rig::renewing();
+    rig.answer(Outcome::Renewed(second(&rig, token(1))));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    assert_eq!(rig.effects[0], Effect::Discard { generation: 2 });
+    assert_eq!(rig.call(), Call::Heartbeat, "does the old one still work?");
+    rig.answer(Outcome::Accepted(accepted()));
+    assert_eq!(rig.state(), StateName::Renewing);
+    assert!(rig.wake_until(is_renew, Duration::from_secs(330)).as_secs() > 290);
+
+    // The same after an enrollment: the token is spent on it.
+    let mut rig = Rig::active();
+    rig.send(Input::Token(Some(token(2))));
+    rig.answer(Outcome::Enrolled(second(&rig, token(2))));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    assert_eq!(rig.effects[0], Effect::Discard { generation: 2 });
+    rig.answer(Outcome::Accepted(accepted()));
+    rig.only_heartbeats_for(Duration::from_secs(3600));
+    assert_eq!(rig.state(), StateName::Active);
+    assert!(rig.report().last_error.unwrap().message.contains("did not accept it"));
+}
+
+#[test]
+fn a_candidate_that_is_refused_for_now_is_kept_until_another_token_comes() {
+    let mut rig = Rig::active();
+    rig.send(Input::Token(Some(token(2))));
+    rig.answer(Outcome::Enrolled(second(&rig, token(2))));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::SensorDisabled)));
+    assert_eq!((rig.state(), rig.calls()), (StateName::Refused, None));
+    assert!((300..=330).contains(&rig.wake().as_secs()));
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+    rig.answer(Outcome::Failed(refusal(ErrorCode::SensorDisabled)));
+    rig.send(Input::Token(Some(token(3))));
+    assert_eq!(rig.effects[0], Effect::Discard { generation: 2 });
+    assert!(is_enroll(&rig.call()));
+}
+
+#[test]
+fn a_window_for_renewal_brings_it_forward_once() {
+    let mut rig = Rig::active();
+    let own = rig.report().renew_at.unwrap();
+    let in_hours = |rig: &Rig, hours| rig.now.wall + SignedDuration::from_hours(hours);
+    let window = RenewalWindow { start: in_hours(&rig, 2), end: in_hours(&rig, 4) };
+    let asked = Accepted { renew_between: Some(window), ..accepted() };
+    let drawn = {
+        rig.wake();
+        rig.answer(Outcome::Accepted(asked));
+        rig.report().renew_at.unwrap()
+    };
+    assert!((window.start..window.end).contains(&drawn));
+    for _ in 0..20 {
+        rig.wake();
+        rig.answer(Outcome::Accepted(asked));
+        assert_eq!(rig.report().renew_at, Some(drawn), "drawn once");
+    }
+    rig.wake();
+    rig.answer(Outcome::Accepted(accepted()));
+    assert_eq!(rig.report().renew_at, Some(own), "the Console took it back");
+    // A window that has passed means soon; and one from before this certificate means nothing.
+    for (window, soon) in [
+        (RenewalWindow { start: in_hours(&rig, 0) - SignedDuration::from_secs(60), end: rig.now.wall }, true),
+        (RenewalWindow { start: in_hours(&rig, -9), end: in_hours(&rig, -8) }, false),
+        (RenewalWindow { start: in_hours(&rig, 900), end: in_hours(&rig, 901) }, false),
+    ] {
+        rig.wake();
+        rig.answer(Outcome::Accepted(Accepted { renew_between: Some(window), ..accepted() }));
+        let planned = rig.report().renew_at.unwrap().duration_since(rig.now.wall);
+        assert_eq!(planned <= SignedDuration::from_mins(5), soon, "{planned:?}");
+    }
+}
+
+#[test]
+fn heartbeats_keep_within_bounds_and_do_not_beat_in_step() {
+    let mut rig = Rig::active();
+    for (asked, least, most) in [(0, 4.5, 5.5), (60, 54.0, 66.0), (86_400, 3240.0, 3960.0)] {
+        let mut waits = Vec::new();
+        for _ in 0..50 {
+            rig.wake();
+            let interval = Duration::from_secs(asked);
+            rig.answer(Outcome::Accepted(Accepted { interval, ..accepted() }));
+            waits.push(rig.deadline().unwrap().as_secs_f64());
+        }
+        assert!(waits.iter().all(|wait| (least..=most).contains(wait)), "{asked}: {waits:?}");
+        waits.dedup();
+        assert!(waits.len() > 40);
+    }
+}
+
+#[test]
+fn an_answer_without_trust_is_no_acceptance() {
+    let mut rig = Rig::active();
+    rig.wake();
+    rig.answer(Outcome::Accepted(Accepted { trust_state: TrustState::TrustRevoked, ..accepted() }));
+    assert!(rig.wanted(&Effect::SetReady(false)));
+    assert_eq!((rig.state(), rig.code().as_str()), (StateName::Refused, "trust_revoked"));
+    rig.wake();
+    rig.answer(Outcome::Accepted(Accepted { trust_state: TrustState::Rotated, ..accepted() }));
+    assert!(rig.wanted(&Effect::SetReady(true)));
+}
+
+#[test]
+fn a_console_without_renewal_is_lived_with() {
+    // With a token for one use: said, and tried again.
+    let mut rig = Rig::renewing();
+    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    assert_eq!(rig.state(), StateName::Active);
+    assert!(rig.report().notes[0].contains("give this host a token before"), "{:?}", rig.report().notes);
+    // With a cluster's: enrolled again, the old one kept until the new one is proven.
+    let cluster = Identity { token_type: Some(TokenType::Cluster), ..identity(1, start(), token(1)) };
+    let mut rig = Rig::renewing_with(cluster.clone());
+    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    assert_eq!(rig.call(), Call::Enroll { replaces: Some(sensor(1)), reason: EnrollReason::NoRenewal });
+    assert_eq!(rig.state(), StateName::Renewing);
+    rig.answer(Outcome::Enrolled(second(&rig, token(1))));
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+    // A short life is asked for again within a tenth of it.
+    let short = Identity {
+        not_after: cluster.not_before + SignedDuration::from_hours(6),
+        ..identity(1, start(), token(1))
+    };
+    let mut rig = Rig::renewing_with(short);
+    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    let waited = rig.wake_until(is_renew, Duration::from_secs(3600));
+    assert!((36..=40).contains(&(waited.as_secs() / 60)), "{waited:?}");
+}
+
+#[test]
+fn a_console_without_heartbeat_is_lived_with() {
+    let mut rig = Rig::active();
+    rig.send(Input::Token(Some(token(2))));
+    rig.answer(Outcome::Enrolled(second(&rig, token(2))));
+    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    assert_eq!(rig.effects, [Effect::Publish { generation: 2 }], "that it chains has to do");
+    rig.send(Input::Published);
+    assert_eq!((rig.calls(), rig.state()), (None, StateName::Active));
+    assert!((24..=27).contains(&(rig.wake().as_secs() / 3600)));
+    // Where it worked a moment ago, a proxy is likelier to blame than the Console.
+    let mut rig = Rig::active();
+    rig.wake();
+    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Active));
+    assert!((300..=330).contains(&rig.wake().as_secs()));
+}
+
+#[test]
+fn a_new_token_on_an_enrolled_host() {
+    let mut rig = Rig::active();
+    rig.send(Input::Token(None));
+    rig.send(Input::Token(Some(token(1))));
+    assert_eq!(rig.effects, [], "the token that paid for it is no news");
+    rig.send(Input::Token(Some(token(2))));
+    assert_eq!(rig.call(), Call::Enroll { replaces: Some(sensor(1)), reason: EnrollReason::NewToken });
+    assert_eq!(rig.state(), StateName::Renewing);
+    rig.answer(Outcome::Waiting(Duration::from_secs(60)));
+    assert_eq!(rig.state(), StateName::Renewing);
+    assert_eq!(rig.report().waiting_for, crate::status::Actor::ConsoleOperator);
+    let beats = {
+        let mut beats = 0;
+        loop {
+            rig.wake();
+            match rig.call() {
+                Call::Heartbeat => beats += 1,
+                call if is_enroll(&call) => break beats,
+                call => panic!("{call:?}"),
+            }
+            rig.answer(Outcome::Accepted(accepted()));
+            if rig.calls().is_some_and(|call| is_enroll(&call)) {
+                break beats;
+            }
+        }
+    };
+    assert!(beats >= 3, "the old identity beats on: {beats}");
+    // The Console refuses the plain token, because this host has a record already.
+    rig.answer(Outcome::Failed(refusal(ErrorCode::SensorBindingMismatch)));
+    assert_eq!((rig.state(), rig.code().as_str()), (StateName::Active, "sensor_binding_mismatch"));
+    rig.only_heartbeats_for(Duration::from_secs(3600));
+    // With another setting (--new-sensor) it may be asked again.
+    rig.send(Input::ConfigChanged(Settings::default()));
+    rig.send(Input::Loaded(Box::new(disk(Current::Intact(identity(1, start(), token(1)))))));
+    assert!(is_enroll(&rig.call()));
+}
+
+#[test]
+fn an_enrollment_that_was_cut_short_is_finished() {
+    let committed = Some(identity(2, start(), token(1)));
+    let rig = Rig::started(Some(token(2)), Loaded { committed: committed.clone(), ..disk(Current::Nothing) });
+    assert_eq!(rig.effects.last(), Some(&Effect::Publish { generation: 2 }));
+    let current = Current::Intact(identity(1, start(), token(1)));
+    let rig = Rig::started(None, Loaded { committed, ..disk(current) });
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+}
+
+#[test]
+fn a_restart_without_network_leaves_readiness_alone() {
+    let current = Current::Intact(identity(1, start(), token(1)));
+    let mut rig = Rig::started(None, Loaded { ready_since: Some(start()), ..disk(current) });
+    assert_eq!(rig.report().last_contact, Some(start()));
+    rig.fail(unreachable());
+    assert!(!rig.effects.iter().any(|effect| matches!(effect, Effect::SetReady(_))));
+}
+
+#[test]
+fn renew_by_command() {
+    let mut rig = Rig::active();
+    let renew_at = rig.report().renew_at.unwrap();
+    rig.send(Input::Renew(Urgency::WhenDue));
+    assert_eq!(rig.effects, [Effect::CommandDone(CommandResult::NotDue { renew_at })]);
+    rig.send(Input::Renew(Urgency::Now));
+    assert_eq!((rig.call(), rig.state()), (Call::Renew, StateName::Renewing));
+    rig.fail(unreachable());
+    assert!(matches!(rig.effects[0], Effect::CommandDone(CommandResult::RenewFailed(_))));
+    rig.wake();
+    assert_eq!(rig.call(), Call::Renew, "the answer may have been lost: it goes on");
+    rig.send(Input::Renew(Urgency::Now));
+    assert_eq!(rig.effects, []);
+    let next = second(&rig, token(1));
+    rig.answer(Outcome::Renewed(next.clone()));
+    rig.answer(Outcome::Accepted(accepted()));
+    rig.send(Input::Published);
+    let done = CommandResult::Renewed { generation: 2, not_after: next.not_after };
+    assert!(rig.wanted(&Effect::CommandDone(done)));
+
+    let mut rig = Rig::started(None, disk(Current::Nothing));
+    rig.send(Input::Renew(Urgency::Now));
+    assert!(matches!(rig.effects[..], [Effect::CommandDone(CommandResult::CannotRenew { .. })]));
+}
+
+#[test]
+fn a_command_is_answered_whatever_happens_to_its_renewal() {
+    let answered = |rig: &Rig| {
+        rig.effects
+            .iter()
+            .filter(|effect| matches!(effect, Effect::CommandDone(result) if !matches!(result, CommandResult::Decommissioned { .. })))
+            .count()
+    };
+    let asked = || {
+        let mut rig = Rig::active();
+        rig.send(Input::Renew(Urgency::Now));
+        rig
+    };
+    let mut rig = asked();
+    rig.send(Input::Decommission);
+    assert_eq!(answered(&rig), 1);
+    let mut rig = asked();
+    rig.send(Input::Stop);
+    assert_eq!((answered(&rig), rig.wanted(&Effect::CancelCall)), (1, true));
+    let mut rig = asked();
+    rig.answer(Outcome::Renewed(second(&rig, token(1))));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    assert_eq!(answered(&rig), 1, "{:?}", rig.effects);
+    let mut rig = asked();
+    rig.answer(Outcome::Renewed(second(&rig, token(1))));
+    rig.send(Input::FilesChanged);
+    rig.answer(Outcome::Failed(refusal(ErrorCode::SensorRevoked)));
+    assert_eq!(answered(&rig), 1, "{:?}", rig.effects);
+}
+
+#[test]
+fn decommission_and_the_way_back() {
+    let mut rig = Rig::active();
+    rig.wake();
+    rig.send(Input::Decommission);
+    assert_eq!(
+        rig.effects,
+        [Effect::CancelCall, Effect::Call(Call::Decommission)],
+        "a shutdown does not wait"
+    );
+    rig.answer(Outcome::Decommissioned);
+    assert!(rig.wanted(&Effect::CommandDone(CommandResult::Decommissioned { untold: None })));
+    assert!(rig.wanted(&Effect::SetReady(false)));
+    assert_eq!((rig.state(), rig.deadline()), (StateName::Decommissioned, None));
+    rig.send(Input::FilesChanged);
+    rig.send(Input::Token(Some(token(1))));
+    rig.advance(LIFE.unsigned_abs());
+    rig.send(Input::Tick);
+    assert_eq!(rig.effects, [], "no further call");
+    rig.send(Input::Decommission);
+    assert_eq!(
+        rig.effects,
+        [Effect::CommandDone(CommandResult::Decommissioned { untold: None })],
+        "idempotent"
+    );
+    rig.send(Input::Token(Some(token(2))));
+    assert_eq!(rig.effects.last(), Some(&Effect::Load), "a new token brings it back");
+
+    // A failure never blocks a shutdown.
+    let mut rig = Rig::active();
+    rig.send(Input::Decommission);
+    rig.fail(unreachable());
+    let untold = Some(fault("trouble"));
+    assert!(rig.wanted(&Effect::CommandDone(CommandResult::Decommissioned { untold })));
+    assert_eq!(rig.state(), StateName::Decommissioned);
+    // Nor does having nothing to retire.
+    let mut rig = Rig::enrolling();
+    rig.send(Input::Decommission);
+    assert!(matches!(
+        rig.effects[..2],
+        [Effect::CancelCall, Effect::CommandDone(CommandResult::Decommissioned { untold: Some(_) })]
+    ));
+}
+
+#[test]
+fn a_stopped_machine_starts_nothing() {
+    let mut rig = Rig::active();
+    rig.wake();
+    rig.send(Input::Stop);
+    assert_eq!(rig.effects, [Effect::CancelCall]);
+    rig.advance(Duration::from_secs(3600));
+    for input in [Input::Tick, Input::FilesChanged, Input::Token(Some(token(2)))] {
+        rig.send(input);
+        assert_eq!((&rig.effects[..], rig.deadline()), (&[][..], None));
+    }
+}
+
+#[test]
+fn an_answer_that_does_not_belong_to_the_call_is_a_failure_of_the_call() {
+    let mut rig = Rig::enrolling();
+    rig.answer(Outcome::Decommissioned);
+    assert_eq!((rig.state(), rig.code().as_str()), (StateName::Enrolling, "internal"));
+    // And an answer that nobody waits for is none.
+    rig.answer(Outcome::Enrolled(identity(1, start(), token(1))));
+    rig.send(Input::Published);
+    assert_eq!(rig.effects, []);
+}
+
+#[test]
+fn a_token_is_the_same_in_either_spelling() {
+    let padded: EnrollmentToken =
+        format!("{}=", EnrollmentToken::from_bytes(&[1; 32]).expose()).parse().unwrap();
+    assert_eq!(TokenFacts::of(&padded), token(1));
+    assert!(token(1).matches(&padded.hash_as_given()) && token(1).matches(&padded.hash()));
+    assert!(!token(2).matches(&padded.hash_as_given()));
+}

@@ -1,0 +1,208 @@
+//! Every way of losing the identity (issue 3, point 3), and what follows: mended, rolled back, re-enrolled, or waiting
+//! with a reason.
+
+use super::*;
+
+const ENROLLED_AGAIN: fn(&str) -> Call =
+    |reason| Call::Enroll { replaces: Some(sensor(1)), reason: EnrollReason::Lost(reason.to_owned()) };
+
+fn current() -> Current {
+    Current::Intact(identity(1, start(), token(1)))
+}
+
+#[test]
+fn files_that_are_missing_torn_unreadable_swapped_or_do_not_chain() {
+    for reason in [
+        "client.key.pem is missing",
+        "client.cert.pem is torn",
+        "sensor-state.json cannot be read",
+        "the certificate is for another key than the one that this host made",
+        "the certificate does not chain to the Console CA that came with it",
+    ] {
+        // The token that paid was for one use: wait, and say for what.
+        let mut rig = Rig::active();
+        rig.look(disk(Current::Lost(loss(reason))));
+        assert!(rig.wanted(&Effect::SetReady(false)), "{reason}");
+        assert_eq!((rig.state(), rig.calls(), rig.deadline()), (StateName::Lost, None, None), "{reason}");
+        assert!(rig.report().reason.contains(reason), "{:?}", rig.report());
+        assert_eq!(rig.code(), "credential_lost");
+        rig.send(Input::Token(Some(token(2))));
+        assert_eq!(rig.call(), ENROLLED_AGAIN(reason), "it names the sensor");
+
+        // A cluster's token pays for the same node again, at once.
+        let mut rig = Rig::active();
+        rig.look(disk(Current::Lost(Loss { token_type: Some(TokenType::Cluster), ..loss(reason) })));
+        assert_eq!(rig.call(), ENROLLED_AGAIN(reason));
+        assert_eq!(rig.state(), StateName::Enrolling);
+
+        // So does a token that is there already and did not pay for this identity.
+        let mut rig = Rig::started(Some(token(2)), disk(Current::Lost(loss(reason))));
+        assert_eq!(rig.call(), Call::ProbeClock);
+        rig.answer(Outcome::ClockRead);
+        assert_eq!(rig.call(), ENROLLED_AGAIN(reason));
+    }
+}
+
+#[test]
+fn what_the_store_mends_is_said_and_consumers_hear_of_it() {
+    let mut rig = Rig::active();
+    let note = "client.key.pem had mode 0644; it is 0600 again".to_owned();
+    let ready_since = Some(start());
+    rig.look(Loaded { notes: vec![note.clone()], ready_since, ..disk(current()) });
+    assert_eq!(rig.effects, [], "the identity is the same");
+    assert_eq!(rig.report().notes, [note]);
+
+    // Rolled back to the previous generation: another certificate, so consumers are told, and the Console is asked.
+    let mut rig = Rig::active_with(identity(2, start(), token(1)));
+    rig.look(Loaded { notes: vec!["went back to generation 1".to_owned()], ready_since, ..disk(current()) });
+    assert!(rig.wanted(&Effect::NotifyConsumers { generation: 1 }));
+    assert_eq!(rig.call(), Call::Heartbeat);
+}
+
+#[test]
+fn a_wiped_directory_with_a_new_token_is_a_clean_enrollment() {
+    let mut rig = Rig::active();
+    rig.look(disk(Current::Nothing));
+    assert_eq!(rig.state(), StateName::Enrolling, "whether the token may pay is not known any more");
+    let wanted = EnrollReason::Lost("its files are gone".to_owned());
+    assert_eq!(rig.call(), Call::Enroll { replaces: None, reason: wanted });
+    // The vendor chart's init container does it before the agent starts.
+    let mut rig = Rig::started(Some(token(2)), disk(Current::Nothing));
+    rig.answer(Outcome::ClockRead);
+    assert_eq!(rig.call(), Call::Enroll { replaces: None, reason: EnrollReason::First });
+}
+
+#[test]
+fn a_wiped_sensor_ready_comes_back() {
+    let mut rig = Rig::active();
+    rig.ready = None;
+    rig.look(disk(current()));
+    assert_eq!(rig.effects, [Effect::SetReady(true)]);
+}
+
+#[test]
+fn an_expired_certificate_is_replaced_where_a_token_can_pay() {
+    for (token_type, state) in [
+        (Some(TokenType::Once), StateName::Lost),
+        (Some(TokenType::Cluster), StateName::Enrolling),
+        (None, StateName::Enrolling),
+    ] {
+        let mut rig = Rig::active_with(Identity { token_type, ..identity(1, start(), token(1)) });
+        rig.advance(LIFE.unsigned_abs() - Duration::from_secs(600));
+        rig.send(Input::Tick);
+        assert_eq!((rig.call(), rig.state()), (Call::Renew, StateName::Renewing));
+        rig.fail(Failure { retry_after: Some(Duration::from_secs(86_400)), ..unreachable() });
+        rig.wake_until(|call| *call == Call::Heartbeat, Duration::from_secs(60));
+        rig.fail(Failure { retry_after: Some(Duration::from_secs(86_400)), ..unreachable() });
+        // Nobody answers any more; the next thing is the end of its life.
+        let waited = rig.wake();
+        assert!((200..=310).contains(&waited.as_secs()), "{waited:?}");
+        assert!(rig.wanted(&Effect::SetReady(false)));
+        assert_eq!(rig.state(), state, "{token_type:?}");
+        assert_eq!(rig.calls().is_some_and(|call| is_enroll(&call)), state == StateName::Enrolling);
+        if state == StateName::Enrolling {
+            let mut next = identity(2, rig.now.wall, token(1));
+            next.serial = vec![9];
+            rig.answer(Outcome::Enrolled(next));
+            assert_eq!(rig.call(), Call::Prove { generation: 2 });
+            rig.answer(Outcome::Accepted(accepted()));
+            assert_eq!(rig.effects.last(), Some(&Effect::Publish { generation: 2 }));
+            rig.send(Input::Published);
+            assert!(rig.wanted(&Effect::SetReady(true)));
+            assert_eq!(rig.state(), StateName::Active);
+        }
+    }
+}
+
+#[test]
+fn a_copied_state_directory_never_speaks_with_the_copied_identity() {
+    let copied = Identity { made_on: MadeOn::AnotherHost, ..identity(1, start(), token(1)) };
+    let committed = Some(Identity { made_on: MadeOn::AnotherHost, ..identity(2, start(), token(1)) });
+    let loaded = Loaded { committed, ready_since: Some(start()), ..disk(Current::Intact(copied.clone())) };
+    let mut rig = Rig::started(Some(token(1)), loaded.clone());
+    assert_eq!(rig.effects[..2], [Effect::DiscardCopied, Effect::SetReady(false)]);
+    assert_eq!((rig.state(), rig.calls()), (StateName::Lost, None));
+    rig.look(loaded);
+    assert!(!rig.wanted(&Effect::DiscardCopied), "once");
+    rig.send(Input::Renew(Urgency::Now));
+    assert!(matches!(rig.effects[..], [Effect::CommandDone(CommandResult::CannotRenew { .. })]));
+    rig.send(Input::Token(Some(token(2))));
+    assert_eq!(rig.call(), Call::ProbeClock);
+    rig.answer(Outcome::ClockRead);
+    assert_eq!(rig.call(), Call::Enroll { replaces: None, reason: EnrollReason::Cloned });
+
+    // The template was enrolled with a cluster's token, which every clone holds: all of them enroll at once.
+    let cluster = Identity { token_type: Some(TokenType::Cluster), ..copied };
+    let mut rig = Rig::started(Some(token(1)), disk(Current::Intact(cluster)));
+    rig.answer(Outcome::ClockRead);
+    assert_eq!(rig.call(), Call::Enroll { replaces: None, reason: EnrollReason::Cloned });
+    rig.answer(Outcome::Enrolled(identity(2, start(), token(1))));
+    assert_eq!(rig.effects.last(), Some(&Effect::Publish { generation: 2 }), "nothing of its own to protect");
+
+    // Torn on top of it: the sensor is not named either.
+    let torn = Loss { made_on: MadeOn::AnotherHost, ..loss("torn") };
+    let mut rig = Rig::started(Some(token(2)), disk(Current::Lost(torn)));
+    rig.answer(Outcome::ClockRead);
+    assert_eq!(rig.call(), Call::Enroll { replaces: None, reason: EnrollReason::Cloned });
+}
+
+#[test]
+fn another_name_role_or_cluster() {
+    let changed = || Some("the node name is b now, and this host enrolled with a".to_owned());
+    // A token for one use cannot pay for it: said, and nothing else.
+    let mut rig = Rig::active();
+    rig.send(Input::ConfigChanged(Settings::default()));
+    let identity = Identity { changed: changed(), ..identity(1, start(), token(1)) };
+    rig.send(Input::Loaded(Box::new(Loaded {
+        ready_since: Some(start()),
+        ..disk(Current::Intact(identity.clone()))
+    })));
+    assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Active));
+    assert!(rig.report().notes[0].contains("this takes effect when the host enrolls again"));
+    // A cluster's can.
+    let cluster = Identity { token_type: Some(TokenType::Cluster), ..identity };
+    rig.look(disk(Current::Intact(cluster)));
+    let reason = EnrollReason::Changed(changed().unwrap());
+    assert_eq!(rig.call(), Call::Enroll { replaces: Some(sensor(1)), reason });
+    // The Console refuses, and the identity that stands goes on.
+    rig.answer(Outcome::Failed(refusal(ErrorCode::RoleNotAllowed)));
+    assert_eq!(rig.state(), StateName::Active);
+    assert_eq!(rig.code(), "role_not_allowed");
+    rig.only_heartbeats_for(Duration::from_secs(3600));
+}
+
+#[test]
+fn the_disk_that_cannot_be_read_is_no_loss() {
+    let mut rig = Rig::active();
+    rig.send(Input::FilesChanged);
+    rig.send(Input::LoadFailed(fault("io")));
+    assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Active));
+    assert_eq!(rig.code(), "io");
+    assert!(rig.wake() <= Duration::from_secs(1));
+    assert_eq!(rig.effects, [Effect::Load]);
+}
+
+#[test]
+fn two_hosts_that_push_each_other_out_slow_down() {
+    let mut rig =
+        Rig::active_with(Identity { token_type: Some(TokenType::Cluster), ..identity(1, start(), token(1)) });
+    let mut waits = Vec::new();
+    for generation in 2..16 {
+        rig.wake_until(|call| *call == Call::Heartbeat, Duration::from_secs(60));
+        rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+        let waited = match rig.calls() {
+            Some(call) if is_enroll(&call) => Duration::ZERO,
+            Some(other) => panic!("{other:?}"),
+            None => rig.wake_until(is_enroll, Duration::from_secs(300)),
+        };
+        waits.push(waited);
+        rig.answer(Outcome::Enrolled(Identity {
+            token_type: Some(TokenType::Cluster),
+            ..identity(generation, rig.now.wall, token(1))
+        }));
+        rig.answer(Outcome::Accepted(accepted()));
+        rig.send(Input::Published);
+    }
+    assert_eq!(waits[..2], [Duration::ZERO, Duration::ZERO], "a single loss is mended at once");
+    assert!(waits[8..].iter().max().unwrap().as_secs() > 30, "{waits:?}");
+}

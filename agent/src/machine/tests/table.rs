@@ -1,0 +1,315 @@
+//! CONTRACT.md section 6, row by row: every code, in every phase.
+
+use super::*;
+
+/// What has to follow from a failure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Then {
+    /// Again within a second, then longer.
+    BackOff,
+    /// Again after five minutes and up to a tenth more.
+    Slowly,
+    /// Never again with this token.
+    OtherToken,
+    /// Never again with this token and configuration.
+    OtherTokenOrConfiguration,
+    /// The credential is lost.
+    Lost,
+    /// Final.
+    Revoked,
+    /// Without it, and again after a day.
+    Daily,
+}
+
+use Then::{BackOff, Daily, Lost, OtherToken, OtherTokenOrConfiguration, Revoked, Slowly};
+
+const BOTH: Then = OtherTokenOrConfiguration;
+
+/// Code, and what follows while enrolling, on a heartbeat, and while renewing.
+const TABLE: &[(&str, Then, Then, Then)] = &[
+    ("invalid_request", BOTH, BOTH, BOTH),
+    ("invalid_csr", BOTH, BOTH, BOTH),
+    ("invalid_enrollment_token", OtherToken, BOTH, BOTH),
+    ("enrollment_token_expired", OtherToken, BOTH, BOTH),
+    ("enrollment_token_revoked", OtherToken, BOTH, BOTH),
+    ("enrollment_token_used", OtherToken, BOTH, BOTH),
+    ("cluster_mismatch", BOTH, BOTH, BOTH),
+    ("sensor_binding_mismatch", BOTH, BOTH, BOTH),
+    ("max_nodes_exceeded", BOTH, BOTH, BOTH),
+    ("role_not_allowed", BOTH, BOTH, BOTH),
+    ("enrollment_denied", BOTH, BOTH, BOTH),
+    ("NodeLimitExceeded", Slowly, Slowly, Slowly),
+    // No credential is presented while enrolling that could be lost.
+    ("invalid_sensor_trust", Slowly, Lost, Lost),
+    ("sensor_revoked", OtherToken, Revoked, Revoked),
+    ("sensor_disabled", Slowly, Slowly, Slowly),
+    ("rate_limited", BackOff, BackOff, BackOff),
+    ("not_ready", BackOff, BackOff, BackOff),
+    ("internal_error", BackOff, BackOff, BackOff),
+    ("request_timeout", BackOff, BackOff, BackOff),
+    ("too_early", BackOff, BackOff, BackOff),
+    // As the Console's own answer where the path is there; a missing path is another nature, below.
+    ("not_found", BOTH, BOTH, BOTH),
+    ("method_not_allowed", BOTH, BOTH, BOTH),
+    ("payload_too_large", BOTH, BOTH, BOTH),
+    ("unauthorized", BOTH, BOTH, BOTH),
+    ("forbidden", BOTH, BOTH, BOTH),
+    ("conflict", BOTH, BOTH, BOTH),
+];
+
+#[test]
+fn every_code_in_every_phase() {
+    for code in ErrorCode::ALL {
+        let word = code.as_str();
+        let row = TABLE.iter().find(|row| row.0 == word).unwrap_or_else(|| panic!("no row for {word}"));
+        let failure = refusal(*code);
+        enrolling(&failure, row.1);
+        beating(&failure, row.2);
+        renewing(&failure, row.3);
+    }
+}
+
+#[test]
+fn what_is_no_answer_is_never_final() {
+    for (nature, retry, then) in [
+        (Nature::NoAnswer, Retry::Backoff, [BackOff, BackOff, BackOff]),
+        (Nature::NoAnswer, Retry::Never, [Slowly, Slowly, Slowly]),
+        (Nature::NoAnswer, Retry::CredentialLost, [Slowly, Slowly, Slowly]),
+        (Nature::NoAnswer, Retry::Final, [Slowly, Slowly, Slowly]),
+        (Nature::Answer, Retry::Backoff, [BackOff, BackOff, BackOff]),
+        (Nature::MissingPath, Retry::Never, [Slowly, Daily, Daily]),
+    ] {
+        let failure = failure(nature, retry);
+        enrolling(&failure, then[0]);
+        beating(&failure, then[1]);
+        renewing(&failure, then[2]);
+    }
+}
+
+fn enrolling(failure: &Failure, then: Then) {
+    let mut rig = Rig::enrolling();
+    rig.answer(Outcome::Failed(failure.clone()));
+    let shown = format!("enrolling, {}: {:?}", failure.fault.code, rig.report());
+    assert_eq!(rig.code(), failure.fault.code, "{shown}");
+    match then {
+        BackOff => {
+            assert_eq!(rig.state(), StateName::Enrolling, "{shown}");
+            assert!(rig.wake() <= Duration::from_secs(1), "{shown}");
+            assert!(is_enroll(&rig.call()), "{shown}");
+        }
+        Slowly => {
+            assert_eq!(rig.state(), StateName::Enrolling, "{shown}");
+            assert!((300..=330).contains(&rig.wake().as_secs()), "{shown}");
+            assert!(is_enroll(&rig.call()), "{shown}");
+        }
+        OtherToken | OtherTokenOrConfiguration => {
+            assert_eq!(rig.state(), StateName::Refused, "{shown}");
+            assert_eq!(rig.report().last_error.unwrap().next_attempt, None, "{shown}");
+            assert_eq!(rig.deadline(), None, "{shown}");
+            nothing_helps_but_a_change(&mut rig, Current::Nothing, is_enroll, then == BOTH, &shown);
+        }
+        Lost | Revoked | Daily => panic!("{shown}"),
+    }
+}
+
+/// Time, looks at the disk and the same token do not lead to another attempt; a configuration does where it may, and
+/// another token always.
+fn nothing_helps_but_a_change(
+    rig: &mut Rig,
+    current: Current,
+    wanted: impl Fn(&Call) -> bool,
+    by_configuration: bool,
+    shown: &str,
+) {
+    rig.advance(Duration::from_secs(24 * 3600));
+    rig.send(Input::Tick);
+    assert_eq!(rig.effects, [], "{shown}");
+    rig.send(Input::Token(None));
+    assert_eq!(rig.calls(), None, "{shown}");
+    rig.send(Input::Token(Some(token(1))));
+    assert_eq!(rig.calls(), None, "{shown}");
+    rig.look(disk(current.clone()));
+    assert_eq!(rig.calls(), None, "{shown}");
+    rig.send(Input::ConfigChanged(Settings::default()));
+    assert_eq!(rig.effects.last(), Some(&Effect::Load), "{shown}");
+    rig.send(Input::Loaded(Box::new(disk(current))));
+    assert_eq!(rig.calls().is_some_and(|call| wanted(&call)), by_configuration, "{shown}");
+    if by_configuration {
+        rig.fail(unreachable());
+    }
+    rig.send(Input::Token(Some(token(2))));
+    let call = rig.calls().unwrap_or_else(|| {
+        rig.wake();
+        rig.call()
+    });
+    assert!(is_enroll(&call) || wanted(&call), "{shown}: {call:?}");
+}
+
+fn beating(failure: &Failure, then: Then) {
+    let mut rig = if then == Daily {
+        Rig::started(Some(token(1)), disk(Current::Intact(identity(1, start(), token(1)))))
+    } else {
+        let mut rig = Rig::active();
+        assert!(rig.wanted(&Effect::SetReady(true)));
+        rig.wake();
+        rig
+    };
+    assert_eq!(rig.call(), Call::Heartbeat);
+    rig.answer(Outcome::Failed(failure.clone()));
+    let shown = format!("heartbeat, {}: {:?}", failure.fault.code, rig.report());
+    assert_eq!(rig.code(), failure.fault.code, "{shown}");
+    assert_eq!(rig.calls(), None, "{shown}");
+    let is_answer = failure.nature == Nature::Answer;
+    match then {
+        BackOff => {
+            assert_eq!(rig.effects, [], "a network that fails is no change: {shown}");
+            assert_eq!(rig.state(), StateName::Active, "{shown}");
+            assert!(rig.wake() <= Duration::from_secs(1), "{shown}");
+            assert_eq!(rig.call(), Call::Heartbeat);
+        }
+        Slowly => {
+            assert_eq!(rig.wanted(&Effect::SetReady(false)), is_answer, "{shown}");
+            assert_eq!(
+                rig.state(),
+                if is_answer { StateName::Refused } else { StateName::Active },
+                "{shown}"
+            );
+            assert!((300..=330).contains(&rig.wake().as_secs()), "{shown}");
+            assert_eq!(rig.call(), Call::Heartbeat);
+            rig.answer(Outcome::Accepted(accepted()));
+            assert_eq!(rig.wanted(&Effect::SetReady(true)), is_answer, "{shown}");
+            assert_eq!(rig.state(), StateName::Active, "{shown}");
+        }
+        OtherTokenOrConfiguration => {
+            assert!(rig.wanted(&Effect::SetReady(false)), "{shown}");
+            assert_eq!(rig.state(), StateName::Refused, "{shown}");
+            let current = Current::Intact(identity(1, start(), token(1)));
+            let is_heartbeat = |call: &Call| *call == Call::Heartbeat;
+            nothing_helps_but_a_change(&mut rig, current, is_heartbeat, true, &shown);
+        }
+        Lost => lost(rig, &shown),
+        Revoked => revoked(rig, &shown),
+        Daily => {
+            assert!(rig.wanted(&Effect::SetReady(true)), "it stands without a heartbeat: {shown}");
+            assert_eq!(rig.report().notes.len(), 1, "{shown}");
+            assert!((24..=27).contains(&(rig.wake().as_secs() / 3600)), "{shown}");
+            assert_eq!(rig.call(), Call::Heartbeat);
+        }
+        OtherToken => panic!("{shown}"),
+    }
+}
+
+fn renewing(failure: &Failure, then: Then) {
+    let mut rig = Rig::renewing();
+    rig.answer(Outcome::Failed(failure.clone()));
+    let shown = format!("renewing, {}: {:?}", failure.fault.code, rig.report());
+    assert_eq!(rig.code(), failure.fault.code, "{shown}");
+    match then {
+        BackOff => {
+            assert_eq!(rig.state(), StateName::Renewing, "{shown}");
+            assert!(rig.wake_until(is_renew, Duration::from_secs(1)) <= Duration::from_secs(1));
+        }
+        Slowly => {
+            assert_eq!(rig.state(), StateName::Renewing, "{shown}");
+            let waited = rig.wake_until(is_renew, Duration::from_secs(330));
+            assert!(waited.as_secs() >= 300, "{shown}");
+        }
+        OtherTokenOrConfiguration => {
+            assert_eq!(rig.state(), StateName::Active, "the old identity stands: {shown}");
+            rig.only_heartbeats_for(Duration::from_secs(3600));
+            rig.send(Input::ConfigChanged(Settings::default()));
+            let current = Current::Intact(identity(1, start(), token(1)));
+            rig.send(Input::Loaded(Box::new(disk(current))));
+            assert_eq!(rig.call(), Call::Renew, "{shown}");
+        }
+        Lost => return lost(rig, &shown),
+        Revoked => return revoked(rig, &shown),
+        Daily => {
+            assert_eq!(rig.state(), StateName::Active, "{shown}");
+            assert_eq!(rig.report().notes.len(), 1, "{shown}");
+            rig.only_heartbeats_for(Duration::from_secs(3600));
+        }
+        OtherToken => panic!("{shown}"),
+    }
+    assert!(!rig.wanted(&Effect::SetReady(false)), "a failed renewal never harms the old identity: {shown}");
+}
+
+fn lost(mut rig: Rig, shown: &str) {
+    assert!(rig.wanted(&Effect::SetReady(false)), "{shown}");
+    assert_eq!(rig.state(), StateName::Lost, "{shown}");
+    assert_eq!(rig.calls(), None, "the token that paid is spent: {shown}");
+    rig.advance(Duration::from_secs(24 * 3600));
+    rig.send(Input::Tick);
+    assert_eq!(rig.effects, [], "{shown}");
+    rig.send(Input::Token(Some(token(2))));
+    let wanted = Call::Enroll { replaces: Some(sensor(1)), reason: EnrollReason::NewToken };
+    assert_eq!(rig.call(), wanted, "{shown}");
+    assert_eq!(rig.state(), StateName::Enrolling, "{shown}");
+}
+
+fn revoked(mut rig: Rig, shown: &str) {
+    assert!(rig.wanted(&Effect::SetReady(false)), "{shown}");
+    assert_eq!(rig.state(), StateName::Refused, "{shown}");
+    let current = Current::Intact(identity(1, start(), token(1)));
+    rig.advance(Duration::from_secs(24 * 3600));
+    rig.send(Input::Tick);
+    rig.send(Input::Token(Some(token(1))));
+    assert_eq!(rig.effects, [], "{shown}");
+    rig.send(Input::ConfigChanged(Settings::default()));
+    rig.send(Input::Loaded(Box::new(disk(current))));
+    assert_eq!(rig.calls(), None, "final for the token that it was enrolled with: {shown}");
+    rig.look(disk(Current::Nothing));
+    assert_eq!(rig.calls(), None, "not even where the files went: {shown}");
+    rig.send(Input::Token(Some(token(2))));
+    assert!(is_enroll(&rig.call()), "{shown}");
+}
+
+#[test]
+fn a_cluster_token_pays_again_where_the_credential_is_lost_and_not_where_it_is_revoked() {
+    let paid = || Identity { token_type: Some(TokenType::Cluster), ..identity(1, start(), token(1)) };
+    let mut rig = Rig::active_with(paid());
+    rig.wake();
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    let Call::Enroll { replaces, reason: EnrollReason::NotAccepted(_) } = rig.call() else {
+        panic!("{:?}", rig.effects)
+    };
+    assert_eq!(replaces, Some(sensor(1)));
+
+    let mut rig = Rig::active_with(paid());
+    rig.wake();
+    rig.answer(Outcome::Failed(refusal(ErrorCode::SensorRevoked)));
+    assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused));
+    rig.advance(Duration::from_secs(3600));
+    rig.send(Input::Tick);
+    assert_eq!(rig.calls(), None);
+}
+
+#[test]
+fn retry_after_is_a_floor_in_every_phase() {
+    let asked = Failure { retry_after: Some(Duration::from_secs(60)), ..refusal(ErrorCode::RateLimited) };
+    for mut rig in [Rig::enrolling(), Rig::renewing()] {
+        rig.answer(Outcome::Failed(asked.clone()));
+        let waited =
+            rig.wake_until(|call| is_enroll(call) || is_renew(call), Duration::from_secs(70)).as_secs();
+        assert!((60..=67).contains(&waited), "{waited}");
+    }
+    let mut rig = Rig::active();
+    rig.wake();
+    rig.answer(Outcome::Failed(asked));
+    assert!((60..=67).contains(&rig.wake().as_secs()));
+    let forever = Failure { retry_after: Some(Duration::MAX), ..refusal(ErrorCode::NodeLimitExceeded) };
+    rig.answer(Outcome::Failed(forever));
+    assert!(rig.wake() <= wait::LONGEST_ASKED.mul_f64(1.1));
+}
+
+#[test]
+fn the_daemon_never_gives_up() {
+    let mut rig = Rig::enrolling();
+    let mut longest = Duration::ZERO;
+    for _ in 0..500 {
+        rig.answer(Outcome::Failed(unreachable()));
+        longest = longest.max(rig.wake());
+        assert!(is_enroll(&rig.call()));
+    }
+    assert!((200..=300).contains(&longest.as_secs()), "{longest:?}");
+}
