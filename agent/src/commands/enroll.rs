@@ -11,7 +11,7 @@ use crate::config::Config;
 use crate::enrollment::{self, Approval, EnrollError, Host, NewSensor, Outcome, Proof, Wish};
 use crate::facts;
 use crate::schedule;
-use crate::store::{Generation, Store};
+use crate::store::{Generation, Publication, Store};
 
 pub(super) fn run(config: &Config, args: &EnrollArgs, clock: Clock) -> Exit {
     let console_url = match config.require_console_url() {
@@ -25,7 +25,7 @@ pub(super) fn run(config: &Config, args: &EnrollArgs, clock: Clock) -> Exit {
     for warning in token.iter().flat_map(|found| &found.warnings) {
         tracing::warn!("{warning}");
     }
-    let mut store = match Store::open(&config.state_dir.value) {
+    let mut store = match Store::open_as(&config.state_dir.value, Publication::from(&config.publish)) {
         Ok(store) => store,
         Err(error) => return report::failure(&error, "", Exit::LocalState),
     };

@@ -12,7 +12,7 @@ use crate::facts;
 use crate::metrics::Metrics;
 use crate::server;
 use crate::status::{Actor, Report, StateName};
-use crate::store::Store;
+use crate::store::{Publication, Store};
 use crate::supervisor::{self, Parts};
 
 /// Requests of people that may wait for their turn.
@@ -23,7 +23,7 @@ pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> E
         Ok(setting) => setting.value.clone(),
         Err(errors) => return report::failure(&errors, "", Exit::Usage),
     };
-    let store = match Store::open(&config.state_dir.value) {
+    let store = match Store::open_as(&config.state_dir.value, Publication::from(&config.publish)) {
         Ok(store) => store,
         Err(error) => return report::failure(&error, "", Exit::LocalState),
     };

@@ -291,7 +291,9 @@ fn refusal_action(code: Option<ErrorCode>, status: u16) -> &'static str {
         Some(E::InvalidRequest | E::InvalidCsr) => {
             "check node name, role, cluster and tags; if they are right, report this as a bug"
         }
-        Some(E::RequestTimeout | E::RateLimited | E::NotReady | E::InternalError) => "nothing; the agent asks again",
+        Some(E::RequestTimeout | E::RateLimited | E::NotReady | E::InternalError) => {
+            "nothing; the agent asks again"
+        }
         Some(
             E::NotFound
             | E::MethodNotAllowed

@@ -8,30 +8,58 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, symlink};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::fault;
+use super::publication::Access;
 
-/// Makes a directory; missing parents too.
-pub(super) fn create_dir_all(path: &Path, mode: u32) -> Result<(), StoreError> {
-    fault::step(|| DirBuilder::new().recursive(true).mode(mode).create(path))
-        .map_err(StoreError::io("create", path))
+/// Makes a directory; missing parents too, which are not given away.
+pub(super) fn create_dir_all(path: &Path, access: impl Into<Access>) -> Result<(), StoreError> {
+    let access = access.into();
+    fault::step(|| DirBuilder::new().recursive(true).mode(access.mode).create(path))
+        .map_err(StoreError::io("create", path))?;
+    give_directory(path, access)
 }
 
 /// Makes a directory that must not be there yet.
-pub(super) fn create_dir(path: &Path, mode: u32) -> Result<(), StoreError> {
-    fault::step(|| DirBuilder::new().mode(mode).create(path)).map_err(StoreError::io("create", path))
+pub(super) fn create_dir(path: &Path, access: impl Into<Access>) -> Result<(), StoreError> {
+    let access = access.into();
+    fault::step(|| DirBuilder::new().mode(access.mode).create(path))
+        .map_err(StoreError::io("create", path))?;
+    give_directory(path, access)
 }
 
-/// Writes a new file and waits until its bytes are on the disk. Its directory is the caller's to sync.
-pub(super) fn write_new(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreError> {
+fn give_directory(path: &Path, access: Access) -> Result<(), StoreError> {
+    if access.owner.is_none() && access.group.is_none() {
+        return Ok(());
+    }
+    let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_DIRECTORY;
+    let open = || OpenOptions::new().read(true).custom_flags(flags.bits()).open(path);
+    give(&open().map_err(StoreError::io("open", path))?, path, access)
+}
+
+/// Gives something new to its owner and group.
+fn give(file: &File, path: &Path, access: Access) -> Result<(), StoreError> {
+    if access.owner.is_none() && access.group.is_none() {
+        return Ok(());
+    }
+    fault::step(|| fchown(file, access.owner, access.group))
+        .map_err(StoreError::io("give to publish_owner and publish_group", path))
+}
+
+/// Writes a new file and waits until its bytes are on the disk. It has its owner before it has bytes. Its directory is
+/// the caller's to sync.
+pub(super) fn write_new(path: &Path, bytes: &[u8], access: impl Into<Access>) -> Result<(), StoreError> {
+    let access = access.into();
     let open = || {
         let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_CLOEXEC;
-        OpenOptions::new().write(true).create_new(true).mode(mode).custom_flags(flags.bits()).open(path)
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true).mode(access.mode).custom_flags(flags.bits()).open(path)
     };
     let mut file = fault::step(open).map_err(StoreError::io("create", path))?;
+    give(&file, path, access)?;
     fault::step(|| file.write_all(bytes)).map_err(StoreError::io("write", path))?;
     fault::step(|| file.sync_all()).map_err(StoreError::io("sync", path))
 }

@@ -8,6 +8,7 @@ use std::path::Path;
 use super::error::StoreError;
 use super::layout::{self, Errand, Layout};
 use super::pending::Pending;
+use super::publication::Publication;
 use super::state::SensorState;
 use super::{atomic, read};
 use crate::console::{ClientIdentity, ServerTrust};
@@ -66,10 +67,15 @@ impl Generation {
         }
     }
 
-    pub(super) fn write(layout: &Layout, verified: Verified, state: SensorState) -> Result<Self, StoreError> {
+    pub(super) fn write(
+        layout: &Layout,
+        publication: Publication,
+        verified: Verified,
+        state: SensorState,
+    ) -> Result<Self, StoreError> {
         let all = layout.generations();
         if !all.is_dir() {
-            atomic::create_dir(&all, layout::DIR_MODE)?;
+            atomic::create_dir(&all, publication.directory())?;
             atomic::sync_dir(layout.root())?;
         }
         let new = layout.generation_new();
@@ -79,7 +85,7 @@ impl Generation {
         state_json.push(b'\n');
         let key = verified.key().to_pem();
         atomic::remove_tree(&new)?;
-        atomic::create_dir(&new, layout::DIR_MODE)?;
+        atomic::create_dir(&new, publication.directory())?;
         for (name, mode) in layout::GENERATION_FILES {
             let bytes: &[u8] = match name {
                 layout::KEY => key.as_bytes(),
@@ -88,7 +94,7 @@ impl Generation {
                 layout::POLICY_KEY => verified.policy_key_pem().as_bytes(),
                 _ => &state_json,
             };
-            atomic::write_new(&new.join(name), bytes, mode)?;
+            atomic::write_new(&new.join(name), bytes, publication.file(name, mode))?;
         }
         atomic::sync_dir(&new)?;
         let number = numbers(layout)?.last().map_or(1, |newest| newest + 1);

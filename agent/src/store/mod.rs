@@ -16,6 +16,7 @@ pub mod layout;
 mod load;
 mod lock;
 mod pending;
+mod publication;
 mod read;
 mod state;
 
@@ -34,6 +35,7 @@ use self::layout::Layout;
 pub use self::load::{Loaded, Loss, LossReason};
 use self::lock::Lock;
 pub use self::pending::Pending;
+pub use self::publication::Publication;
 pub use self::state::{STATE_VERSION, SensorState};
 use crate::key::KeyPair;
 use crate::verify::Verified;
@@ -43,6 +45,7 @@ use crate::verify::Verified;
 pub struct Store {
     layout: Layout,
     access: Access,
+    publication: Publication,
 }
 
 #[derive(Debug)]
@@ -60,19 +63,39 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unsafe`], [`StoreError::Locked`], [`StoreError::Io`].
     pub fn open(dir: &Path) -> Result<Self, StoreError> {
+        Self::open_as(dir, Publication::default())
+    }
+
+    /// The same, for consumers that are not the agent's own user: new files are made for them, what stands stays as it
+    /// is.
+    ///
+    /// # Errors
+    /// As [`Store::open`].
+    pub fn open_as(dir: &Path, publication: Publication) -> Result<Self, StoreError> {
         let layout = Layout::new(dir);
         if !dir.is_dir() {
-            atomic::create_dir_all(dir, layout::DIR_MODE)?;
+            atomic::create_dir_all(dir, publication.directory())?;
         }
         lock::check_directory(dir)?;
         let lock = Lock::take(&layout.lock(), dir)?;
-        Ok(Self { layout, access: Access::Write { _lock: lock } })
+        Ok(Self { layout, access: Access::Write { _lock: lock }, publication })
     }
 
     /// Opens a state directory for looking, beside a running agent; nothing is made or mended.
     #[must_use]
     pub fn peek(dir: &Path) -> Self {
-        Self { layout: Layout::new(dir), access: Access::Read }
+        Self { layout: Layout::new(dir), access: Access::Read, publication: Publication::default() }
+    }
+
+    /// Makes new files for these consumers from now on.
+    pub fn publish_as(&mut self, publication: Publication) {
+        self.publication = publication;
+    }
+
+    /// What keeps the consumers of a publication out, and what to do about it.
+    #[must_use]
+    pub fn keeps_out(&self, publication: &Publication) -> Option<String> {
+        publication.barred(&self.layout)
     }
 
     /// Where it is.
@@ -145,7 +168,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`]; nothing that stood before has changed.
     pub fn commit(&mut self, verified: Verified, state: SensorState) -> Result<Generation, StoreError> {
-        Generation::write(&self.layout, verified, state)
+        Generation::write(&self.layout, self.publication, verified, state)
     }
 
     /// An identity that an earlier process committed and did not live to publish: newer than the current one and made

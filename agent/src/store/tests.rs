@@ -241,3 +241,59 @@ fn reset_leaves_nothing_but_the_lock() {
     let left: Vec<_> = fs::read_dir(dir.path()).unwrap().map(|e| e.unwrap().file_name()).collect();
     assert_eq!(left, [".lock"]);
 }
+
+fn publication(owner: Option<u32>, group: Option<u32>, key: u32, cert: u32) -> Publication {
+    use crate::config::{Origin, PublishSettings, Setting};
+    let set = |value| Setting::new(value, Origin::Default);
+    let settings = PublishSettings {
+        owner: owner.map(set),
+        group: group.map(set),
+        key_mode: set(key),
+        cert_mode: set(cert),
+    };
+    Publication::from(&settings)
+}
+
+#[test]
+fn published_files_are_made_for_their_consumers() {
+    use std::os::unix::fs::MetadataExt as _;
+    let dir = TempDir::new().unwrap();
+    let state_dir = dir.path().join("state");
+    // Somebody else's where that is allowed, our own otherwise.
+    let root = nix::unistd::geteuid().is_root();
+    let (uid, gid) =
+        if root { (4321, 4322) } else { (nix::unistd::geteuid().as_raw(), nix::unistd::getegid().as_raw()) };
+    let publication = publication(Some(uid), Some(gid), 0o440, 0o640);
+    let mut store = Store::open_as(&state_dir, publication).unwrap();
+    let made = answer(|_| {});
+    enroll(&mut store, &made, &token(1));
+    let seen = |name: &str| {
+        let meta = fs::metadata(state_dir.join(name)).unwrap();
+        (meta.mode() & 0o777, meta.uid(), meta.gid())
+    };
+    assert_eq!(seen(layout::KEY), (0o440, uid, gid));
+    for name in [layout::CERTIFICATE, layout::CA, layout::POLICY_KEY] {
+        assert_eq!(seen(name), (0o640, uid, gid), "{name}");
+    }
+    let me = nix::unistd::geteuid().as_raw();
+    assert_eq!((seen(layout::STATE).0, seen(layout::STATE).1), (0o600, me), "the state is the agent's own");
+    for name in ["", "generations", "current"] {
+        assert_eq!(seen(name), (0o711, me, gid), "{name}");
+    }
+    assert_eq!(store.keeps_out(&publication), None);
+    assert_eq!(sensor(&store).0, made.sensor_id);
+}
+
+#[test]
+fn directories_of_earlier_times_that_keep_consumers_out_are_told() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    enroll(&mut store, &answer(|_| {}), &token(1));
+    assert_eq!(store.keeps_out(&Publication::default()), None);
+    let for_group = publication(None, Some(4322), 0o640, 0o644);
+    let told = store.keeps_out(&for_group).unwrap();
+    assert!(told.contains("chgrp 4322") && told.contains("chmod 710"), "{told}");
+    let for_owner = publication(Some(4321), None, 0o600, 0o644);
+    let told = store.keeps_out(&for_owner).unwrap();
+    assert!(!told.contains("chgrp") && told.contains("chmod 711"), "{told}");
+}
