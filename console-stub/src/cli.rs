@@ -4,6 +4,7 @@
 
 mod args;
 mod binary;
+mod operators;
 mod output;
 mod serve;
 mod setup;
@@ -16,12 +17,10 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::{App, AppError, Options};
 use crate::config::DataDir;
-use crate::domain::audit::Origin;
 use crate::fault::{Faults, InvalidFault};
 use crate::files::FileError;
 use crate::service::ServiceError;
-use crate::service::sensors::{Listing, Verdict};
-use args::{ApiKeyCommand, Args, AuditCommand, Command, LogFormat, SensorCommand, TokenCommand};
+use args::{Args, AuditCommand, Command, LogFormat};
 use output::Printer;
 
 /// Why a command did not do what was asked.
@@ -107,9 +106,12 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Setup(setup) => setup::run(data, setup, &print).await,
         Command::License(command) => setup::license(data, command, &print).await,
         Command::Binary(command) => binary::run(&data, command, &print),
-        Command::Token(command) => tokens(&open(data).await?, command, &print).await,
-        Command::Apikey(command) => api_keys(&open(data).await?, command, &print).await,
-        Command::Sensor(command) => sensors(&open(data).await?, command, &print).await,
+        Command::Token(command) => operators::tokens(&open(data).await?, command, &print).await,
+        Command::Rule(command) => operators::rules(&open(data).await?, command, &print).await,
+        Command::Approval(command) => operators::approvals(&open(data).await?, command, &print).await,
+        Command::Settings(command) => operators::settings(&open(data).await?, command, &print).await,
+        Command::Apikey(command) => operators::api_keys(&open(data).await?, command, &print).await,
+        Command::Sensor(command) => operators::sensors(&open(data).await?, command, &print).await,
         Command::Audit(AuditCommand::List { limit }) => {
             let rows = open(data).await?.console().list_audit(limit).await?;
             let columns = ["created_at", "action_type", "outcome", "sensor_id", "client_ip", "detail"];
@@ -125,63 +127,4 @@ async fn open(data: DataDir) -> Result<App, CliError> {
     }
     let options = Options { faults: Faults::from_env()?, ..Options::new(data) };
     Ok(App::open(options).await?)
-}
-
-async fn tokens(app: &App, command: TokenCommand, print: &Printer) -> Result<(), CliError> {
-    let console = app.console();
-    match command {
-        TokenCommand::Create(create) => {
-            let created = console.create_token(create.draft(), Origin::default()).await?;
-            Ok(print.one(&created.view())?)
-        }
-        TokenCommand::List => {
-            let columns = ["id", "type", "status", "label", "cluster_id", "use_count", "expires_at"];
-            Ok(print.rows(&console.list_tokens().await?, &columns)?)
-        }
-        TokenCommand::Revoke { id } => Ok(print.one(&console.revoke_token(id, Origin::default()).await?)?),
-    }
-}
-
-async fn api_keys(app: &App, command: ApiKeyCommand, print: &Printer) -> Result<(), CliError> {
-    let console = app.console();
-    match command {
-        ApiKeyCommand::Create { scopes, label } => {
-            let made = console.create_api_key(label, scopes, Origin::default()).await?;
-            let scopes: Vec<&str> = made.scopes.iter().map(|scope| scope.as_str()).collect();
-            let view = serde_json::json!({"key_id": made.key_id, "secret": *made.secret, "scopes": scopes});
-            Ok(print.one(&view)?)
-        }
-        ApiKeyCommand::List => {
-            let columns = ["key_id", "label", "scopes", "created_at", "revoked_at"];
-            Ok(print.rows(&console.list_api_keys().await?, &columns)?)
-        }
-        ApiKeyCommand::Revoke { key_id } => {
-            console.revoke_api_key(key_id.clone(), Origin::default()).await?;
-            Ok(print.one(&serde_json::json!({"key_id": key_id, "status": "revoked"}))?)
-        }
-    }
-}
-
-async fn sensors(app: &App, command: SensorCommand, print: &Printer) -> Result<(), CliError> {
-    let console = app.console();
-    let (id, verdict) = match command {
-        SensorCommand::List { all } => {
-            let listing = if all { Listing::Everything } else { Listing::Present };
-            let columns =
-                ["sensor_id", "node_name", "role", "cluster_id", "status", "trust_state", "last_seen_at"];
-            return Ok(print.rows(&console.list_sensors(listing).await?, &columns)?);
-        }
-        SensorCommand::Disable { id } => (id, Verdict::Disable),
-        SensorCommand::Enable { id } => (id, Verdict::Enable),
-        SensorCommand::Revoke { id } => (id, Verdict::Revoke),
-        SensorCommand::Delete { id } => (id, Verdict::Delete),
-    };
-    console.judge_sensor(id, verdict, Origin::default()).await?;
-    let done = match verdict {
-        Verdict::Disable => "disabled",
-        Verdict::Enable => "enabled",
-        Verdict::Revoke => "revoked",
-        Verdict::Delete => "deleted",
-    };
-    Ok(print.one(&serde_json::json!({"sensor_id": id, "status": done}))?)
 }

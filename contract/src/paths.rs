@@ -18,6 +18,8 @@ pub const BINARY: &str = "/api/v1/sensors/binary";
 pub const HEALTHZ: &str = "/healthz";
 /// `GET`: set-up is finished and the database answers.
 pub const READYZ: &str = "/readyz";
+/// Tokens, and beside them `rules` and `approvals` (ours), with an API key.
+pub const V2_ENROLLMENT: &str = "/api/v2/enrollment";
 /// `POST`, `GET`: tokens, with an API key.
 pub const V2_TOKENS: &str = "/api/v2/enrollment/tokens";
 /// `GET`: the fleet, with an API key.

@@ -65,6 +65,7 @@ pub fn router(api: Api) -> Router {
         .route(paths::V2_TOKENS, get(operators::list_tokens).post(operators::create_token))
         .route(&token, axum::routing::delete(operators::revoke_token))
         .route(paths::V2_SENSORS, get(operators::list_sensors))
+        .merge(operators::approvals::routes(paths::V2_ENROLLMENT))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(api)

@@ -1,5 +1,7 @@
 //! What may stand on the command line (DESIGN.md section 3).
 
+pub(super) mod operators;
+
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
@@ -59,6 +61,15 @@ pub(super) enum Command {
     /// Enrollment tokens.
     #[command(subcommand)]
     Token(TokenCommand),
+    /// Rules that let the nodes of a cluster in without an operator.
+    #[command(subcommand)]
+    Rule(operators::RuleCommand),
+    /// Enrollments that wait for an operator.
+    #[command(subcommand)]
+    Approval(operators::ApprovalCommand),
+    /// What an administrator may set.
+    #[command(subcommand)]
+    Settings(operators::SettingsCommand),
     /// API keys of the v2 interface.
     #[command(subcommand)]
     Apikey(ApiKeyCommand),

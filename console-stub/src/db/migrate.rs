@@ -4,7 +4,10 @@ use super::writer::Engine;
 use super::{DbError, Value};
 
 /// Every step, in order; the version is the position, counted from one.
-const STEPS: &[&str] = &[include_str!("../../migrations/0001_first_light.sql")];
+const STEPS: &[&str] = &[
+    include_str!("../../migrations/0001_first_light.sql"),
+    include_str!("../../migrations/0002_approval.sql"),
+];
 
 /// Runs the steps that the file does not have yet.
 pub(super) fn run(engine: &mut impl Engine, now: i64) -> Result<(), DbError> {
@@ -49,6 +52,8 @@ mod tests {
         let row = engine.first("SELECT applied_at FROM schema_migrations", &[]).unwrap().unwrap();
         assert_eq!(row.int(0).unwrap(), 1);
         engine.execute("INSERT INTO schema_migrations VALUES (99, 0)", &[]).unwrap();
-        assert!(matches!(run(&mut engine, 3), Err(DbError::Newer { found: 99, known: 1 })));
+        assert!(
+            matches!(run(&mut engine, 3), Err(DbError::Newer { found: 99, known }) if known == STEPS.len() as i64)
+        );
     }
 }

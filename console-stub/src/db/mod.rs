@@ -5,15 +5,17 @@
 //! through [`Tx`], in portable SQL, with [`Value`]s; `sqlite` is the first engine behind it.
 //!
 //! One module per table holds its queries: [`settings`], [`authority`], [`tokens`], [`sensors`], [`certificates`],
-//! [`licences`], [`api_keys`], [`users`], [`audit`].
+//! [`rules`], [`approvals`], [`licences`], [`api_keys`], [`users`], [`audit`].
 
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod authority;
 pub mod certificates;
 pub mod licences;
 mod migrate;
 mod pool;
+pub mod rules;
 pub mod sensors;
 pub mod settings;
 mod sqlite;

@@ -1,6 +1,9 @@
 //! Single values by name, and the counter of licence slots in use.
 
 use super::{DbError, Tx};
+use crate::domain::approval::Mode;
+use crate::domain::setting::Setting;
+use crate::domain::token::Lifetimes;
 
 /// Unix seconds at which set-up was finished; absent before.
 pub const SETUP_AT: &str = "setup_at";
@@ -10,12 +13,6 @@ pub const PUBLIC_URL: &str = "public_url";
 pub const DERIVED_URL: &str = "derived_url";
 /// Names and addresses of the server certificate, separated by spaces.
 pub const SERVER_NAMES: &str = "server_names";
-/// Lifetime of client certificates in hours (CONTRACT.md section 3: 720).
-pub const CERTIFICATE_HOURS: &str = "client_certificate_hours";
-/// Seconds between heartbeats (CONTRACT.md section 3: 15).
-pub const HEARTBEAT_SECONDS: &str = "heartbeat_interval_seconds";
-/// Lifetime of a one-time token in seconds where its maker names none (CONTRACT.md section 1: 15 minutes).
-pub const ONCE_TTL_SECONDS: &str = "once_ttl_seconds";
 /// PEM public keys (Ed25519) that may sign a licence.
 pub const LICENCE_TRUST: &str = "licence_trust";
 
@@ -28,13 +25,37 @@ pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, DbError> {
     row.map(|row| row.text(0).map(str::to_owned)).transpose()
 }
 
-/// The value of a setting that is a number, or its default.
+/// The value of an administrator's setting that is a number, or its default.
 ///
 /// # Errors
 /// [`DbError::Corrupt`] when it is not one.
-pub fn number(tx: &mut dyn Tx, name: &str, default: i64) -> Result<i64, DbError> {
-    let row = tx.first("SELECT value FROM settings WHERE name = $1", &[name.into()])?;
-    row.map_or(Ok(default), |row| row.parse(0, "a number"))
+pub fn number(tx: &mut dyn Tx, setting: Setting) -> Result<i64, DbError> {
+    let row = tx.first("SELECT value FROM settings WHERE name = $1", &[setting.name().into()])?;
+    row.map_or(Ok(setting.default_number()), |row| row.parse(0, "a number"))
+}
+
+/// Which enrollments wait for an operator.
+///
+/// # Errors
+/// [`DbError::Corrupt`] when the word is not a mode.
+pub fn approval_mode(tx: &mut dyn Tx) -> Result<Mode, DbError> {
+    let sql = "SELECT value FROM settings WHERE name = $1";
+    let row = tx.first(sql, &[Setting::ApprovalMode.name().into()])?;
+    row.map_or(Ok(Mode::Nobody), |row| row.word(0, "an approval mode", Mode::from_word))
+}
+
+/// How long tokens may live.
+///
+/// # Errors
+/// [`DbError`].
+pub fn lifetimes(tx: &mut dyn Tx) -> Result<Lifetimes, DbError> {
+    Ok(Lifetimes {
+        once: number(tx, Setting::OnceTtlSeconds)?,
+        once_shortest: number(tx, Setting::OnceTtlMin)?,
+        once_longest: number(tx, Setting::OnceTtlMax)?,
+        cluster_days: number(tx, Setting::ClusterDays)?,
+        cluster_longest_days: number(tx, Setting::ClusterMaxDays)?,
+    })
 }
 
 /// Gives a setting a value.

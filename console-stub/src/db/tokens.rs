@@ -7,7 +7,7 @@ use super::{DbError, Row, Tx, Value};
 use crate::domain::token::{TokenId, TokenRecord, TokenSpec};
 
 const COLUMNS: &str = "id, token_type, status, label, cluster_id, sensor_id, max_nodes, node_count, use_count, \
-                       created_at, expires_at, used_at";
+                       created_at, expires_at, used_at, reserved_at";
 
 /// Stores a new token: its hash, never itself.
 ///
@@ -115,7 +115,8 @@ pub fn has_node(tx: &mut dyn Tx, id: TokenId, node_key: &str) -> Result<bool, Db
 /// # Errors
 /// [`DbError`].
 pub fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
-    let sql = "UPDATE enrollment_tokens SET status = 'expired' WHERE status = 'pending' AND expires_at <= $1";
+    let sql = "UPDATE enrollment_tokens SET status = 'expired' \
+               WHERE status = 'pending' AND expires_at <= $1 AND reserved_at IS NULL";
     tx.execute(sql, &[now.into()])
 }
 
@@ -126,6 +127,15 @@ pub fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
 pub fn revoke(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'revoked', revoked_at = $2 WHERE id = $1 AND status = 'pending'";
     Ok(tx.execute(sql, &[id.to_string().into(), now.into()])? == 1)
+}
+
+/// Keeps a one-time token for a waiting enrollment, or ends that.
+///
+/// # Errors
+/// [`DbError`].
+pub fn reserve(tx: &mut dyn Tx, id: TokenId, since: Option<i64>) -> Result<(), DbError> {
+    let sql = "UPDATE enrollment_tokens SET reserved_at = $2 WHERE id = $1 AND token_type = 'once'";
+    tx.execute(sql, &[id.to_string().into(), since.into()]).map(|_| ())
 }
 
 /// Forgets one-time tokens used before this moment.
@@ -198,5 +208,6 @@ fn record(row: &Row) -> Result<TokenRecord, DbError> {
         created_at: row.int(9)?,
         expires_at: row.int(10)?,
         used_at: row.maybe_int(11)?,
+        reserved_at: row.maybe_int(12)?,
     })
 }

@@ -33,6 +33,18 @@ actions! {
     SensorEnrolled = "sensor_enrolled";
     /// A host was refused one.
     EnrollmentRefused = "sensor_enrollment_refused";
+    /// A host waits for an operator.
+    EnrollmentPending = "sensor_enrollment_pending";
+    /// An operator let a waiting host in.
+    EnrollmentApproved = "sensor_enrollment_approved";
+    /// An operator turned a waiting host away.
+    EnrollmentDenied = "sensor_enrollment_denied";
+    /// An auto-approve rule was made.
+    RuleCreated = "auto_approve_rule_created";
+    /// An auto-approve rule was deleted.
+    RuleDeleted = "auto_approve_rule_deleted";
+    /// A setting got another value.
+    SettingChanged = "console_setting_changed";
     /// A sensor renewed its certificate.
     RenewalInitiated = "auto_certificate_renewal_initiated";
     /// A sensor was switched off for a time.

@@ -8,7 +8,7 @@ use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::{ClusterName, ErrorCode, InstallId, NodeName, SensorId};
 
 use super::Refusal;
-use super::approval::Approval;
+use super::approval::{Approval, Reservation, RuleId, Ruling, role_not_allowed};
 use super::licence::Slots;
 use super::sensor::Standing;
 use super::token::TokenRecord;
@@ -77,6 +77,8 @@ pub struct Known {
     pub slots: Slots,
     /// How the operators stand to it.
     pub approval: Approval,
+    /// Whether somebody waits with the token.
+    pub reservation: Reservation,
 }
 
 /// What follows.
@@ -101,6 +103,8 @@ pub struct Plan {
     pub slot: SlotPlan,
     /// What it costs of the token.
     pub token: TokenPlan,
+    /// The auto-approve rule that lets the node in, and counts it.
+    pub rule: Option<RuleId>,
     /// What the host's operator should know.
     pub warnings: Vec<String>,
 }
@@ -163,8 +167,11 @@ fn decide_for(attempt: &Attempt, known: &Known, token: &TokenRecord) -> Result<D
     {
         return repeat(earlier, known.slots);
     }
-    check_status(attempt, token)?;
+    check_reservation(attempt, known.reservation, token)?;
     check_bindings(attempt, known, token)?;
+    if known.approval == Approval::RoleNotAllowed {
+        return Err(role_not_allowed());
+    }
     if let Some(own) = &known.own {
         check_standing(own)?;
     }
@@ -173,11 +180,13 @@ fn decide_for(attempt: &Attempt, known: &Known, token: &TokenRecord) -> Result<D
         return Err(too_many_nodes());
     }
     let slot = slot_for(known.own.as_ref(), known.slots)?;
-    match known.approval {
-        Approval::NotNeeded => {}
+    let rule = match known.approval {
+        Approval::NotNeeded | Approval::Approved => None,
+        Approval::ByRule(rule) => Some(rule),
         Approval::Waiting => return Ok(Decision::Wait),
         Approval::Denied => return Err(denied()),
-    }
+        Approval::RoleNotAllowed => return Err(role_not_allowed()),
+    };
     Ok(Decision::Enroll(Plan {
         record: known.own.map_or(RecordPlan::New, |own| RecordPlan::Update(own.id)),
         slot,
@@ -186,6 +195,7 @@ fn decide_for(attempt: &Attempt, known: &Known, token: &TokenRecord) -> Result<D
             TokenType::Cluster if new_node => TokenPlan::CountNode,
             TokenType::Cluster => TokenPlan::CountUse,
         },
+        rule,
         warnings: warnings(attempt, known),
     }))
 }
@@ -198,13 +208,35 @@ fn repeat(earlier: &Earlier, slots: Slots) -> Result<Decision, Refusal> {
     Ok(Decision::Repeat(earlier.sensor.id, slot))
 }
 
+/// A waiting enrollment keeps its token for its key: the expiry no longer matters, a denial ends it, and any other key is
+/// told that the token is used. What an operator takes back is taken back all the same.
+fn check_reservation(
+    attempt: &Attempt,
+    reservation: Reservation,
+    token: &TokenRecord,
+) -> Result<(), Refusal> {
+    match reservation {
+        Reservation::Free => check_status(attempt, token),
+        Reservation::Taken => Err(used()),
+        Reservation::Mine(Ruling::Denied) => Err(denied()),
+        Reservation::Mine(Ruling::Waiting | Ruling::Approved)
+            if token.status_at(attempt.now) == TokenStatus::Expired =>
+        {
+            Ok(())
+        }
+        Reservation::Mine(Ruling::Waiting | Ruling::Approved) => check_status(attempt, token),
+    }
+}
+
+fn used() -> Refusal {
+    let message = "The token has enrolled another host or another key; make a new token for this host.";
+    Refusal::new(ErrorCode::EnrollmentTokenUsed, message)
+}
+
 fn check_status(attempt: &Attempt, token: &TokenRecord) -> Result<(), Refusal> {
     let (code, message) = match token.status_at(attempt.now) {
         TokenStatus::Pending => return Ok(()),
-        TokenStatus::Used => (
-            ErrorCode::EnrollmentTokenUsed,
-            "The token has enrolled another host or another key; make a new token for this host.",
-        ),
+        TokenStatus::Used => return Err(used()),
         TokenStatus::Expired => {
             (ErrorCode::EnrollmentTokenExpired, "The token has expired; make a new one and use it in time.")
         }

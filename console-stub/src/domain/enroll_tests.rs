@@ -18,6 +18,7 @@ fn token(kind: TokenType) -> TokenRecord {
         created_at: NOW - 60,
         expires_at: NOW + 60,
         used_at: None,
+        reserved_at: None,
     }
 }
 
@@ -38,6 +39,7 @@ fn known(token: TokenRecord) -> Known {
         node: NodeCount::New,
         slots: Slots { limit: 10, taken: 0 },
         approval: Approval::NotNeeded,
+        reservation: Reservation::Free,
     }
 }
 
@@ -217,6 +219,30 @@ fn section_3_operators_may_have_a_say() {
     assert_eq!(decide(&attempt(), &waiting), Decision::Wait);
     let denied = Known { approval: Approval::Denied, ..waiting };
     assert_eq!(code(&attempt(), &denied), "enrollment_denied");
+    let rule = RuleId::random();
+    let covered = Known { approval: Approval::ByRule(rule), ..denied.clone() };
+    assert_eq!(plan(&attempt(), &covered).rule, Some(rule));
+    let outside = Known { approval: Approval::RoleNotAllowed, ..denied };
+    assert_eq!(code(&attempt(), &outside), "role_not_allowed");
+}
+
+/// A waiting enrollment reserves its token for its key; its expiry no longer matters; a denial ends it.
+#[test]
+fn section_3_a_waiting_enrollment_reserves_its_token() {
+    let late = Attempt { now: NOW + 3600, ..attempt() };
+    for kind in [TokenType::Once, TokenType::Cluster] {
+        let held = |reservation, approval| Known { reservation, approval, ..known(token(kind)) };
+        let waiting = held(Reservation::Mine(Ruling::Waiting), Approval::Waiting);
+        assert_eq!(decide(&late, &waiting), Decision::Wait);
+        plan(&late, &held(Reservation::Mine(Ruling::Approved), Approval::Approved));
+        let denied = held(Reservation::Mine(Ruling::Denied), Approval::Denied);
+        assert_eq!(code(&late, &denied), "enrollment_denied");
+        assert_eq!(code(&attempt(), &held(Reservation::Taken, Approval::Waiting)), "enrollment_token_used");
+        let revoked = TokenRecord { status: TokenStatus::Revoked, ..token(kind) };
+        assert_eq!(code(&late, &Known { token: Some(revoked), ..waiting }), "enrollment_token_revoked");
+    }
+    let reserved = TokenRecord { reserved_at: Some(NOW), ..token(TokenType::Once) };
+    assert_eq!(reserved.status_at(NOW + 3600), TokenStatus::Pending);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 //!
 //! [`enroll`] decides what follows from an enrollment request; [`token`] what a token may be and how it stands;
 //! [`sensor`] how a sensor stands; [`licence`] how many there may be; [`approval`] whether an operator has a say;
+//! [`setting`] what an administrator may set; [`role`] who may do what;
 //! [`public_url`] under which address the Console is reached;
 //! [`api_key`] what a signed call of an operator's program has to look like; [`audit`] what is written down about all.
 
@@ -12,7 +13,9 @@ pub mod enroll;
 pub mod licence;
 pub mod public_url;
 mod refusal;
+pub mod role;
 pub mod sensor;
+pub mod setting;
 pub mod token;
 
 pub use refusal::Refusal;

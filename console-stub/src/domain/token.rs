@@ -77,14 +77,19 @@ pub struct TokenRecord {
     pub expires_at: i64,
     /// Unix seconds of its first use.
     pub used_at: Option<i64>,
+    /// Unix seconds since which a one-time token is kept for the key of a waiting enrollment.
+    pub reserved_at: Option<i64>,
 }
 
 impl TokenRecord {
-    /// The status at this moment: a pending token whose time has passed is expired, whether or not anyone wrote that down.
+    /// The status at this moment: a pending token whose time has passed is expired, whether or not anyone wrote that down,
+    /// unless it is kept for an enrollment that waits for approval.
     #[must_use]
     pub fn status_at(&self, now: i64) -> TokenStatus {
         match self.status {
-            TokenStatus::Pending if now >= self.expires_at => TokenStatus::Expired,
+            TokenStatus::Pending if now >= self.expires_at && self.reserved_at.is_none() => {
+                TokenStatus::Expired
+            }
             TokenStatus::Pending | TokenStatus::Used | TokenStatus::Expired | TokenStatus::Revoked => {
                 self.status
             }
@@ -135,15 +140,42 @@ pub struct TokenSpec {
     pub label: Option<String>,
 }
 
-/// Checks what someone asks for. `once_default` is the life in seconds of a one-time token by the Console's settings.
+/// The lifetimes by the Console's settings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lifetimes {
+    /// Seconds of a one-time token where its maker names none.
+    pub once: i64,
+    /// Fewest seconds of a one-time token.
+    pub once_shortest: i64,
+    /// Most seconds of a one-time token.
+    pub once_longest: i64,
+    /// Days of a cluster token where its maker names none.
+    pub cluster_days: i64,
+    /// Most days of a cluster token.
+    pub cluster_longest_days: i64,
+}
+
+impl Default for Lifetimes {
+    fn default() -> Self {
+        Self {
+            once: ONCE_DEFAULT,
+            once_shortest: ONCE_SHORTEST,
+            once_longest: ONCE_LONGEST,
+            cluster_days: CLUSTER_DEFAULT_DAYS,
+            cluster_longest_days: CLUSTER_LONGEST_DAYS,
+        }
+    }
+}
+
+/// Checks what someone asks for.
 ///
 /// # Errors
 /// `invalid_request`, naming the field.
-pub fn check(draft: TokenDraft, once_default: i64) -> Result<TokenSpec, Refusal> {
+pub fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpec, Refusal> {
     let kind = draft.kind.unwrap_or(TokenType::Once);
     let lifetime = match kind {
-        TokenType::Once => once_lifetime(&draft, once_default)?,
-        TokenType::Cluster => cluster_lifetime(&draft)?,
+        TokenType::Once => once_lifetime(&draft, lifetimes)?,
+        TokenType::Cluster => cluster_lifetime(&draft, lifetimes)?,
     };
     if let Some(label) = &draft.label
         && (label.is_empty() || label.chars().count() > MAX_LABEL || label.chars().any(char::is_control))
@@ -160,7 +192,7 @@ pub fn check(draft: TokenDraft, once_default: i64) -> Result<TokenSpec, Refusal>
     })
 }
 
-fn once_lifetime(draft: &TokenDraft, default: i64) -> Result<i64, Refusal> {
+fn once_lifetime(draft: &TokenDraft, lifetimes: &Lifetimes) -> Result<i64, Refusal> {
     if draft.expires_days.is_some() {
         return Err(Refusal::field("expires_days", "it is for cluster tokens; a one-time token takes a ttl"));
     }
@@ -170,15 +202,19 @@ fn once_lifetime(draft: &TokenDraft, default: i64) -> Result<i64, Refusal> {
             "it is for cluster tokens; a one-time token enrolls one node",
         ));
     }
-    let ttl = draft.ttl_seconds.unwrap_or(default);
-    if (ONCE_SHORTEST..=ONCE_LONGEST).contains(&ttl) {
+    let (shortest, longest) = (lifetimes.once_shortest, lifetimes.once_longest);
+    let ttl = draft.ttl_seconds.unwrap_or(lifetimes.once);
+    if (shortest..=longest).contains(&ttl) {
         Ok(ttl)
     } else {
-        Err(Refusal::field("ttl", "a one-time token lives between 1 minute and 24 hours"))
+        Err(Refusal::field(
+            "ttl",
+            format!("a one-time token lives between {shortest} s and {longest} s here"),
+        ))
     }
 }
 
-fn cluster_lifetime(draft: &TokenDraft) -> Result<i64, Refusal> {
+fn cluster_lifetime(draft: &TokenDraft, lifetimes: &Lifetimes) -> Result<i64, Refusal> {
     if draft.cluster_id.is_none() {
         return Err(Refusal::field("cluster_id", "a cluster token has to name its cluster"));
     }
@@ -191,11 +227,12 @@ fn cluster_lifetime(draft: &TokenDraft) -> Result<i64, Refusal> {
     if draft.max_nodes.is_some_and(|most| !(1..=1_000_000).contains(&most)) {
         return Err(Refusal::field("max_nodes", "1 to 1000000 nodes are allowed"));
     }
-    let days = draft.expires_days.unwrap_or(CLUSTER_DEFAULT_DAYS);
-    if (1..=CLUSTER_LONGEST_DAYS).contains(&days) {
+    let longest = lifetimes.cluster_longest_days;
+    let days = draft.expires_days.unwrap_or(lifetimes.cluster_days.min(longest));
+    if (1..=longest).contains(&days) {
         Ok(days * DAY)
     } else {
-        Err(Refusal::field("expires_days", format!("1 to {CLUSTER_LONGEST_DAYS} days are allowed")))
+        Err(Refusal::field("expires_days", format!("1 to {longest} days are allowed here")))
     }
 }
 
@@ -213,23 +250,23 @@ mod tests {
     }
 
     fn refused_field(draft: TokenDraft) -> String {
-        let refusal = check(draft, ONCE_DEFAULT).unwrap_err();
+        let refusal = check(draft, &Lifetimes::default()).unwrap_err();
         refusal.message.split('`').nth(1).unwrap().to_owned()
     }
 
     /// CONTRACT.md section 1: 15 minutes by default for one-time tokens, 365 days by default and 730 at most for clusters.
     #[test]
     fn section_1_lifetimes_and_their_bounds() {
-        assert_eq!(check(once(), ONCE_DEFAULT).unwrap().lifetime, 900);
+        assert_eq!(check(once(), &Lifetimes::default()).unwrap().lifetime, 900);
         for good in [60, 86_400] {
-            check(TokenDraft { ttl_seconds: Some(good), ..once() }, ONCE_DEFAULT).unwrap();
+            check(TokenDraft { ttl_seconds: Some(good), ..once() }, &Lifetimes::default()).unwrap();
         }
         for bad in [-1, 0, 59, 86_401] {
             assert_eq!(refused_field(TokenDraft { ttl_seconds: Some(bad), ..once() }), "ttl");
         }
-        assert_eq!(check(cluster(), ONCE_DEFAULT).unwrap().lifetime, 365 * DAY);
+        assert_eq!(check(cluster(), &Lifetimes::default()).unwrap().lifetime, 365 * DAY);
         for good in [1, 730] {
-            check(TokenDraft { expires_days: Some(good), ..cluster() }, ONCE_DEFAULT).unwrap();
+            check(TokenDraft { expires_days: Some(good), ..cluster() }, &Lifetimes::default()).unwrap();
         }
         for bad in [-1, 0, 731] {
             assert_eq!(refused_field(TokenDraft { expires_days: Some(bad), ..cluster() }), "expires_days");
@@ -247,6 +284,25 @@ mod tests {
         assert_eq!(refused_field(TokenDraft { max_nodes: Some(1), ..once() }), "max_nodes");
         assert_eq!(refused_field(TokenDraft { expires_days: Some(1), ..once() }), "expires_days");
         assert_eq!(refused_field(TokenDraft { label: Some("x".repeat(129)), ..once() }), "label");
-        check(TokenDraft { sensor_id, label: Some("x".repeat(128)), ..once() }, ONCE_DEFAULT).unwrap();
+        check(TokenDraft { sensor_id, label: Some("x".repeat(128)), ..once() }, &Lifetimes::default())
+            .unwrap();
+    }
+
+    /// Issue 4, point 1: an administrator may set narrower bounds, and then these count.
+    #[test]
+    fn section_1_narrower_bounds_count() {
+        let narrow = Lifetimes {
+            once: 90,
+            once_shortest: 90,
+            once_longest: 120,
+            cluster_days: 30,
+            cluster_longest_days: 20,
+        };
+        let once_for =
+            |ttl| check(TokenDraft { ttl_seconds: ttl, ..once() }, &narrow).map(|spec| spec.lifetime);
+        assert_eq!([once_for(None), once_for(Some(120))].map(Result::unwrap), [90, 120]);
+        assert!(once_for(Some(89)).is_err() && once_for(Some(121)).is_err());
+        assert_eq!(check(cluster(), &narrow).unwrap().lifetime, 20 * DAY);
+        assert!(check(TokenDraft { expires_days: Some(21), ..cluster() }, &narrow).is_err());
     }
 }

@@ -5,14 +5,16 @@
 //! [`crate::ca`] carry out.
 //!
 //! [`setup`] makes a Console; [`tokens`] invites hosts; [`enroll`] lets them in; [`session`] serves them afterwards;
-//! [`sensors`], [`api_keys`], [`licence`] and [`audit`] are for operators; [`upkeep`] is what happens by itself.
+//! [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`] and [`audit`] are for operators; [`upkeep`] is what happens by itself.
 
 pub mod api_keys;
+pub mod approvals;
 pub mod audit;
 pub mod enroll;
 pub mod licence;
 pub mod sensors;
 pub mod session;
+pub mod settings;
 pub mod setup;
 pub mod tokens;
 pub mod upkeep;
@@ -23,7 +25,7 @@ use telovix_contract::ErrorCode;
 
 use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
-use crate::db::{Database, DbError, Tx, settings};
+use crate::db::{Database, DbError, Tx, settings as table};
 use crate::domain::Refusal;
 use crate::fault::{Cut, Faults};
 
@@ -122,7 +124,7 @@ impl Console {
 }
 
 fn load_authority(tx: &mut dyn Tx) -> Result<Option<Authority>, ServiceError> {
-    if settings::get(tx, settings::SETUP_AT)?.is_none() {
+    if table::get(tx, table::SETUP_AT)?.is_none() {
         return Ok(None);
     }
     match Authority::load(tx) {
@@ -133,7 +135,7 @@ fn load_authority(tx: &mut dyn Tx) -> Result<Option<Authority>, ServiceError> {
 }
 
 fn require_setup(tx: &mut dyn Tx) -> Result<(), ServiceError> {
-    match settings::get(tx, settings::SETUP_AT)? {
+    match table::get(tx, table::SETUP_AT)? {
         Some(_) => Ok(()),
         None => Err(not_set_up().into()),
     }

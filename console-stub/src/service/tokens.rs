@@ -13,7 +13,7 @@ use crate::clock::timestamp;
 use crate::db::{DbError, Tx, audit, sensors, settings, tokens};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
-use crate::domain::token::{ONCE_DEFAULT, TokenDraft, TokenId, TokenRecord, TokenSpec, check};
+use crate::domain::token::{TokenDraft, TokenId, TokenRecord, TokenSpec, check};
 
 /// Seconds that a used token stays in the list (CONTRACT.md section 4: a day).
 const USED_STAYS_LISTED: i64 = 24 * 3600;
@@ -96,6 +96,8 @@ pub struct TokenView {
     pub expires_at: String,
     /// RFC 3339, of its last use.
     pub used_at: Option<String>,
+    /// RFC 3339, since when it is kept for a waiting enrollment.
+    pub reserved_at: Option<String>,
 }
 
 impl Console {
@@ -114,7 +116,7 @@ impl Console {
         let (now, hash, id) = (self.now(), token.hash(), TokenId::random());
         let made = move |tx: &mut dyn Tx| {
             require_setup(tx)?;
-            let spec = check(draft, settings::number(tx, settings::ONCE_TTL_SECONDS, ONCE_DEFAULT)?)?;
+            let spec = check(draft, &settings::lifetimes(tx)?)?;
             require_sensor(tx, &spec)?;
             tokens::insert(tx, id, &hash, &spec, now)?;
             audit::append(tx, &creation(id, &spec), &origin, now)?;
@@ -230,6 +232,7 @@ fn view(token: TokenRecord, now: i64) -> TokenView {
         created_at: timestamp(token.created_at).to_string(),
         expires_at: timestamp(token.expires_at).to_string(),
         used_at: token.used_at.map(|at| timestamp(at).to_string()),
+        reserved_at: token.reserved_at.map(|at| timestamp(at).to_string()),
     }
 }
 

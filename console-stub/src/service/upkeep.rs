@@ -2,12 +2,15 @@
 
 use super::{Console, ServiceError};
 use crate::db::authority as table;
-use crate::db::{Tx, api_keys, settings, tokens};
+use crate::db::{Tx, api_keys, approvals, settings, tokens};
 use crate::domain::api_key::MAX_SKEW;
 use crate::domain::public_url::PublicUrl;
 
 /// Seconds that a used token is remembered, so that a late second use is told what happened: 90 days (ours).
 const USED_STAYS: i64 = 90 * 24 * 3600;
+
+/// Seconds after which an enrollment that nobody asks about any more is taken off the waiting list: 7 days (ours).
+const WAITING_STAYS: i64 = 7 * 24 * 3600;
 
 impl Console {
     /// One round of cleaning up.
@@ -18,6 +21,7 @@ impl Console {
         let now = self.now();
         self.db()
             .write(move |tx| {
+                approvals::forget_silent(tx, now - WAITING_STAYS)?;
                 tokens::expire(tx, now)?;
                 tokens::forget_used(tx, now - USED_STAYS)?;
                 // A nonce matters as long as a call with its time would be taken.

@@ -1,0 +1,108 @@
+//! What operators do on the command line, each a call of the service: tokens, rules, approvals, settings, keys, sensors.
+
+use super::CliError;
+use super::args::operators::{ApprovalCommand, RuleCommand, SettingsCommand};
+use super::args::{ApiKeyCommand, SensorCommand, TokenCommand};
+use super::output::Printer;
+use crate::app::App;
+use crate::domain::audit::Origin;
+use crate::service::approvals::Say;
+use crate::service::sensors::{Listing, Verdict};
+
+pub(super) async fn tokens(app: &App, command: TokenCommand, print: &Printer) -> Result<(), CliError> {
+    let console = app.console();
+    match command {
+        TokenCommand::Create(create) => {
+            let created = console.create_token(create.draft(), Origin::default()).await?;
+            Ok(print.one(&created.view())?)
+        }
+        TokenCommand::List => {
+            let columns = ["id", "type", "status", "label", "cluster_id", "use_count", "expires_at"];
+            Ok(print.rows(&console.list_tokens().await?, &columns)?)
+        }
+        TokenCommand::Revoke { id } => Ok(print.one(&console.revoke_token(id, Origin::default()).await?)?),
+    }
+}
+
+pub(super) async fn api_keys(app: &App, command: ApiKeyCommand, print: &Printer) -> Result<(), CliError> {
+    let console = app.console();
+    match command {
+        ApiKeyCommand::Create { scopes, label } => {
+            let made = console.create_api_key(label, scopes, Origin::default()).await?;
+            let scopes: Vec<&str> = made.scopes.iter().map(|scope| scope.as_str()).collect();
+            let view = serde_json::json!({"key_id": made.key_id, "secret": *made.secret, "scopes": scopes});
+            Ok(print.one(&view)?)
+        }
+        ApiKeyCommand::List => {
+            let columns = ["key_id", "label", "scopes", "created_at", "revoked_at"];
+            Ok(print.rows(&console.list_api_keys().await?, &columns)?)
+        }
+        ApiKeyCommand::Revoke { key_id } => {
+            console.revoke_api_key(key_id.clone(), Origin::default()).await?;
+            Ok(print.one(&serde_json::json!({"key_id": key_id, "status": "revoked"}))?)
+        }
+    }
+}
+
+pub(super) async fn sensors(app: &App, command: SensorCommand, print: &Printer) -> Result<(), CliError> {
+    let console = app.console();
+    let (id, verdict) = match command {
+        SensorCommand::List { all } => {
+            let listing = if all { Listing::Everything } else { Listing::Present };
+            let columns =
+                ["sensor_id", "node_name", "role", "cluster_id", "status", "trust_state", "last_seen_at"];
+            return Ok(print.rows(&console.list_sensors(listing).await?, &columns)?);
+        }
+        SensorCommand::Disable { id } => (id, Verdict::Disable),
+        SensorCommand::Enable { id } => (id, Verdict::Enable),
+        SensorCommand::Revoke { id } => (id, Verdict::Revoke),
+        SensorCommand::Delete { id } => (id, Verdict::Delete),
+    };
+    console.judge_sensor(id, verdict, Origin::default()).await?;
+    let done = match verdict {
+        Verdict::Disable => "disabled",
+        Verdict::Enable => "enabled",
+        Verdict::Revoke => "revoked",
+        Verdict::Delete => "deleted",
+    };
+    Ok(print.one(&serde_json::json!({"sensor_id": id, "status": done}))?)
+}
+
+pub(super) async fn rules(app: &App, command: RuleCommand, print: &Printer) -> Result<(), CliError> {
+    let console = app.console();
+    match command {
+        RuleCommand::Create(create) => {
+            Ok(print.one(&console.create_rule(create.draft(), Origin::default()).await?)?)
+        }
+        RuleCommand::List => {
+            let columns = ["id", "cluster_id", "label", "allowed_roles", "max_nodes", "node_count"];
+            Ok(print.rows(&console.list_rules().await?, &columns)?)
+        }
+        RuleCommand::Delete { id } => Ok(print.one(&console.delete_rule(id, Origin::default()).await?)?),
+    }
+}
+
+pub(super) async fn approvals(app: &App, command: ApprovalCommand, print: &Printer) -> Result<(), CliError> {
+    let console = app.console();
+    let (id, say) = match command {
+        ApprovalCommand::List { status } => {
+            let columns = ["id", "status", "node_name", "role", "cluster_id", "client_ip", "asked_at"];
+            return Ok(print.rows(&console.list_approvals(status).await?, &columns)?);
+        }
+        ApprovalCommand::Approve { id } => (id, Say::Approve),
+        ApprovalCommand::Deny { id } => (id, Say::Deny),
+    };
+    Ok(print.one(&console.decide_approval(id, say, Origin::default()).await?)?)
+}
+
+pub(super) async fn settings(app: &App, command: SettingsCommand, print: &Printer) -> Result<(), CliError> {
+    let console = app.console();
+    match command {
+        SettingsCommand::Show => {
+            Ok(print.rows(&console.list_settings().await?, &["name", "value", "default"])?)
+        }
+        SettingsCommand::Set { name, value } => {
+            Ok(print.one(&console.change_setting(name, value, Origin::default()).await?)?)
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! Enrollments that wait for an operator, and what became of them.
+
+use super::{DbError, Row, Tx, Value};
+use crate::domain::approval::{ApprovalId, Reservation, Ruling};
+use crate::domain::token::TokenId;
+
+/// A waiting enrollment.
+#[derive(Debug, Clone)]
+pub struct ApprovalRecord {
+    /// Its name.
+    pub id: ApprovalId,
+    /// The token that it came with.
+    pub token_id: TokenId,
+    /// SHA-256 of its public key.
+    pub spki: [u8; 32],
+    /// What an operator made of it.
+    pub ruling: Ruling,
+    /// The node's name.
+    pub node_name: String,
+    /// The cluster, as the node named it.
+    pub cluster_id: Option<String>,
+    /// The installation, as the node named it.
+    pub install_id: Option<String>,
+    /// What the node says it is for.
+    pub role: String,
+    /// The host as it described itself, as JSON.
+    pub host: String,
+    /// Where it came from.
+    pub client_ip: Option<String>,
+    /// Unix seconds.
+    pub asked_at: i64,
+    /// Unix seconds.
+    pub last_asked_at: i64,
+    /// Unix seconds.
+    pub decided_at: Option<i64>,
+    /// Who decided; absent for the command line.
+    pub decided_by: Option<String>,
+}
+
+const COLUMNS: &str = "id, token_id, spki_sha256, ruling, node_name, cluster_id, install_id, role, host, client_ip, \
+                       asked_at, last_asked_at, decided_at, decided_by";
+
+/// Whether somebody waits with this token: this key, or, where the token is for one, another.
+///
+/// # Errors
+/// [`DbError`]; likewise below.
+pub fn reservation(
+    tx: &mut dyn Tx,
+    token: TokenId,
+    spki: &[u8; 32],
+    for_one: bool,
+) -> Result<Reservation, DbError> {
+    let sql =
+        format!("SELECT ruling FROM approvals WHERE token_id = $1 AND spki_sha256 = $2{}", tx.lock_clause());
+    if let Some(row) = tx.first(&sql, &[token.to_string().into(), spki.into()])? {
+        return Ok(Reservation::Mine(row.word(0, "a ruling", Ruling::from_word)?));
+    }
+    let sql = "SELECT 1 FROM approvals WHERE token_id = $1";
+    let taken = for_one && tx.first(sql, &[token.to_string().into()])?.is_some();
+    Ok(if taken { Reservation::Taken } else { Reservation::Free })
+}
+
+/// Puts an enrollment on the list, in place of an earlier one of the same node with another key that nobody decided about.
+///
+/// # Errors
+/// [`DbError`].
+pub fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbError> {
+    let sql = "DELETE FROM approvals WHERE token_id = $1 AND node_name = $2 AND ruling = 'waiting' \
+               AND COALESCE(cluster_id, '') = $3 AND COALESCE(install_id, '') = $4";
+    let args: [Value; 4] = [
+        made.token_id.to_string().into(),
+        made.node_name.as_str().into(),
+        made.cluster_id.clone().unwrap_or_default().into(),
+        made.install_id.clone().unwrap_or_default().into(),
+    ];
+    tx.execute(sql, &args)?;
+    let sql = format!(
+        "INSERT INTO approvals ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL)"
+    );
+    let args: [Value; 12] = [
+        made.id.to_string().into(),
+        made.token_id.to_string().into(),
+        (&made.spki).into(),
+        made.ruling.as_str().into(),
+        made.node_name.as_str().into(),
+        made.cluster_id.clone().into(),
+        made.install_id.clone().into(),
+        made.role.as_str().into(),
+        made.host.as_str().into(),
+        made.client_ip.clone().into(),
+        made.asked_at.into(),
+        made.last_asked_at.into(),
+    ];
+    tx.execute(&sql, &args).map(|_| ())
+}
+
+/// Writes down that a waiting host has asked again.
+///
+/// # Errors
+/// [`DbError`].
+pub fn asked_again(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32], now: i64) -> Result<(), DbError> {
+    let sql = "UPDATE approvals SET last_asked_at = $3 WHERE token_id = $1 AND spki_sha256 = $2";
+    tx.execute(sql, &[token.to_string().into(), spki.into(), now.into()]).map(|_| ())
+}
+
+/// Takes an enrollment that has succeeded off the list.
+///
+/// # Errors
+/// [`DbError`].
+pub fn done(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32]) -> Result<(), DbError> {
+    let sql = "DELETE FROM approvals WHERE token_id = $1 AND spki_sha256 = $2";
+    tx.execute(sql, &[token.to_string().into(), spki.into()]).map(|_| ())
+}
+
+/// All, oldest first, or only those that nobody decided about.
+///
+/// # Errors
+/// [`DbError`].
+pub fn list(tx: &mut dyn Tx, only: Option<Ruling>) -> Result<Vec<ApprovalRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM approvals WHERE ruling = $1 OR $1 = '' ORDER BY asked_at, id");
+    tx.query(&sql, &[only.map_or("", Ruling::as_str).into()])?.iter().map(record).collect()
+}
+
+/// One of them; it stays as it is until the transaction ends.
+///
+/// # Errors
+/// [`DbError`].
+pub fn by_id(tx: &mut dyn Tx, id: ApprovalId) -> Result<Option<ApprovalRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM approvals WHERE id = $1{}", tx.lock_clause());
+    tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
+}
+
+/// Writes down what an operator made of one.
+///
+/// # Errors
+/// [`DbError`].
+pub fn decide(
+    tx: &mut dyn Tx,
+    id: ApprovalId,
+    ruling: Ruling,
+    by: Option<&str>,
+    now: i64,
+) -> Result<(), DbError> {
+    let sql = "UPDATE approvals SET ruling = $2, decided_at = $3, decided_by = $4 WHERE id = $1";
+    tx.execute(sql, &[id.to_string().into(), ruling.as_str().into(), now.into(), by.into()]).map(|_| ())
+}
+
+/// Forgets those that were not denied and have not asked since this moment, and gives their tokens free.
+///
+/// # Errors
+/// [`DbError`].
+pub fn forget_silent(tx: &mut dyn Tx, before: i64) -> Result<(), DbError> {
+    let sql = "UPDATE enrollment_tokens SET reserved_at = NULL WHERE reserved_at IS NOT NULL AND id IN \
+               (SELECT token_id FROM approvals WHERE ruling <> 'denied' AND last_asked_at < $1)";
+    tx.execute(sql, &[before.into()])?;
+    let sql = "DELETE FROM approvals WHERE ruling <> 'denied' AND last_asked_at < $1";
+    tx.execute(sql, &[before.into()]).map(|_| ())
+}
+
+fn record(row: &Row) -> Result<ApprovalRecord, DbError> {
+    let maybe = |at| Ok::<_, DbError>(row.maybe_text(at)?.map(str::to_owned));
+    Ok(ApprovalRecord {
+        id: row.parse(0, "an approval id")?,
+        token_id: row.parse(1, "a token id")?,
+        spki: row.hash(2)?,
+        ruling: row.word(3, "a ruling", Ruling::from_word)?,
+        node_name: row.text(4)?.to_owned(),
+        cluster_id: maybe(5)?,
+        install_id: maybe(6)?,
+        role: row.text(7)?.to_owned(),
+        host: row.text(8)?.to_owned(),
+        client_ip: maybe(9)?,
+        asked_at: row.int(10)?,
+        last_asked_at: row.int(11)?,
+        decided_at: row.maybe_int(12)?,
+        decided_by: maybe(13)?,
+    })
+}

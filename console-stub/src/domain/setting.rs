@@ -1,0 +1,154 @@
+//! What an administrator may set, with its bounds and what counts where nobody set anything.
+
+use telovix_contract::enroll::DEFAULT_HEARTBEAT_SECONDS;
+
+use super::Refusal;
+use super::approval::Mode;
+use super::token::{CLUSTER_DEFAULT_DAYS, CLUSTER_LONGEST_DAYS, ONCE_DEFAULT, ONCE_LONGEST, ONCE_SHORTEST};
+
+/// A setting.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Setting {
+    /// Which enrollments wait for an operator.
+    ApprovalMode,
+    /// Life of client certificates.
+    CertificateHours,
+    /// Time between heartbeats.
+    HeartbeatSeconds,
+    /// Life of a one-time token where its maker names none.
+    OnceTtlSeconds,
+    /// Shortest life of a one-time token that may be asked for.
+    OnceTtlMin,
+    /// Longest life of a one-time token that may be asked for.
+    OnceTtlMax,
+    /// Life of a cluster token where its maker names none.
+    ClusterDays,
+    /// Longest life of a cluster token that may be asked for.
+    ClusterMaxDays,
+}
+
+/// What a setting takes.
+enum Takes {
+    Mode,
+    Number { from: i64, to: i64, default: i64 },
+}
+
+impl Setting {
+    /// Every setting.
+    pub const ALL: [Self; 8] = [
+        Self::ApprovalMode,
+        Self::CertificateHours,
+        Self::HeartbeatSeconds,
+        Self::OnceTtlSeconds,
+        Self::OnceTtlMin,
+        Self::OnceTtlMax,
+        Self::ClusterDays,
+        Self::ClusterMaxDays,
+    ];
+
+    /// What operators call it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ApprovalMode => "approval_mode",
+            Self::CertificateHours => "certificate_hours",
+            Self::HeartbeatSeconds => "heartbeat_seconds",
+            Self::OnceTtlSeconds => "once_ttl_seconds",
+            Self::OnceTtlMin => "once_ttl_min_seconds",
+            Self::OnceTtlMax => "once_ttl_max_seconds",
+            Self::ClusterDays => "cluster_days",
+            Self::ClusterMaxDays => "cluster_max_days",
+        }
+    }
+
+    /// Reads the name back.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|setting| setting.name() == name)
+    }
+
+    fn takes(self) -> Takes {
+        let number = |from, to, default| Takes::Number { from, to, default };
+        match self {
+            Self::ApprovalMode => Takes::Mode,
+            // CONTRACT.md section 3: 720 h. An issuer lasts longer than the longest of these.
+            Self::CertificateHours => number(1, 8760, 720),
+            Self::HeartbeatSeconds => number(1, 3600, i64::from(DEFAULT_HEARTBEAT_SECONDS)),
+            Self::OnceTtlSeconds => number(ONCE_SHORTEST, ONCE_LONGEST, ONCE_DEFAULT),
+            Self::OnceTtlMin => number(ONCE_SHORTEST, ONCE_LONGEST, ONCE_SHORTEST),
+            Self::OnceTtlMax => number(ONCE_SHORTEST, ONCE_LONGEST, ONCE_LONGEST),
+            Self::ClusterDays => number(1, CLUSTER_LONGEST_DAYS, CLUSTER_DEFAULT_DAYS),
+            Self::ClusterMaxDays => number(1, CLUSTER_LONGEST_DAYS, CLUSTER_LONGEST_DAYS),
+        }
+    }
+
+    /// What counts where nobody set anything.
+    #[must_use]
+    pub fn default_value(self) -> String {
+        match self.takes() {
+            Takes::Mode => Mode::Nobody.as_str().to_owned(),
+            Takes::Number { default, .. } => default.to_string(),
+        }
+    }
+
+    /// The same, of a setting that is a number.
+    #[must_use]
+    pub fn default_number(self) -> i64 {
+        match self.takes() {
+            Takes::Mode => 0,
+            Takes::Number { default, .. } => default,
+        }
+    }
+
+    /// Checks a value; gives it as it is to be stored.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the setting and what it takes.
+    pub fn check(self, text: &str) -> Result<String, Refusal> {
+        match self.takes() {
+            Takes::Mode => {
+                let mode = Mode::from_word(text);
+                let mode =
+                    mode.ok_or_else(|| Refusal::field(self.name(), "it can be none, cluster or all"))?;
+                Ok(mode.as_str().to_owned())
+            }
+            Takes::Number { from, to, .. } => {
+                let number = text.parse::<i64>().ok().filter(|number| (from..=to).contains(number));
+                let wrong = || Refusal::field(self.name(), format!("it can be {from} to {to}"));
+                Ok(number.ok_or_else(wrong)?.to_string())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_keep_their_own_bounds_and_names_read_back() {
+        for setting in Setting::ALL {
+            assert_eq!(setting.check(&setting.default_value()).unwrap(), setting.default_value());
+            assert_eq!(Setting::from_name(setting.name()), Some(setting));
+            assert!(setting.check("").unwrap_err().message.contains(setting.name()));
+        }
+        assert_eq!(Setting::from_name("server_names"), None);
+    }
+
+    /// CONTRACT.md sections 1 and 3: the bounds of lifetimes.
+    #[test]
+    fn section_1_bounds_hold_at_their_ends() {
+        for (setting, below, lowest, highest, above) in [
+            (Setting::OnceTtlSeconds, "59", "60", "86400", "86401"),
+            (Setting::OnceTtlMin, "59", "60", "86400", "86401"),
+            (Setting::OnceTtlMax, "59", "60", "86400", "86401"),
+            (Setting::ClusterDays, "0", "1", "730", "731"),
+            (Setting::ClusterMaxDays, "0", "1", "730", "731"),
+            (Setting::CertificateHours, "0", "1", "8760", "8761"),
+        ] {
+            assert!(setting.check(lowest).is_ok() && setting.check(highest).is_ok());
+            assert!(setting.check(below).is_err() && setting.check(above).is_err());
+        }
+        assert!(Setting::ApprovalMode.check("some").is_err());
+    }
+}

@@ -1,0 +1,208 @@
+//! Carries a decision about an enrollment out: record, certificate, token, rule, audit.
+
+use sha2::{Digest as _, Sha256};
+use telovix_contract::enroll::Enrolled;
+use telovix_contract::states::{TokenType, TrustState};
+use telovix_contract::{ErrorCode, SensorId};
+
+use super::{Application, EnrollAnswer, OVERLAP, heartbeat_seconds, recommission};
+use crate::ca::Authority;
+use crate::ca::csr::CheckedCsr;
+use crate::db::certificates::{self, CertificateRecord};
+use crate::db::tokens::{self, Enrollment};
+use crate::db::{DbError, Tx, approvals, audit, rules, sensors, settings};
+use crate::domain::Refusal;
+use crate::domain::audit::{Action, AuditEntry, Detail, clean};
+use crate::domain::enroll::{Known, Plan, RecordPlan, SlotPlan, TokenPlan, licence_full};
+use crate::domain::sensor::{SensorRecord, Standing};
+use crate::domain::setting::Setting;
+use crate::domain::token::TokenRecord;
+use crate::service::ServiceError;
+
+/// Longest version text kept.
+const MAX_VERSION: usize = 128;
+
+impl Application {
+    pub(super) fn carry_out(
+        &self,
+        tx: &mut dyn Tx,
+        known: &Known,
+        plan: Plan,
+    ) -> Result<Result<EnrollAnswer, Refusal>, ServiceError> {
+        let Some(token) = &known.token else { return Ok(Err(crate::domain::enroll::unknown_token())) };
+        if plan.slot == SlotPlan::Take && !settings::take_slot(tx, known.slots.limit)? {
+            return Ok(Err(licence_full()));
+        }
+        let sensor = self.write_sensor(tx, token, plan.record)?;
+        let made = issue(tx, &self.authority, &self.csr, &sensor, self.now)?;
+        self.spend(tx, token, plan.token)?;
+        if let Some(rule) = plan.rule {
+            // The rule was read, and locked, in this transaction: it has room.
+            let counted = rules::count_node(tx, rule, &self.rule_node().unwrap_or_default())?;
+            counted.then_some(()).ok_or(DbError::Closed)?;
+        }
+        approvals::done(tx, token.id, &self.csr.spki_sha256)?;
+        let got = Enrollment { sensor_id: sensor.id, fingerprint: made.fingerprint, used_at: self.now };
+        tokens::remember(tx, token.id, &self.csr.spki_sha256, &got)?;
+        let detail = Detail::new()
+            .with("node_name", &sensor.node_name)
+            .with("token_id", token.id)
+            .with("role", &sensor.role)
+            .with("certificate_serial", &made.serial)
+            .maybe("approved_by_rule", plan.rule);
+        let entry = AuditEntry::success(Action::SensorEnrolled, Some(sensor.id), detail);
+        audit::append(tx, &entry, &self.origin, self.now)?;
+        let mut answer = answer(tx, &self.authority, &sensor, &made, token.kind)?;
+        answer.warnings = plan.warnings;
+        Ok(Ok(EnrollAnswer::Enrolled(Box::new(answer))))
+    }
+
+    /// The token as the plan has it. The conditions in the statements hold whatever else runs on other engines; a token
+    /// that turns out spent undoes the whole change.
+    fn spend(&self, tx: &mut dyn Tx, token: &TokenRecord, plan: TokenPlan) -> Result<(), ServiceError> {
+        let refused = |code, message| Err(Refusal::new(code, message).into());
+        match plan {
+            TokenPlan::UseUp => {
+                if !tokens::use_up(tx, token.id, self.now)? {
+                    return refused(
+                        ErrorCode::EnrollmentTokenUsed,
+                        "The token has just been used; make a new one.",
+                    );
+                }
+            }
+            TokenPlan::CountNode => {
+                let key = self.cluster_node(token).unwrap_or_default();
+                if !tokens::count_node(tx, token.id, &key)? {
+                    return refused(
+                        ErrorCode::MaxNodesExceeded,
+                        "The token has just enrolled its last node; make a new one.",
+                    );
+                }
+                tokens::count_use(tx, token.id, self.now)?;
+            }
+            TokenPlan::CountUse => tokens::count_use(tx, token.id, self.now)?,
+        }
+        Ok(())
+    }
+
+    fn write_sensor(
+        &self,
+        tx: &mut dyn Tx,
+        token: &TokenRecord,
+        plan: RecordPlan,
+    ) -> Result<SensorRecord, ServiceError> {
+        match plan {
+            RecordPlan::New => {
+                let sensor = self.sensor(SensorId::random(), 1, self.now);
+                sensors::insert(tx, &sensor, self.cluster_node(token).as_deref())?;
+                Ok(sensor)
+            }
+            RecordPlan::Update(id) => {
+                let old = sensors::by_id(tx, id)?.ok_or(DbError::Closed)?;
+                let sensor = self.sensor(id, old.generation + 1, old.created_at);
+                let key = match self.cluster_node(token) {
+                    Some(key) => Some(key),
+                    None if same_node(&old, &sensor) => sensors::node_key(tx, id)?,
+                    None => None,
+                };
+                sensors::re_enroll(tx, &sensor, key.as_deref())?;
+                certificates::supersede(tx, id, self.now + OVERLAP)?;
+                Ok(sensor)
+            }
+        }
+    }
+
+    fn sensor(&self, id: SensorId, generation: i64, created_at: i64) -> SensorRecord {
+        let request = &self.request;
+        SensorRecord {
+            id,
+            node_name: request.node_name.clone(),
+            cluster_id: request.cluster_name.clone(),
+            install_id: request.install_id.clone(),
+            role: request.declared_role.to_string(),
+            flavor: request.flavor.to_string(),
+            tags: serde_json::to_string(&request.tags).expect("tags are a list of texts"),
+            sensor_version: clean(&request.sensor_version, MAX_VERSION),
+            host: serde_json::to_string(&request.host).expect("host facts are texts and numbers"),
+            trust_state: TrustState::Trusted,
+            generation,
+            created_at,
+            enrolled_at: self.now,
+            last_seen_at: None,
+            standing: Standing::Active,
+        }
+    }
+
+    /// The same answer again: from what is stored, signing nothing.
+    pub(super) fn repeat(
+        &self,
+        tx: &mut dyn Tx,
+        known: &Known,
+        sensor_id: SensorId,
+        slot: SlotPlan,
+    ) -> Result<Result<EnrollAnswer, Refusal>, ServiceError> {
+        if slot == SlotPlan::Take {
+            if !settings::take_slot(tx, known.slots.limit)? {
+                return Ok(Err(licence_full()));
+            }
+            recommission(tx, sensor_id, &self.origin, self.now)?;
+        }
+        let token = known.token.as_ref().ok_or(DbError::Closed)?;
+        let earlier = tokens::enrollment(tx, token.id, &self.csr.spki_sha256)?.ok_or(DbError::Closed)?;
+        let sensor = sensors::by_id(tx, sensor_id)?.ok_or(DbError::Closed)?;
+        let made = certificates::by_fingerprint(tx, &earlier.fingerprint)?.ok_or(DbError::Closed)?;
+        let answer = answer(tx, &self.authority, &sensor, &made, token.kind)?;
+        Ok(Ok(EnrollAnswer::Enrolled(Box::new(answer))))
+    }
+}
+
+/// Signs and stores a sensor's next certificate.
+pub(in crate::service) fn issue(
+    tx: &mut dyn Tx,
+    authority: &Authority,
+    csr: &CheckedCsr,
+    sensor: &SensorRecord,
+    now: i64,
+) -> Result<CertificateRecord, ServiceError> {
+    let life = settings::number(tx, Setting::CertificateHours)? * 3600;
+    let issued = authority.issue_client(csr, sensor.id, &sensor.node_name, now, life)?;
+    let made = CertificateRecord {
+        fingerprint: Sha256::digest(&issued.der).into(),
+        sensor_id: sensor.id,
+        generation: sensor.generation,
+        issuer_id: authority.signer_id().to_owned(),
+        serial: issued.serial,
+        spki: csr.spki_sha256,
+        der: issued.der.to_vec(),
+        not_before: issued.not_before,
+        not_after: issued.not_after,
+        issued_at: now,
+        first_seen_at: None,
+        overlap_until: None,
+    };
+    certificates::insert(tx, &made)?;
+    Ok(made)
+}
+
+fn answer(
+    tx: &mut dyn Tx,
+    authority: &Authority,
+    sensor: &SensorRecord,
+    made: &CertificateRecord,
+    kind: TokenType,
+) -> Result<Enrolled, DbError> {
+    Ok(Enrolled {
+        sensor_id: sensor.id,
+        control_plane_certificate_pem: authority.chain_pem(&made.der, &made.issuer_id),
+        control_plane_ca_certificate_pem: authority.ca_pem().to_owned(),
+        policy_signing_public_key_pem: authority.policy_public_key_pem().to_owned(),
+        trust_state: sensor.trust(),
+        heartbeat_interval_seconds: heartbeat_seconds(tx)?,
+        token_type: Some(kind),
+        warnings: Vec::new(),
+    })
+}
+
+fn same_node(old: &SensorRecord, new: &SensorRecord) -> bool {
+    (&old.node_name, &old.cluster_id, &old.install_id) == (&new.node_name, &new.cluster_id, &new.install_id)
+}

@@ -1,0 +1,75 @@
+//! What an administrator may set.
+
+use serde::Serialize;
+
+use super::{Console, ServiceError, require_setup};
+use crate::db::{Tx, audit, settings as table};
+use crate::domain::Refusal;
+use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
+use crate::domain::setting::Setting;
+
+/// A setting in a list.
+#[derive(Debug, Clone, Serialize)]
+pub struct SettingView {
+    /// What it is called.
+    pub name: &'static str,
+    /// What counts.
+    pub value: String,
+    /// What would count if nobody had set anything.
+    pub default: String,
+}
+
+impl Console {
+    /// All settings.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn list_settings(&self) -> Result<Vec<SettingView>, ServiceError> {
+        let list = |tx: &mut dyn Tx| Setting::ALL.into_iter().map(|setting| view(tx, setting)).collect();
+        self.db().read(list).await
+    }
+
+    /// Gives a setting a value.
+    ///
+    /// # Errors
+    /// `invalid_request` naming what is wrong; `not_ready` before set-up.
+    pub async fn change_setting(
+        &self,
+        setting: Setting,
+        value: String,
+        origin: Origin,
+    ) -> Result<SettingView, ServiceError> {
+        let now = self.now();
+        let value = setting.check(&value)?;
+        let change = move |tx: &mut dyn Tx| {
+            require_setup(tx)?;
+            let before = view(tx, setting)?.value;
+            table::set(tx, setting.name(), &value)?;
+            check_together(tx)?;
+            let detail = Detail::new().with("name", setting.name()).with("from", before).with("to", &value);
+            audit::append(tx, &AuditEntry::success(Action::SettingChanged, None, detail), &origin, now)?;
+            view(tx, setting)
+        };
+        self.db().write(change).await
+    }
+}
+
+/// A shortest life beyond the longest would let nobody make a token.
+fn check_together(tx: &mut dyn Tx) -> Result<(), ServiceError> {
+    let lifetimes = table::lifetimes(tx)?;
+    let fits = (lifetimes.once_shortest..=lifetimes.once_longest).contains(&lifetimes.once);
+    if fits {
+        return Ok(());
+    }
+    let problem = format!(
+        "the default life of a one-time token, {} s, has to lie between the shortest, {} s, and the longest, {} s",
+        lifetimes.once, lifetimes.once_shortest, lifetimes.once_longest
+    );
+    Err(Refusal::field(Setting::OnceTtlSeconds.name(), problem).into())
+}
+
+fn view(tx: &mut dyn Tx, setting: Setting) -> Result<SettingView, ServiceError> {
+    let stored = table::get(tx, setting.name())?;
+    let default = setting.default_value();
+    Ok(SettingView { name: setting.name(), value: stored.unwrap_or_else(|| default.clone()), default })
+}
