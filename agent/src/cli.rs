@@ -4,12 +4,17 @@
 //! argument is looked at before clap sees it, because clap quotes what it does not know. Values of settings stay raw
 //! here; `config` reads them together with the environment and the files, and reports all mistakes at once.
 
+mod secrets;
+
 use std::ffi::OsString;
 use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use self::secrets::gives_a_token;
+pub use self::secrets::{looks_like_token, redact_tokens};
 
 /// Exit status of a command line or a configuration that cannot be used (DESIGN.md section 3).
 pub const EXIT_USAGE: u8 = 2;
@@ -94,13 +99,14 @@ pub struct Cli {
     /// How to log: text or json [default: text]
     #[arg(long, value_name = "FORMAT", global = true, help_heading = EVERYWHERE)]
     pub log_format: Option<String>,
+    /// Socket of the running agent [default: /run/telovix-agent/control.sock]
+    #[arg(long, value_name = "PATH", global = true, help_heading = EVERYWHERE)]
+    pub control_socket: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
 }
 
-// `run`, `renew`, `doctor`, `decommission`, `completions` and `man` join here, and `--decommission` (the vendor's
-// spelling of the command) in `Cli`.
 /// What to do.
 #[derive(Debug, Clone, Subcommand)]
 pub enum Command {
@@ -114,8 +120,53 @@ pub enum Command {
     Run,
     /// Tell the Console that this node retires; the identity stays, and its next use brings the node back
     Decommission(DecommissionArgs),
+    /// Have the running agent renew the certificate, and wait for it
+    Renew(RenewArgs),
+    /// Check everything from the configuration to the Console, and explain; changes nothing
+    Doctor(DoctorArgs),
     /// Work with an enrollment token without using it up
     Token(TokenArgs),
+    /// Print a script that completes these commands in a shell
+    Completions(CompletionsArgs),
+    /// Print the manual page, of this program or of one of its commands
+    Man(ManArgs),
+}
+
+impl Command {
+    /// Whether it may speak to a Console that it does not know yet: for these, trust is decided at once, so that a
+    /// mistake in it is reported with the others. The rest works although a bootstrap CA file is long gone.
+    #[must_use]
+    pub fn makes_first_contact(&self) -> bool {
+        match self {
+            Self::Enroll(_) | Self::Run => true,
+            // The doctor finds it out by itself, and goes on.
+            Self::Doctor(_)
+            | Self::Status(_)
+            | Self::Reset(_)
+            | Self::Decommission(_)
+            | Self::Renew(_)
+            | Self::Token(_)
+            | Self::Completions(_)
+            | Self::Man(_) => false,
+        }
+    }
+
+    /// The flags that say where a token comes from.
+    #[must_use]
+    pub fn token_flags(&self) -> Option<&TokenFlags> {
+        match self {
+            Self::Enroll(enroll) => Some(&enroll.token),
+            Self::Token(TokenArgs { command: TokenCommand::Inspect(inspect) }) => Some(&inspect.token),
+            Self::Run
+            | Self::Doctor(_)
+            | Self::Status(_)
+            | Self::Reset(_)
+            | Self::Decommission(_)
+            | Self::Renew(_)
+            | Self::Completions(_)
+            | Self::Man(_) => None,
+        }
+    }
 }
 
 /// Where a token comes from. There is no flag for its value.
@@ -186,10 +237,10 @@ pub struct StatusArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Human)]
     pub output: Output,
-    /// Probe: exit with 0 while this host holds a valid identity, with 6 otherwise
+    /// Probe: exit with 0 while this host holds an identity that the Console accepts, with 6 otherwise
     #[arg(long, conflicts_with = "live")]
     pub ready: bool,
-    /// Probe: exit with 0 while the state directory can be read
+    /// Probe: exit with 0 while the running agent answers or, where none runs, the state directory can be read
     #[arg(long)]
     pub live: bool,
 }
@@ -229,6 +280,36 @@ pub struct DecommissionArgs {
     /// Remove the identity from this host as well
     #[arg(long)]
     pub purge: bool,
+}
+
+/// Flags of `renew`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct RenewArgs {
+    /// Renew now, although it is not time yet
+    #[arg(long)]
+    pub force: bool,
+}
+
+/// Flags of `doctor`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DoctorArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Output::Human)]
+    pub output: Output,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Clone, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ManArgs {
+    /// The command; the whole program otherwise
+    pub command: Option<String>,
 }
 
 /// `token …`
@@ -323,49 +404,6 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage
         return Err(Usage::Secret);
     }
     Cli::try_parse_from(arguments).map_err(Usage::Clap)
-}
-
-/// Whether a text holds something that looks like an enrollment token or a good part of one.
-#[must_use]
-pub fn looks_like_token(text: &str) -> bool {
-    token_at(text).is_some()
-}
-
-/// The text with everything in it that looks like an enrollment token taken out: for messages that quote what others
-/// wrote.
-#[must_use]
-pub fn redact_tokens(text: &str) -> String {
-    let mut rest = text;
-    let mut clean = String::with_capacity(text.len());
-    while let Some((start, end)) = token_at(rest) {
-        clean.push_str(&rest[..start]);
-        clean.push_str("tse_<redacted>");
-        rest = &rest[end..];
-    }
-    clean.push_str(rest);
-    clean
-}
-
-const PREFIX: &str = telovix_contract::token::TOKEN_PREFIX;
-/// Shorter tails are words (`tse_role`), and give nothing of the secret away.
-const SHORTEST_TAIL: usize = 12;
-
-fn gives_a_token(argument: &str) -> bool {
-    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
-    let value_flag = ["--token", "--enrollment-token", "--enrollment_token"].contains(&name);
-    value_flag || argument.starts_with(PREFIX) || looks_like_token(argument)
-}
-
-/// Start and end of the first thing that looks like a token.
-fn token_at(text: &str) -> Option<(usize, usize)> {
-    text.match_indices(PREFIX).find_map(|(start, _)| {
-        let tail = &text[start + PREFIX.len()..];
-        let length = tail
-            .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'=' | b'+' | b'/'))
-            .count();
-        (length >= SHORTEST_TAIL).then(|| (start, start + PREFIX.len() + length))
-    })
 }
 
 #[cfg(test)]

@@ -50,6 +50,8 @@ pub mod server;
 
 pub mod enrollment;
 
+pub mod doctor;
+
 pub mod supervisor;
 
 pub mod commands;

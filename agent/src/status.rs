@@ -4,7 +4,7 @@
 //! Invariant: one type, so that what an operator reads, what a probe decides and what a graph shows cannot differ. The
 //! names of its keys are fixed (DESIGN.md section 3); scripts of others read them. No secret fits in it.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -200,6 +200,13 @@ impl Report {
             return Err(format!("the Console has not accepted the identity: {why}"));
         }
         Ok(())
+    }
+
+    /// Whether it is of the agent that keeps this state directory, by whatever name.
+    #[must_use]
+    pub fn is_of(&self, state_dir: &Path) -> bool {
+        let real = |dir: &Path| dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
+        self.state_dir.as_deref().is_some_and(|own| real(own) == real(state_dir))
     }
 
     /// [`Report::readiness`] as a choice.

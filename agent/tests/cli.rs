@@ -77,6 +77,61 @@ fn an_unreachable_console_ends_with_its_own_status_in_time() {
     assert!(token.exists(), "a token that nobody used was deleted");
 }
 
+#[test]
+fn the_command_line_describes_itself() {
+    let dir = TempDir::new().unwrap();
+    for shell in ["bash", "elvish", "fish", "powershell", "zsh"] {
+        let (code, out, _) = agent(&dir, &["completions", shell]);
+        assert!(code == 0 && out.contains("decommission"), "{shell}: {code} {out}");
+    }
+    let (code, out, _) = agent(&dir, &["man"]);
+    assert!(code == 0 && out.contains(".TH") && out.contains("telovix\\-agent"), "{code} {out}");
+    let (code, out, _) = agent(&dir, &["man", "enroll"]);
+    assert!(
+        code == 0 && out.contains("bootstrap") && out.contains("telovix\\-agent\\-enroll"),
+        "{code} {out}"
+    );
+    let (code, _, err) = agent(&dir, &["man", "frobnicate"]);
+    assert!(code == 2 && err.contains("name one of"), "{code} {err}");
+}
+
+#[test]
+fn renew_without_an_agent_says_who_could() {
+    let dir = TempDir::new().unwrap();
+    let socket = dir.path().join("none.sock");
+    let (code, _, err) = agent(&dir, &["renew", "--control-socket", socket.to_str().unwrap()]);
+    assert!(
+        code == 8 && err.contains("no agent answers at") && err.contains("systemctl start"),
+        "{code} {err}"
+    );
+}
+
+#[test]
+fn the_doctor_explains_and_exits_by_the_root() {
+    let dir = TempDir::new().unwrap();
+    let (code, out, _) = agent(&dir, &["doctor"]);
+    assert!(code == 2 && out.contains("fail  configuration") && out.contains("console_url"), "{code} {out}");
+    let file = dir.path().join("agent.toml");
+    write(&file, "console_url = \"https://127.0.0.1:1\"\ncontrol_socket = \"none.sock\"\n");
+    let config = file.to_str().unwrap();
+    let (code, out, _) = agent(&dir, &["doctor", "--config", config]);
+    assert!(
+        code == 5 && out.contains("fail  connection") && out.contains("do: check console_url"),
+        "{code} {out}"
+    );
+    let (code, out, _) = agent(&dir, &["doctor", "--config", config, "--output", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, json["result"].as_str()), (5, Some("fail")));
+    let checks: Vec<&str> =
+        json["checks"].as_array().unwrap().iter().map(|c| c["check"].as_str().unwrap()).collect();
+    let expected =
+        ["configuration", "state directory", "agent", "token", "name resolution", "connection", "credential"];
+    assert_eq!(checks, expected);
+    write(&file, "console_ulr = \"https://127.0.0.1:1\"");
+    let (code, out, _) = agent(&dir, &["doctor", "--config", config]);
+    assert!(code == 2 && out.contains("did you mean console_url?"), "{code} {out}");
+}
+
 #[expect(clippy::disallowed_methods, reason = "a test prepares its own file")]
 fn write(path: &std::path::Path, text: &str) {
     std::fs::write(path, text).unwrap();

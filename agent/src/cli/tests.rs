@@ -70,6 +70,27 @@ fn global_flags_stand_before_and_after_the_command() {
 }
 
 #[test]
+fn the_commands_of_the_daemon_are_read() {
+    let command = |arguments: &[&str]| read(arguments).unwrap().command;
+    assert!(matches!(command(&["renew", "--force"]), Command::Renew(RenewArgs { force: true })));
+    assert!(matches!(
+        command(&["doctor", "--output", "json"]),
+        Command::Doctor(DoctorArgs { output: Output::Json })
+    ));
+    assert!(matches!(command(&["completions", "zsh"]), Command::Completions(_)));
+    assert!(matches!(command(&["man"]), Command::Man(ManArgs { command: None })));
+    assert!(matches!(command(&["--state-dir", "/s", "--decommission"]), Command::Decommission(_)));
+    assert!(matches!(
+        command(&["decommission", "--purge"]),
+        Command::Decommission(DecommissionArgs { purge: true })
+    ));
+    assert!(read(&["completions"]).is_err() && read(&["completions", "tcsh"]).is_err());
+    assert!(read(&["status", "--decommission"]).is_err());
+    let named = read(&["renew", "--control-socket", "/x.sock"]).unwrap();
+    assert_eq!(named.control_socket, Some(PathBuf::from("/x.sock")));
+}
+
+#[test]
 fn a_token_on_the_command_line_is_refused_and_never_echoed() {
     let attached = format!("--node-name={TOKEN}");
     let hidden = format!("--frobnicate=x{TOKEN}y");

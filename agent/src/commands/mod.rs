@@ -1,8 +1,11 @@
 //! What people type, carried out. Each command gives an [`Exit`]; the table of DESIGN.md section 3 stands here once.
 
 mod decommission;
+mod doctor;
 mod enroll;
 mod log;
+mod manual;
+mod renew;
 mod report;
 mod reset;
 mod run;
@@ -79,6 +82,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
 }
 
 fn dispatch(cli: Cli) -> Exit {
+    match &cli.command {
+        Command::Completions(args) => return manual::completions(args),
+        Command::Man(args) => return manual::man(args),
+        Command::Doctor(args) => return doctor::run(&cli, args, &clock::system()),
+        Command::Enroll(_)
+        | Command::Status(_)
+        | Command::Run
+        | Command::Decommission(_)
+        | Command::Reset(_)
+        | Command::Renew(_)
+        | Command::Token(_) => {}
+    }
     let env = Environment::from_process();
     let config = match config::load(&cli, &env) {
         Ok(config) => config,
@@ -97,9 +112,13 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Run => run::run(cli, env, config, clock::system()),
         Command::Decommission(args) => decommission::run(&config, args, &clock::system()),
         Command::Reset(args) => reset::run(&config, args),
+        Command::Renew(args) => renew::run(&config, args),
         Command::Token(args) => match &args.command {
             TokenCommand::Inspect(args) => token::inspect(&config, args),
         },
+        Command::Completions(_) | Command::Man(_) | Command::Doctor(_) => {
+            unreachable!("these do without a configuration")
+        }
     }
 }
 

@@ -7,21 +7,27 @@ use crate::cli::{Output, Probe, StatusArgs};
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::schedule;
+use crate::server::client::{Client, ClientError};
 use crate::status::{Actor, LastError, Report, StateName};
 use crate::store::{Generation, Loaded, Loss, Store, StoreError};
 
 pub(super) fn run(config: &Config, args: &StatusArgs, clock: &Clock) -> Exit {
-    let dir = &config.state_dir.value;
-    let store = Store::peek(dir);
-    let status = match read(&store, config, clock::now(clock)) {
-        Ok(status) => status,
-        Err(error) => return report::failure(&error, "", Exit::LocalState),
+    let now = clock::now(clock);
+    if args.probe() == Some(Probe::Live) {
+        return live(config, now);
+    }
+    let status = match ask(config) {
+        Ok(report) => report,
+        Err(asked) => match read(&Store::peek(&config.state_dir.value), config, now) {
+            Ok(mut report) => {
+                report.notes.extend(asked);
+                report
+            }
+            Err(error) => return report::failure(&error, "", Exit::LocalState),
+        },
     };
-    let exit = if status.state.holds_identity() { Exit::Done } else { Exit::NoIdentity };
-    match args.probe() {
-        Some(Probe::Live) => return Exit::Done,
-        Some(Probe::Ready) => return exit,
-        None => {}
+    if args.probe() == Some(Probe::Ready) {
+        return if status.is_ready(now) { Exit::Done } else { Exit::NoIdentity };
     }
     match args.output {
         Output::Human => print(&status),
@@ -30,7 +36,40 @@ pub(super) fn run(config: &Config, args: &StatusArgs, clock: &Clock) -> Exit {
             Err(error) => return report::failure(&error, "", Exit::Unexpected),
         },
     }
-    exit
+    if status.state.holds_identity() { Exit::Done } else { Exit::NoIdentity }
+}
+
+/// The running agent's own report, which knows more than the disk. Without one: what an operator should know of that,
+/// if anything.
+fn ask(config: &Config) -> Result<Report, Option<String>> {
+    let client = Client::new(&config.server.control_socket.value);
+    let runtime = runtime().map_err(|error| Some(error.to_string()))?;
+    match runtime.block_on(client.status()) {
+        Ok(report) if report.is_of(&config.state_dir.value) => Ok(report),
+        Ok(_) | Err(ClientError::Absent(_)) => Err(None),
+        Err(error) => Err(Some(error.to_string())),
+    }
+}
+
+/// The running agent answers; where none runs, its state can be read.
+fn live(config: &Config, now: Timestamp) -> Exit {
+    let client = Client::new(&config.server.control_socket.value);
+    let asked = match runtime() {
+        Ok(runtime) => runtime.block_on(client.live()),
+        Err(error) => return report::failure(&error, "", Exit::Unexpected),
+    };
+    match asked {
+        Ok(()) => Exit::Done,
+        Err(ClientError::Absent(_)) => match read(&Store::peek(&config.state_dir.value), config, now) {
+            Ok(_) => Exit::Done,
+            Err(error) => report::failure(&error, "", Exit::LocalState),
+        },
+        Err(error) => report::failure(&error, "", Exit::from(&error)),
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
 fn read(store: &Store, config: &Config, now: Timestamp) -> Result<Report, StoreError> {
@@ -47,7 +86,7 @@ fn read(store: &Store, config: &Config, now: Timestamp) -> Result<Report, StoreE
         }
         Loaded::Lost(loss) => lost(&loss, config),
     };
-    Ok(report)
+    Ok(Report { state_dir: Some(config.state_dir.value.clone()), ..report })
 }
 
 fn active(store: &Store, generation: &Generation, notes: Vec<String>) -> Report {
@@ -60,6 +99,7 @@ fn active(store: &Store, generation: &Generation, notes: Vec<String>) -> Report 
         serial: Some(verified.serial_hex()),
         generation: Some(generation.number()),
         last_contact: store.ready_since(),
+        accepted: store.ready_since().is_some(),
         notes,
         ..Report::new(StateName::Active, "this host holds a valid identity", Actor::Agent)
             .remembering(generation.state())

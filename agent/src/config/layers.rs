@@ -6,7 +6,7 @@
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 
-use crate::cli::{Cli, Command, EnrollArgs, TokenCommand, TokenFlags};
+use crate::cli::{Cli, Command, EnrollArgs};
 use crate::config::env::Environment;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::item::Item;
@@ -128,12 +128,12 @@ fn flags(args: &Cli) -> Vec<Entry> {
     flags.path(Item::StateDir, "--state-dir", args.state_dir.as_deref());
     flags.text(Item::LogLevel, "--log-level", args.log_level.as_deref());
     flags.text(Item::LogFormat, "--log-format", args.log_format.as_deref());
-    match &args.command {
-        Command::Enroll(enroll) => flags.enroll(enroll),
-        Command::Token(token) => match &token.command {
-            TokenCommand::Inspect(inspect) => flags.token(&inspect.token),
-        },
-        Command::Run | Command::Status(_) | Command::Reset(_) | Command::Decommission(_) => {}
+    flags.path(Item::ControlSocket, "--control-socket", args.control_socket.as_deref());
+    if let Command::Enroll(enroll) = &args.command {
+        flags.enroll(enroll);
+    }
+    if let Some(token) = args.command.token_flags() {
+        flags.path(Item::TokenFile, "--token-file", token.token_file.as_deref());
     }
     flags.0
 }
@@ -142,7 +142,6 @@ struct Flags(Vec<Entry>);
 
 impl Flags {
     fn enroll(&mut self, args: &EnrollArgs) {
-        self.token(&args.token);
         self.text(Item::ConsoleUrl, "--console-url", args.console_url.as_deref());
         self.path(Item::BootstrapCa, "--bootstrap-ca", args.bootstrap_ca.as_deref());
         self.text(Item::CaFingerprint, "--ca-fingerprint", args.ca_fingerprint.as_deref());
@@ -158,10 +157,6 @@ impl Flags {
             let origin = Origin::Flag("--danger-accept-unverified-console");
             self.0.push(Entry { key: Item::DangerAcceptUnverifiedConsole, raw: Raw::Switch(true), origin });
         }
-    }
-
-    fn token(&mut self, token: &TokenFlags) {
-        self.path(Item::TokenFile, "--token-file", token.token_file.as_deref());
     }
 
     fn path(&mut self, key: Item, flag: &'static str, value: Option<&Path>) {

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use telovix_contract::{ClusterName, Flavor, InstallId, NodeName, NodeRole, Tag, Tags};
 
-use crate::cli::{Cli, Command};
+use crate::cli::Cli;
 
 mod consumers;
 pub mod env;
@@ -150,7 +150,7 @@ pub fn load_from(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
     let mut layers = Layers::new(sources.args, sources.env, entries, errors);
     let config = read(sources, &mut layers);
     let Layers { mut errors, warnings, .. } = layers;
-    if makes_first_contact(&sources.args.command)
+    if sources.args.command.makes_first_contact()
         && let Err(of_trust) = config.trust.resolve()
     {
         of_trust.as_slice().iter().cloned().for_each(|error| errors.push(error));
@@ -223,15 +223,6 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
             format: layers.read_or(Item::LogFormat, LogFormat::default(), parsed),
         },
         warnings: Vec::new(),
-    }
-}
-
-/// Every command that may speak to a Console that it does not know yet: for these, trust is decided at once, so that
-/// a mistake in it is reported with the others. The rest works although a bootstrap CA file is long gone.
-fn makes_first_contact(command: &Command) -> bool {
-    match command {
-        Command::Enroll(_) | Command::Run => true,
-        Command::Status(_) | Command::Reset(_) | Command::Decommission(_) | Command::Token(_) => false,
     }
 }
 

@@ -14,7 +14,7 @@ use telovix_contract::EnrollmentToken;
 use telovix_contract::token::InvalidToken;
 use zeroize::Zeroizing;
 
-use crate::cli::{Cli, Command, TokenCommand, TokenFlags, looks_like_token};
+use crate::cli::{Cli, looks_like_token};
 use crate::config::env::{CREDENTIALS_VARIABLE, Environment, TOKEN_VARIABLE};
 use crate::config::error::ConfigError;
 use crate::config::item::Item;
@@ -124,7 +124,7 @@ impl fmt::Display for TokenSource {
 impl TokenSources {
     pub(super) fn read(args: &Cli, env: &Environment, layers: &mut Layers) -> Self {
         let mut sources = Vec::new();
-        if flags(args).is_some_and(|flags| flags.token_stdin) {
+        if args.command.token_flags().is_some_and(|flags| flags.token_stdin) {
             sources.push((TokenSource::Stdin, None));
         }
         let entries: Vec<Entry> = layers.of(Item::TokenFile).cloned().collect();
@@ -206,16 +206,6 @@ impl TokenSources {
 impl fmt::Debug for TokenSources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.iter()).finish()
-    }
-}
-
-fn flags(args: &Cli) -> Option<&TokenFlags> {
-    match &args.command {
-        Command::Enroll(enroll) => Some(&enroll.token),
-        Command::Token(token) => match &token.command {
-            TokenCommand::Inspect(inspect) => Some(&inspect.token),
-        },
-        Command::Run | Command::Status(_) | Command::Reset(_) | Command::Decommission(_) => None,
     }
 }
 

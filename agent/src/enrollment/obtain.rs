@@ -127,7 +127,10 @@ pub struct FirstContact {
 impl FirstContact {
     /// Whom to trust, in the order of CONTRACT.md section 2: a CA file, a pin, then the CA that the host holds from its
     /// earlier enrollment, then the system's roots; anyone only by the explicit opt-in.
-    async fn trust(&self, console: &Console) -> Result<ServerTrust, EnrollError> {
+    ///
+    /// # Errors
+    /// Where a pin is configured, anything that the call for the Console's CA can meet.
+    pub async fn trust(&self, console: &Console) -> Result<ServerTrust, ConsoleError> {
         Ok(match &self.configured.value {
             Trust::CaFile { path, certificates } => ServerTrust::Anchors {
                 certificates: certificates.clone(),

@@ -74,6 +74,18 @@ impl Client {
         self.ask(Method::GET, "/status", LOOK).await
     }
 
+    /// Whether it lives.
+    ///
+    /// # Errors
+    /// [`ClientError`]; one that does not is [`ClientError::Refused`], with the reason.
+    pub async fn live(&self) -> Result<(), ClientError> {
+        let (status, body) = self.call(Method::GET, "/livez", LOOK).await?;
+        if status.is_success() {
+            return Ok(());
+        }
+        Err(ClientError::Refused(clean(String::from_utf8_lossy(&body).trim(), 300)))
+    }
+
     /// Has the certificate renewed, and waits for it.
     ///
     /// # Errors
@@ -100,6 +112,16 @@ impl Client {
         path: &'static str,
         limit: Duration,
     ) -> Result<T, ClientError> {
+        let (status, body) = self.call(method, path, limit).await?;
+        self.read(status, &body)
+    }
+
+    async fn call(
+        &self,
+        method: Method,
+        path: &'static str,
+        limit: Duration,
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let stream = UnixStream::connect(&self.path).await.map_err(|cause| {
             let is = |kinds: &[io::ErrorKind]| kinds.contains(&cause.kind());
             if is(&[io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused]) {
@@ -116,12 +138,12 @@ impl Client {
         }
     }
 
-    async fn exchange<T: DeserializeOwned>(
+    async fn exchange(
         &self,
         stream: UnixStream,
         method: Method,
         path: &'static str,
-    ) -> Result<T, ClientError> {
+    ) -> Result<(StatusCode, Bytes), ClientError> {
         let shaken = http1::handshake::<_, Empty<Bytes>>(TokioIo::new(stream)).await;
         let (mut sender, connection) = shaken.map_err(|error| self.broken(&error))?;
         let request = Request::builder()
@@ -136,12 +158,11 @@ impl Client {
             let body = Limited::new(answer.into_body(), LARGEST).collect().await;
             Ok((status, body.map_err(|error| self.broken(&error))?.to_bytes()))
         };
-        let (status, body) = tokio::select! {
-            done = exchange => done?,
+        tokio::select! {
+            done = exchange => done,
             // It ends before the exchange only where there is no answer to come.
-            Err(error) = connection => return Err(self.broken(&error)),
-        };
-        self.read(status, &body)
+            Err(error) = connection => Err(self.broken(&error)),
+        }
     }
 
     /// An answer of the kind that was asked for, whatever its status; else a refusal.

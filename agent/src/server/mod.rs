@@ -10,13 +10,14 @@ mod listen;
 mod request;
 mod routes;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::listen::{ControlSocket, Door};
-pub use self::request::{CommandAnswer, ControlRequest};
+pub use self::request::{CommandAnswer, CommandFault, ControlRequest};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;
@@ -29,6 +30,8 @@ struct Context {
     report: watch::Receiver<Report>,
     metrics: Arc<Metrics>,
     ask: mpsc::Sender<ControlRequest>,
+    /// Goes into the report, so that nobody takes one agent's for another's.
+    state_dir: PathBuf,
 }
 
 /// The open doors. Closed, and the control socket's file removed, when this is dropped.
@@ -75,6 +78,7 @@ pub fn start(
         report: report.clone(),
         metrics: Arc::clone(metrics),
         ask: ask.clone(),
+        state_dir: config.state_dir.value.clone(),
     });
     let mut servers = Servers { tasks: Vec::new(), problems: Vec::new(), health: None, _control: None };
     let settings = &config.server;

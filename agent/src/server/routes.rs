@@ -15,6 +15,7 @@ use super::{CommandAnswer, Context, ControlRequest};
 use crate::clock;
 use crate::machine::Urgency;
 use crate::metrics;
+use crate::status::Report;
 
 /// Largest body that anybody may send.
 pub(super) const LARGEST_BODY: usize = 4 * 1024;
@@ -44,7 +45,7 @@ pub(super) async fn answer(request: Request<Incoming>, context: &Context, scope:
         ("/livez", _) if looks => live(context).await,
         ("/readyz", _) if looks => ready(context),
         ("/metrics", _) if looks => text(StatusCode::OK, metrics::CONTENT_TYPE, context.metrics.render()),
-        ("/status", Scope::Control) if looks => json(StatusCode::OK, &*context.report.borrow()),
+        ("/status", Scope::Control) if looks => json(StatusCode::OK, &report(context)),
         ("/renew", Scope::Control) if acts => match (urgency(head.uri.query()), swallow(body).await) {
             (Some(urgency), Ok(())) => {
                 command(context, |answer| ControlRequest::Renew { urgency, answer }).await
@@ -63,6 +64,10 @@ pub(super) async fn answer(request: Request<Incoming>, context: &Context, scope:
             "there are /livez, /readyz and /metrics, and /status, /renew on the control socket",
         ),
     }
+}
+
+fn report(context: &Context) -> Report {
+    Report { state_dir: Some(context.state_dir.clone()), ..context.report.borrow().clone() }
 }
 
 /// The process works, and its supervisor answers.

@@ -125,7 +125,9 @@ async fn the_report_and_its_probes_are_served_and_agree() {
         ..Report::new(StateName::Active, "", Actor::Agent)
     };
     bench.report.send_replace(active.clone());
-    assert_eq!(bench.client().status().await.unwrap(), active);
+    let state_dir = Some(crate::config::DEFAULT_STATE_DIR.into());
+    assert_eq!(bench.client().status().await.unwrap(), Report { state_dir, ..active });
+    bench.client().live().await.unwrap();
     assert_eq!(bench.health(&get("/readyz")).await, (200, "ready\n".into()));
     bench.clock.advance(Duration::from_secs(2 * 86_400));
     let (status, why) = bench.health(&get("/readyz")).await;

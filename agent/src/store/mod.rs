@@ -92,6 +92,15 @@ impl Store {
         self.publication = publication;
     }
 
+    /// Whether [`Store::open`] would take this directory, without making or locking anything. One that is missing is
+    /// fine.
+    ///
+    /// # Errors
+    /// [`StoreError::Unsafe`], [`StoreError::Io`].
+    pub fn examine(dir: &Path) -> Result<(), StoreError> {
+        if dir.exists() { lock::check_directory(dir) } else { Ok(()) }
+    }
+
     /// What keeps the consumers of a publication out, and what to do about it.
     #[must_use]
     pub fn keeps_out(&self, publication: &Publication) -> Option<String> {

@@ -1,0 +1,45 @@
+//! Finds what looks like an enrollment token in any text, so that none is taken from argv and none is shown.
+
+/// Whether a text holds something that looks like an enrollment token or a good part of one.
+#[must_use]
+pub fn looks_like_token(text: &str) -> bool {
+    token_at(text).is_some()
+}
+
+/// The text with everything in it that looks like an enrollment token taken out: for messages that quote what others
+/// wrote.
+#[must_use]
+pub fn redact_tokens(text: &str) -> String {
+    let mut rest = text;
+    let mut clean = String::with_capacity(text.len());
+    while let Some((start, end)) = token_at(rest) {
+        clean.push_str(&rest[..start]);
+        clean.push_str("tse_<redacted>");
+        rest = &rest[end..];
+    }
+    clean.push_str(rest);
+    clean
+}
+
+const PREFIX: &str = telovix_contract::token::TOKEN_PREFIX;
+/// Shorter tails are words (`tse_role`), and give nothing of the secret away.
+const SHORTEST_TAIL: usize = 12;
+
+/// Whether an argument gives a token, or tries to.
+pub(super) fn gives_a_token(argument: &str) -> bool {
+    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+    let value_flag = ["--token", "--enrollment-token", "--enrollment_token"].contains(&name);
+    value_flag || argument.starts_with(PREFIX) || looks_like_token(argument)
+}
+
+/// Start and end of the first thing that looks like a token.
+fn token_at(text: &str) -> Option<(usize, usize)> {
+    text.match_indices(PREFIX).find_map(|(start, _)| {
+        let tail = &text[start + PREFIX.len()..];
+        let length = tail
+            .bytes()
+            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'=' | b'+' | b'/'))
+            .count();
+        (length >= SHORTEST_TAIL).then(|| (start, start + PREFIX.len() + length))
+    })
+}
