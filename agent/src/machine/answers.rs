@@ -42,6 +42,10 @@ impl Machine {
                 self.candidate = Some(Candidate::new(identity, Origin::Enrollment));
             }
             (Call::Enroll { .. }, Outcome::Waiting(asked)) => {
+                // Another token than the waiting one is tried at once.
+                if self.is_outdated(Until::Token) {
+                    return;
+                }
                 let asked = asked.clamp(APPROVAL.0, APPROVAL.1);
                 self.enrolling.tries.again_after(now, schedule::repeat(asked, now.random));
                 self.enrolling.waiting = true;
@@ -129,7 +133,20 @@ impl Machine {
         }
     }
 
+    /// Whether what would have to change for another attempt has changed while the call was under way.
+    fn is_outdated(&self, until: Until) -> bool {
+        let now = self.at_hand();
+        match until {
+            Until::Token => now.token != self.presented.token,
+            Until::TokenOrConfiguration => now != self.presented,
+        }
+    }
+
     fn enrollment_failed(&mut self, now: Now, failure: &Failure) {
+        if self.is_outdated(Until::Token) {
+            return;
+        }
+        let outdated = self.is_outdated(Until::TokenOrConfiguration);
         let enrolling = &mut self.enrolling;
         let until = match advice(failure) {
             Advice::BackOff | Advice::AskClock => return enrolling.tries.back_off(now, failure),
@@ -137,6 +154,7 @@ impl Machine {
             Advice::AskLater | Advice::Slowly | Advice::Missing | Advice::CredentialLost => {
                 return enrolling.tries.slowly(now, failure);
             }
+            Advice::Stop(Until::TokenOrConfiguration) if outdated => return,
             Advice::Stop(until) => until,
             Advice::Revoked => Until::Token,
         };
@@ -151,10 +169,12 @@ impl Machine {
         if std::mem::take(&mut self.renew_asked) {
             effects.push(Effect::CommandDone(CommandResult::RenewFailed(failure.fault.clone())));
         }
+        let outdated = self.is_outdated(Until::TokenOrConfiguration);
         let Some(held) = &mut self.held else { return };
         match advice(failure) {
             Advice::BackOff | Advice::AskClock => held.renew.back_off(now, failure),
             Advice::AskLater | Advice::Slowly => held.renew.slowly(now, failure),
+            Advice::Stop(_) if outdated => {}
             Advice::Stop(_) => {
                 held.renew.stop(failure);
                 held.renew_road = Road::Barred;
@@ -171,6 +191,7 @@ impl Machine {
     }
 
     fn heartbeat_failed(&mut self, now: Now, failure: &Failure) {
+        let outdated = self.is_outdated(Until::TokenOrConfiguration);
         let Some(held) = &mut self.held else { return };
         match advice(failure) {
             Advice::BackOff | Advice::AskClock => held.beat.back_off(now, failure),
@@ -179,6 +200,7 @@ impl Machine {
                 held.beat.slowly(now, failure);
                 held.verdict = Verdict::Refused(Trouble::new(failure));
             }
+            Advice::Stop(_) if outdated => {}
             Advice::Stop(_) => {
                 held.beat.stop(failure);
                 held.beat_road = Road::Barred;
@@ -194,6 +216,7 @@ impl Machine {
     }
 
     fn proof_failed(&mut self, now: Now, generation: u32, failure: &Failure, effects: &mut Vec<Effect>) {
+        let outdated = self.is_outdated(Until::TokenOrConfiguration);
         let Some(candidate) = &mut self.candidate else { return };
         match advice(failure) {
             Advice::BackOff | Advice::AskClock => candidate.prove.back_off(now, failure),
@@ -203,6 +226,7 @@ impl Machine {
                 candidate.refused = true;
                 self.refuse_alike(failure);
             }
+            Advice::Stop(_) if outdated => {}
             Advice::Stop(_) => {
                 candidate.prove.stop(failure);
                 candidate.road = Road::Barred;

@@ -75,6 +75,10 @@ pub struct Machine {
     load: Tries,
     /// What is under way and will be answered.
     job: Option<Job>,
+    /// What held when the call in flight was made: a refusal is of these.
+    presented: Presented,
+    /// Counts the configurations.
+    configuration: u64,
     skew: Skew,
     probe: Tries,
     /// Something failed on dates, and the Console was not asked for the time since.
@@ -106,6 +110,13 @@ enum Job {
     Call(Call),
 }
 
+/// The token and the configuration that a call was made with.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Presented {
+    token: Option<TokenHash>,
+    configuration: u64,
+}
+
 /// How far the process is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Life {
@@ -133,6 +144,8 @@ impl Machine {
             reload: false,
             load: Tries::default(),
             job: None,
+            presented: Presented::default(),
+            configuration: 0,
             skew: Skew::default(),
             probe: Tries::default(),
             doubts_dates: false,
@@ -228,6 +241,7 @@ impl Machine {
                 Todo::Call(call) => (Job::Call(call.clone()), Effect::Call(call)),
             };
             self.job = Some(job);
+            self.presented = self.at_hand();
             return Some(effect);
         }
     }
@@ -302,8 +316,15 @@ impl Machine {
         }
     }
 
+    /// What a call made now would be made with.
+    fn at_hand(&self) -> Presented {
+        let token = self.token.as_ref().map(TokenFacts::hash);
+        Presented { token, configuration: self.configuration }
+    }
+
     fn configuration_is(&mut self, settings: Settings) {
         self.settings = settings;
+        self.configuration += 1;
         self.reload = true;
         self.load.hurry();
         self.enrolling.configuration_changed();

@@ -104,17 +104,18 @@ impl Machine {
     fn nothing_there(&mut self, now: Now) {
         if let Some(held) = self.held.take() {
             self.enrolling.lost(now, &held);
-            self.loss = Some(Loss {
-                reason: "its files are gone".to_owned(),
-                about_time: None,
-                sensor_id: None,
-                token_sha256: None,
-                token_type: None,
-                made_on: MadeOn::ThisHost,
-            });
-        } else if self.loss.as_ref().is_some_and(|loss| loss.sensor_id.is_some()) {
-            self.loss = None;
+        } else if self.loss.is_none() {
+            return;
         }
+        // Whose it was is not carried over: a wiped directory is a clean start, as it would be after a restart.
+        self.loss = Some(Loss {
+            reason: "its files are gone".to_owned(),
+            about_time: None,
+            sensor_id: None,
+            token_sha256: None,
+            token_type: None,
+            made_on: MadeOn::ThisHost,
+        });
     }
 
     fn lost(&mut self, now: Now, loss: Loss, effects: &mut Vec<Effect>) {

@@ -89,8 +89,10 @@ impl Tries {
 
     /// The next attempt waits as after this many failures in a row, though none has failed.
     pub(super) fn slow_down(&mut self, now: Now, failures: u32) {
-        let wait = schedule::backoff(failures, now.random, None).max(SHORTEST);
-        self.next = (failures > 0).then(|| now.mono.saturating_add(wait));
+        if failures > 0 {
+            let wait = schedule::backoff(failures, now.random, None).max(SHORTEST);
+            self.next = Some(now.mono.saturating_add(wait));
+        }
     }
 
     /// No wait any more; what failed last is still shown.

@@ -1,10 +1,15 @@
 //! The machine from outside: tables, a reference model, and fleets in virtual time. Nothing here sleeps.
 
+mod chaos;
 mod clock;
+mod console;
 mod fleet;
 
 mod life;
 mod losses;
+mod model;
+mod model_inputs;
+mod model_rules;
 mod sim;
 
 mod table;

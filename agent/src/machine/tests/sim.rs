@@ -89,6 +89,8 @@ enum Event {
     Answer(u64, Box<Said>),
     /// The process is killed and starts again.
     Restart,
+    /// Somebody deletes the files.
+    Wipe,
 }
 
 struct Entry {
@@ -166,6 +168,11 @@ impl<W: World> Sim<W> {
         self.schedule(at, host, Event::Restart);
     }
 
+    /// Empties the state directory of a running agent.
+    pub(super) fn wipe(&mut self, at: Duration, host: usize) {
+        self.schedule(at, host, Event::Wipe);
+    }
+
     fn schedule(&mut self, at: Duration, host: usize, event: Event) {
         self.sequence += 1;
         self.queue.push(Reverse(Entry { at, sequence: self.sequence, host, event }));
@@ -187,6 +194,11 @@ impl<W: World> Sim<W> {
                 Event::Wake(stamp) if stamp == self.hosts[host].wake => self.give(host, Input::Tick),
                 Event::Answer(stamp, said) if stamp == self.hosts[host].call => self.deliver(host, *said),
                 Event::Wake(_) | Event::Answer(..) => {}
+                Event::Wipe => {
+                    let disk = &mut self.hosts[host].disk;
+                    *disk = Disk { generation: disk.generation, ..Disk::default() };
+                    self.give(host, Input::FilesChanged);
+                }
                 Event::Restart => {
                     let it = &mut self.hosts[host];
                     it.machine = Machine::new(Settings::default());
@@ -209,7 +221,7 @@ impl<W: World> Sim<W> {
         assert!(std::mem::take(&mut it.in_flight));
         let outcome = match said {
             Said::Outcome(outcome) => outcome,
-            Said::Issued(certificate) => it.commit(&certificate),
+            Said::Issued(certificate) => it.commit(&certificate).unwrap_or(Outcome::Failed(unreachable())),
         };
         self.give(host, Input::Answered(Box::new(Answer { server_date, outcome })));
     }
@@ -239,7 +251,9 @@ impl<W: World> Sim<W> {
         match effect {
             Effect::Load => return Some(Input::Loaded(Box::new(it.disk.load()))),
             Effect::Publish { generation } => {
-                let identity = it.disk.committed.take().unwrap();
+                let Some(identity) = it.disk.committed.take() else {
+                    return Some(Input::PublishFailed(fault("missing")));
+                };
                 assert_eq!(identity.generation, generation);
                 it.disk.current = Some(identity);
                 it.disk.pending = None;
@@ -295,9 +309,10 @@ impl<W: World> Sim<W> {
 }
 
 impl Host {
-    fn commit(&mut self, certificate: &Certificate) -> Outcome {
+    /// `None` where the key that the certificate is for has been deleted.
+    fn commit(&mut self, certificate: &Certificate) -> Option<Outcome> {
+        let renewal = self.disk.pending?.1.is_none();
         self.disk.generation += 1;
-        let renewal = self.disk.pending.is_some_and(|(_, token)| token.is_none());
         let paid_by = match (&self.disk.current, renewal, self.token) {
             (Some(identity), true, _) => identity.token_sha256,
             (_, _, Some(token)) => token.hash(),
@@ -314,7 +329,7 @@ impl Host {
             ..identity(1, certificate.from, token(0))
         };
         self.disk.committed = Some(identity.clone());
-        if renewal { Outcome::Renewed(identity) } else { Outcome::Enrolled(identity) }
+        Some(if renewal { Outcome::Renewed(identity) } else { Outcome::Enrolled(identity) })
     }
 }
 
