@@ -8,6 +8,7 @@
 //! - [`proxy`] stands between two honest sides: an HTTP CONNECT proxy, and a wire that breaks where a test says;
 //! - [`client`] is an impolite client for the Console, for what no agent would send;
 //! - [`place`] is a folder for hosts where no Console is needed, and [`snapshot`] says what has changed in a folder;
+//! - [`daemon`] is the real daemon on a host of its own, seen through its control socket;
 //! - [`db`] reads the Console's database behind its back, and [`secrets`] looks for what must not be anywhere.
 //!
 //! Every server runs on a thread with a runtime of its own and ends when it is dropped, so that a test is plain
@@ -17,6 +18,7 @@ pub mod agent;
 pub mod bins;
 pub mod client;
 pub mod csr;
+pub mod daemon;
 pub mod db;
 pub mod http1;
 pub mod operator;

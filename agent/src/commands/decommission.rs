@@ -1,10 +1,13 @@
 //! `telovix-agent decommission`: tells the Console that this node retires (CONTRACT.md section 3).
 //!
 //! Invariant: a failure never blocks a shutdown: whatever the Console says, this ends within seconds and with status 0,
-//! unless the local state refuses. The credential stays, so that the node can come back, unless `--purge` is given.
+//! unless the local state refuses. The credential stays, so that the node can come back, unless `--purge` is given. A
+//! copied identity is not used for it: that would retire the machine that it was copied from.
 
+use std::path::Path;
 use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::{Exit, report};
@@ -12,6 +15,9 @@ use crate::cli::DecommissionArgs;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::console::Console;
+use crate::facts;
+use crate::server::CommandAnswer;
+use crate::server::client::Client;
 use crate::store::{Generation, Loaded, Store, StoreError};
 
 /// How long the Console has to take note.
@@ -23,24 +29,23 @@ pub(super) fn run(config: &Config, args: &DecommissionArgs, clock: &Clock) -> Ex
         println!("nothing to retire: {} does not exist", dir.display());
         return Exit::Done;
     }
-    // The daemon may be at work: the identity is read beside it, and only a purge needs the lock.
-    let generation = match Store::peek(dir).load(clock::now(clock)) {
-        Ok(Loaded::Intact { generation, .. }) => Some(generation),
-        Ok(Loaded::Nothing) => None,
-        Ok(Loaded::Lost(loss)) => {
-            println!("the Console cannot be told: {}", loss.reason);
-            None
-        }
-        Err(error) => return report::failure(&error, "", Exit::LocalState),
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return report::failure(&error, "", Exit::Unexpected),
     };
-    match generation {
-        Some(generation) => tell(config, &generation, clock),
-        None => println!("this host holds no identity that could be retired"),
+    let told = match runtime.block_on(ask_daemon(config)) {
+        Some(answer) => Ok(answer),
+        None => alone(config, clock, &runtime),
+    };
+    runtime.shutdown_background();
+    match told {
+        Ok(sentence) => println!("{sentence}"),
+        Err(error) => return report::failure(&error, "", Exit::LocalState),
     }
     if !args.purge {
         return Exit::Done;
     }
-    match purge(config) {
+    match Store::open(dir).and_then(|mut store| store.reset()) {
         Ok(()) => {
             println!("removed the identity in {}", dir.display());
             Exit::Done
@@ -49,36 +54,64 @@ pub(super) fn run(config: &Config, args: &DecommissionArgs, clock: &Clock) -> Ex
     }
 }
 
-fn tell(config: &Config, generation: &Generation, clock: &Clock) {
-    let sensor = generation.verified().sensor_id();
-    // Where nobody configured a Console, the one that issued the identity is meant.
-    let configured = config.console_url.as_ref().map(|setting| setting.value.clone());
-    let Some(url) = configured.or_else(|| generation.state().console_url.parse().ok()) else {
-        println!("the Console was not told: its address is not known");
-        return;
-    };
-    let console = Console::new(url, &config.proxy, clock.clone());
-    let told =
-        match (generation.identity(), tokio::runtime::Builder::new_current_thread().enable_all().build()) {
-            (Ok(identity), Ok(runtime)) => {
-                let told = runtime.block_on(async {
-                    timeout(LIMIT, console.decommission(&generation.trust(), identity)).await
-                });
-                runtime.shutdown_background();
-                match told {
-                    Ok(told) => told.map_err(|error| error.to_string()),
-                    Err(_) => Err(format!("no answer within {} s", LIMIT.as_secs())),
-                }
-            }
-            (Err(error), _) => Err(error.to_string()),
-            (_, Err(error)) => Err(error.to_string()),
-        };
-    match told {
-        Ok(()) => println!("retired: sensor {sensor}; its next heartbeat or enrollment brings it back"),
-        Err(error) => println!("the Console was not told that sensor {sensor} retires: {error}"),
+/// A daemon at work retires itself: otherwise its next heartbeat would bring the node back. `None` where none is.
+async fn ask_daemon(config: &Config) -> Option<String> {
+    let client = Client::new(&config.server.control_socket.value);
+    let report = client.status().await.ok()?;
+    if !report.is_of(&config.state_dir.value) {
+        return None;
     }
+    Some(match client.decommission().await {
+        Ok(CommandAnswer::Decommissioned { untold: None }) => {
+            "retired; the agent's next start or a new token brings the node back".to_owned()
+        }
+        Ok(CommandAnswer::Decommissioned { untold: Some(fault) }) => {
+            format!("the agent is at rest, but the Console was not told: {}", fault.message)
+        }
+        Ok(
+            CommandAnswer::Renewed { .. }
+            | CommandAnswer::NotDue { .. }
+            | CommandAnswer::CannotRenew { .. }
+            | CommandAnswer::RenewFailed(_),
+        ) => "the agent gave an answer to another question; look at `telovix-agent status`".to_owned(),
+        Err(error) => format!("the agent was not asked: {error}"),
+    })
 }
 
-fn purge(config: &Config) -> Result<(), StoreError> {
-    Store::open(&config.state_dir.value)?.reset()
+/// Without a daemon.
+fn alone(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<String, StoreError> {
+    let mut store = Store::open(&config.state_dir.value)?;
+    let generation = match store.load(clock::now(clock))? {
+        Loaded::Intact { generation, .. } => generation,
+        Loaded::Nothing => return Ok("this host holds no identity that could be retired".to_owned()),
+        Loaded::Lost(loss) => return Ok(format!("the Console cannot be told: {}", loss.reason)),
+    };
+    let made_on = generation.state().machine_id_sha256.as_ref();
+    let here = facts::machine_id_sha256(Path::new("/"));
+    if made_on.zip(here.as_ref()).is_some_and(|(then, now)| then != now) {
+        return Ok("the identity here was made on another machine, which is not retired by this".to_owned());
+    }
+    let sensor = generation.verified().sensor_id();
+    Ok(match tell(config, &generation, clock, runtime) {
+        Ok(()) => {
+            store.set_ready(None)?;
+            format!("retired: sensor {sensor}; its next heartbeat or enrollment brings it back")
+        }
+        Err(error) => format!("the Console was not told that sensor {sensor} retires: {error}"),
+    })
+}
+
+fn tell(config: &Config, generation: &Generation, clock: &Clock, runtime: &Runtime) -> Result<(), String> {
+    // Where nobody configured a Console, the one that issued the identity is meant.
+    let configured = config.console_url.as_ref().map(|setting| setting.value.clone());
+    let issued_by = || generation.state().console_url.parse().ok();
+    let url = configured.or_else(issued_by).ok_or("its address is not known")?;
+    let console = Console::new(url, &config.proxy, clock.clone());
+    let identity = generation.identity().map_err(|error| error.to_string())?;
+    let trust = generation.trust();
+    let told = runtime.block_on(async { timeout(LIMIT, console.decommission(&trust, identity)).await });
+    match told {
+        Ok(told) => told.map_err(|error| error.to_string()),
+        Err(_) => Err(format!("no answer within {} s", LIMIT.as_secs())),
+    }
 }

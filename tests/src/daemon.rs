@@ -1,0 +1,219 @@
+//! The real daemon as a process, seen through its control socket as an operator sees it.
+
+use std::fs::OpenOptions;
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::Value;
+
+use crate::{World, bins, wait};
+
+/// Longest that anything here may take; far more than it does.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// One host with a daemon on it. Ends with this value.
+pub struct Daemon {
+    folder: PathBuf,
+    child: Option<Child>,
+}
+
+impl Daemon {
+    /// A host of this name that trusts the world's Console by its CA file, takes its token from [`Daemon::token_file`],
+    /// and has these lines in its configuration besides. Its daemon runs when this returns.
+    #[must_use]
+    pub fn start(world: &World, name: &str, more: &str) -> Self {
+        let mut daemon = Self::prepare(world, name, more);
+        daemon.run();
+        daemon
+    }
+
+    /// The same, not running yet.
+    ///
+    /// # Panics
+    /// When the folder cannot be written.
+    #[must_use]
+    pub fn prepare(world: &World, name: &str, more: &str) -> Self {
+        let folder = world.folder().join(name);
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        let daemon = Self { folder, child: None };
+        daemon.configure(world, name, more);
+        daemon
+    }
+
+    /// Writes the configuration file.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn configure(&self, world: &World, name: &str, more: &str) {
+        let text = format!(
+            "console_url = {:?}\nbootstrap_ca = {:?}\ntoken_file = {:?}\nstate_dir = {:?}\ncontrol_socket = {:?}\n\
+             node_name = {name:?}\n{more}\n",
+            world.url(),
+            world.ca_file(),
+            self.token_file(),
+            self.state_dir(),
+            self.folder.join("control.sock"),
+        );
+        std::fs::write(self.config_file(), text).expect("the configuration can be written");
+    }
+
+    /// Starts the daemon's process.
+    ///
+    /// # Panics
+    /// When it cannot be started.
+    pub fn run(&mut self) {
+        let log = OpenOptions::new().create(true).append(true).open(self.folder.join("agent.log"));
+        let child = Command::new(bins::agent())
+            .arg("--config")
+            .arg(self.config_file())
+            .args(["--log-level", "debug", "run"])
+            .env_clear()
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log.expect("the log can be written"))
+            .spawn();
+        self.child = Some(child.expect("the agent can be started"));
+        self.until("an answer of the control socket", |_| true);
+    }
+
+    /// Sends a signal.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
+        kill(Pid::from_raw(child.id().try_into().expect("a process id")), signal)
+            .expect("it can be signalled");
+    }
+
+    /// Ends it by a signal and waits for that.
+    ///
+    /// # Panics
+    /// When it does not run.
+    pub fn end(&mut self, with: Signal) -> std::process::ExitStatus {
+        self.signal(with);
+        self.child.take().expect("it runs").wait().expect("it ends")
+    }
+
+    /// Puts a token where the daemon looks for it, as Kubernetes and careful people do: whole, by one rename.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn give(&self, token: &str) {
+        let new = self.folder.join("token.new");
+        std::fs::write(&new, token).expect("the token can be written");
+        std::fs::set_permissions(&new, std::os::unix::fs::PermissionsExt::from_mode(0o600)).expect("ours");
+        std::fs::rename(new, self.token_file()).expect("the token can be put in place");
+    }
+
+    /// The file that the token is taken from.
+    #[must_use]
+    pub fn token_file(&self) -> PathBuf {
+        self.folder.join("token")
+    }
+
+    /// The state directory.
+    #[must_use]
+    pub fn state_dir(&self) -> PathBuf {
+        self.folder.join("state")
+    }
+
+    /// A file in the generation that is current.
+    #[must_use]
+    pub fn current(&self, name: &str) -> PathBuf {
+        self.state_dir().join("current").join(name)
+    }
+
+    /// The configuration file.
+    #[must_use]
+    pub fn config_file(&self) -> PathBuf {
+        self.folder.join("agent.toml")
+    }
+
+    /// Everything that it has logged.
+    #[must_use]
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
+    }
+
+    /// What it says of itself; `None` while nobody answers.
+    #[must_use]
+    pub fn status(&self) -> Option<Value> {
+        serde_json::from_str(&self.ask("GET /status").ok()?).ok()
+    }
+
+    /// Asks through the control socket: method and path; the answer's body.
+    ///
+    /// # Errors
+    /// Whatever kept an answer from coming.
+    pub fn ask(&self, what: &str) -> std::io::Result<String> {
+        let mut socket = UnixStream::connect(self.folder.join("control.sock"))?;
+        socket.set_read_timeout(Some(LIMIT))?;
+        write!(socket, "{what} HTTP/1.1\r\nhost: agent\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")?;
+        let mut answer = String::new();
+        socket.read_to_string(&mut answer)?;
+        Ok(answer.split_once("\r\n\r\n").map(|(_, body)| body.to_owned()).unwrap_or_default())
+    }
+
+    /// Waits until the daemon says of itself what is wanted.
+    ///
+    /// # Panics
+    /// When it does not in time; the message holds its last words and its log.
+    pub fn until(&self, what: &str, wanted: impl Fn(&Value) -> bool) -> Value {
+        let begin = Instant::now();
+        loop {
+            let status = self.status();
+            match status {
+                Some(status) if wanted(&status) => return status,
+                status => {
+                    assert!(begin.elapsed() < LIMIT, "waited for {what}; it says {status:?}\n{}", self.log())
+                }
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for a state, accepted by the Console where it is `active`.
+    ///
+    /// # Panics
+    /// When it does not come in time.
+    pub fn until_state(&self, state: &str) -> Value {
+        self.until(state, |status| {
+            status["state"] == state && (state != "active" || status["accepted"] == true)
+        })
+    }
+
+    /// Gives it a token and waits until it is enrolled and accepted.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    pub fn enroll(&self, token: &str) -> Value {
+        self.give(token);
+        self.until_state("active")
+    }
+
+    /// Waits until a file is gone.
+    ///
+    /// # Panics
+    /// When it is not in time.
+    pub fn until_gone(&self, file: &Path) {
+        wait::until(LIMIT, "a file to go", || (!file.exists()).then_some(()));
+    }
+}
+
+impl Drop for Daemon {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        if std::thread::panicking() {
+            eprintln!("--- log of the agent\n{}", self.log());
+        }
+    }
+}

@@ -1,0 +1,284 @@
+//! The daemon on a real host: each way of losing a credential, made with real files against a real Console, and what it
+//! comes to. Times are printed (`--nocapture`), never judged.
+
+use std::fs;
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use serde_json::Value;
+use telovix_tests::daemon::Daemon;
+use telovix_tests::{Agent, World};
+
+const PUBLISHED: [&str; 4] =
+    ["client.key.pem", "client.cert.pem", "console-ca.cert.pem", "sensor-state.json"];
+
+fn sensor(status: &Value) -> String {
+    status["sensor_id"].as_str().expect("a sensor id").to_owned()
+}
+
+fn told(what: &str, since: Instant) {
+    println!("{what}: {} ms", since.elapsed().as_millis());
+}
+
+#[test]
+fn a_token_that_comes_later_is_used_at_once_and_its_file_goes() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    let waiting = daemon.until_state("unenrolled");
+    assert_eq!(waiting["waiting_for"], "host_operator");
+    let begin = Instant::now();
+    let status = daemon.enroll(&world.once().token);
+    told("from token to accepted", begin);
+    assert_eq!(status["last_error"], Value::Null);
+    daemon.until_gone(&daemon.token_file());
+    assert!(daemon.state_dir().join(".sensor-ready").exists());
+    assert_eq!(world.db().sensors(), 1);
+}
+
+#[test]
+fn deleted_names_are_linked_again_and_nothing_else_happens() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    let begin = Instant::now();
+    for name in PUBLISHED {
+        fs::remove_file(daemon.state_dir().join(name)).unwrap();
+    }
+    daemon.until("the names to be mended", |_| {
+        PUBLISHED.iter().all(|name| daemon.state_dir().join(name).exists())
+    });
+    told("from loss to mended", begin);
+    assert_eq!(daemon.until_state("active")["serial"], before["serial"]);
+}
+
+/// Every way to spoil the files of the one generation there is; a re-enrollment token brings the same sensor back.
+#[test]
+fn spoilt_files_are_a_loss_that_a_re_enrollment_token_mends() {
+    let spoils: [(&str, fn(&Daemon)); 5] = [
+        ("a missing key", |daemon| fs::remove_file(daemon.current("client.key.pem")).unwrap()),
+        ("a truncated certificate", |daemon| truncate(daemon, "client.cert.pem")),
+        ("an empty state file", |daemon| fs::write(daemon.current("sensor-state.json"), "").unwrap()),
+        ("another key", |daemon| {
+            fs::write(daemon.current("client.key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem())
+                .unwrap()
+        }),
+        ("a missing generation", |daemon| {
+            fs::remove_dir_all(daemon.state_dir().join("generations")).unwrap()
+        }),
+    ];
+    let world = World::new();
+    for (number, (what, spoil)) in spoils.into_iter().enumerate() {
+        let daemon = Daemon::start(&world, &format!("host-{number}"), "");
+        let before = daemon.enroll(&world.once().token);
+        let begin = Instant::now();
+        spoil(&daemon);
+        let lost = daemon.until(what, |status| status["state"] == "lost" || status["state"] == "unenrolled");
+        told(&format!("{what}: noticed"), begin);
+        assert_eq!(lost["waiting_for"], "host_operator", "{what}: {lost}");
+        let id = sensor(&before);
+        let token = world.token(&["--type", "once", "--sensor-id", &id]).token;
+        let begin = Instant::now();
+        let after = daemon.enroll(&token);
+        told(&format!("{what}: from token to new identity"), begin);
+        assert_eq!(sensor(&after), id, "{what}");
+        assert_ne!(after["serial"], before["serial"], "{what}");
+    }
+    assert_eq!(world.db().sensors(), 5);
+}
+
+#[test]
+fn a_torn_successor_falls_back_to_the_generation_before() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    daemon.ask("POST /renew?force=true").unwrap();
+    daemon.until("the renewal", |status| status["generation"] == 2);
+    truncate(&daemon, "client.cert.pem");
+    let after = daemon.until("the generation before", |status| status["generation"] == 1);
+    assert_eq!(after["serial"], before["serial"]);
+}
+
+#[test]
+fn a_renewal_takes_a_new_key_and_keeps_the_sensor() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    let key = fs::read_to_string(daemon.current("client.key.pem")).unwrap();
+    let answer: Value = serde_json::from_str(&daemon.ask("POST /renew").unwrap()).unwrap();
+    assert_eq!(answer["result"], "not_due");
+    let answer: Value = serde_json::from_str(&daemon.ask("POST /renew?force=true").unwrap()).unwrap();
+    assert_eq!(answer["result"], "renewed");
+    let after = daemon.until_state("active");
+    assert_eq!(sensor(&after), sensor(&before));
+    assert_ne!(after["serial"], before["serial"]);
+    assert_ne!(fs::read_to_string(daemon.current("client.key.pem")).unwrap(), key);
+    assert_eq!(world.db().sensors(), 1);
+}
+
+/// CONTRACT.md section 7: the chart's init container deletes four names and writes the hash of a new token.
+#[test]
+fn the_vendors_init_container_ends_in_a_clean_enrollment() {
+    let world = World::new();
+    let mut daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    daemon.end(Signal::SIGTERM);
+    let token = world.token(&["--type", "once", "--sensor-id", &sensor(&before)]).token;
+    for name in PUBLISHED {
+        fs::remove_file(daemon.state_dir().join(name)).unwrap();
+    }
+    let hash = token.parse::<telovix_contract::EnrollmentToken>().unwrap().hash_as_given();
+    fs::write(daemon.state_dir().join(".enrollment-token-hash"), format!("{hash}\n")).unwrap();
+    daemon.give(&token);
+    daemon.run();
+    let after = daemon.until("a new certificate", |status| {
+        status["serial"] != before["serial"] && status["accepted"] == true
+    });
+    assert_eq!(sensor(&after), sensor(&before));
+    assert_eq!(
+        fs::read_to_string(daemon.state_dir().join(".enrollment-token-hash")).unwrap(),
+        format!("{hash}\n")
+    );
+}
+
+#[test]
+fn a_cluster_token_brings_a_deleted_sensor_back_by_itself() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "cluster_name = \"c1\"");
+    let token = world.token(&["--type", "cluster", "--cluster-id", "c1"]).token;
+    let before = daemon.enroll(&token);
+    world.stub(&["sensor", "delete"], &[&sensor(&before)]).expect(0);
+    daemon.ask("POST /renew?force=true").unwrap();
+    let after = daemon.until("another identity", |status| {
+        status["serial"] != before["serial"] && status["accepted"] == true
+    });
+    assert!(daemon.token_file().exists(), "a cluster token is not used up");
+    assert_ne!(sensor(&after), sensor(&before));
+}
+
+#[test]
+fn a_one_time_token_does_not_bring_a_revoked_sensor_back_and_another_does() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    let first = world.once().token;
+    let before = daemon.enroll(&first);
+    world.stub(&["sensor", "revoke"], &[&sensor(&before)]).expect(0);
+    daemon.ask("POST /renew?force=true").unwrap();
+    let refused = daemon.until_state("refused");
+    assert_eq!(refused["last_error"]["code"], "sensor_revoked");
+    assert_eq!(refused["last_error"]["next_attempt"], Value::Null);
+    assert!(!daemon.state_dir().join(".sensor-ready").exists());
+    daemon.give(&first);
+    daemon.ask("POST /renew").unwrap();
+    assert_eq!(daemon.until_state("refused")["last_error"]["code"], "sensor_revoked");
+    assert!(daemon.current("client.key.pem").exists(), "nothing is thrown away");
+}
+
+/// A copied state directory: the machine id in it is another's. The copied identity never speaks.
+#[test]
+fn a_clone_never_speaks_with_the_copied_identity() {
+    let world = World::new();
+    let mut daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    daemon.end(Signal::SIGTERM);
+    let state = daemon.current("sensor-state.json");
+    let mut json: Value = serde_json::from_str(&fs::read_to_string(&state).unwrap()).unwrap();
+    json["machine_id_sha256"] = Value::from("0".repeat(64));
+    fs::write(&state, json.to_string()).unwrap();
+    let seen = last_seen(&world, &sensor(&before));
+    daemon.run();
+    let lost = daemon.until("the clone to be noticed", |status| status["state"] != "starting");
+    if telovix_agent::facts::machine_id_sha256(std::path::Path::new("/")).is_none() {
+        eprintln!("this host has no machine id, so a clone cannot be told");
+        return;
+    }
+    assert_eq!(lost["state"], "lost", "{lost}");
+    assert!(lost["reason"].as_str().unwrap().contains("another machine"), "{lost}");
+    let after = daemon.enroll(&world.once().token);
+    assert_ne!(sensor(&after), sensor(&before));
+    assert_eq!(last_seen(&world, &sensor(&before)), seen, "the copied identity spoke");
+}
+
+#[test]
+fn a_console_that_is_gone_takes_nothing_away() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    world.kill();
+    daemon.ask("POST /renew?force=true").unwrap();
+    let alone = daemon.until("the failure to show", |status| status["last_error"] != Value::Null);
+    assert!(["active", "renewing"].contains(&alone["state"].as_str().unwrap()), "{alone}");
+    assert!(daemon.state_dir().join(".sensor-ready").exists());
+    world.restart();
+    let after = daemon.until("the Console again", |status| {
+        status["state"] == "active" && status["last_error"] == Value::Null
+    });
+    assert_eq!(sensor(&after), sensor(&before));
+}
+
+#[test]
+fn a_bad_configuration_keeps_the_old_one_and_a_good_one_is_taken() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    daemon.enroll(&world.once().token);
+    fs::write(daemon.config_file(), "colour = \"blue\"\n").unwrap();
+    daemon.signal(Signal::SIGHUP);
+    telovix_tests::wait::until(std::time::Duration::from_secs(20), "the complaint", || {
+        daemon.log().contains("the old one stays").then_some(())
+    });
+    assert!(daemon.log().contains("colour"));
+    daemon.until_state("active");
+    daemon.configure(&world, "host", "node_role = \"amf\"");
+    daemon.signal(Signal::SIGHUP);
+    daemon.until("the changed role to be noticed", |status| {
+        status["notes"]
+            .as_array()
+            .is_some_and(|notes| notes.iter().any(|n| n.as_str().unwrap_or("").contains("amf")))
+    });
+}
+
+#[test]
+fn a_hook_is_told_of_each_new_credential() {
+    let world = World::new();
+    let out = world.folder().join("hook.out");
+    let script =
+        format!("echo \"$TELOVIX_EVENT $TELOVIX_SENSOR_ID $(env | grep -c tse_)\" >> {}", out.display());
+    let daemon = Daemon::start(&world, "host", &format!("hook_command = [\"/bin/sh\", \"-c\", {script:?}]"));
+    let status = daemon.enroll(&world.once().token);
+    daemon.ask("POST /renew?force=true").unwrap();
+    let lines =
+        telovix_tests::wait::until(std::time::Duration::from_secs(20), "two runs of the hook", || {
+            let text = fs::read_to_string(&out).unwrap_or_default();
+            (text.lines().count() == 2).then_some(text)
+        });
+    let id = sensor(&status);
+    assert_eq!(lines, format!("enrolled {id} 0\nrenewed {id} 0\n"));
+}
+
+#[test]
+fn decommission_is_told_and_the_node_comes_back() {
+    let world = World::new();
+    let mut daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    daemon.end(Signal::SIGTERM);
+    for _ in 0..2 {
+        let run = Agent::new(&daemon.state_dir(), &daemon.config_file()).args(["decommission"]).run();
+        assert!(run.expect(0).stdout.contains("retired"), "{}", run.report());
+    }
+    assert!(!daemon.state_dir().join(".sensor-ready").exists());
+    daemon.run();
+    let after = daemon.until_state("active");
+    assert_eq!((sensor(&after), &after["serial"]), (sensor(&before), &before["serial"]));
+    // Beside a running daemon, it is the daemon that retires, and stays so.
+    let run = Agent::new(&daemon.state_dir(), &daemon.config_file()).args(["decommission"]).run();
+    assert!(run.expect(0).stdout.contains("retired"), "{}", run.report());
+    daemon.until_state("decommissioned");
+}
+
+fn last_seen(world: &World, sensor: &str) -> Option<i64> {
+    world.db().one("SELECT last_seen_at FROM sensors WHERE id = ?1", [sensor])
+}
+
+fn truncate(daemon: &Daemon, name: &str) {
+    let file = fs::OpenOptions::new().write(true).open(daemon.current(name)).unwrap();
+    file.set_len(40).unwrap();
+}
