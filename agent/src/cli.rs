@@ -4,6 +4,7 @@
 //! argument is looked at before clap sees it, because clap quotes what it does not know. Values of settings stay raw
 //! here; `config` reads them together with the environment and the files, and reports all mistakes at once.
 
+mod help;
 mod secrets;
 
 use std::ffi::OsString;
@@ -13,6 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use self::help::{ABOUT, AFTER_HELP, AFTER_LONG_HELP};
 use self::secrets::gives_a_token;
 pub use self::secrets::{looks_like_token, redact_tokens};
 
@@ -21,67 +23,6 @@ pub const EXIT_USAGE: u8 = 2;
 
 /// Heading of the flags that every command takes.
 const EVERYWHERE: &str = "Options of every command";
-
-const ABOUT: &str = "Turns a short-lived enrollment token into a host identity, and never loses it.";
-
-macro_rules! exit_status {
-    () => {
-        "\
-Exit status:
-  0  done
-  1  unexpected failure
-  2  the command line or the configuration is wrong
-  3  refused by the Console until an operator acts (new token, binding, limit)
-  4  still waiting for an operator's approval
-  5  the Console was not reached in time
-  6  no valid identity (status, doctor)
-  7  the Console's certificate is not trusted
-  8  local state: permissions, disk, lock"
-    };
-}
-
-const AFTER_HELP: &str = exit_status!();
-
-const AFTER_LONG_HELP: &str = concat!(
-    "\
-Flags beat the environment, the environment beats the files, the files beat the defaults. The files are
-/etc/telovix/agent.toml and, after it, agent.toml.d/*.toml in order of their names; their keys are the flags' names
-with underscores: console_url, token_file, node_role, …
-
-Environment (an empty variable counts as unset):
-  TELOVIX_CONSOLE_URL               https address of the Console
-  TELOVIX_ENROLLMENT_TOKEN          the enrollment token
-  TELOVIX_ENROLLMENT_TOKEN_FILE     a file that holds the enrollment token
-  TELOVIX_BOOTSTRAP_CA_CERT_PATH    CA file to trust at first contact
-  TELOVIX_CA_FINGERPRINT            sha256:<64 hex> of the Console CA to trust at first contact
-  TELOVIX_NODE_NAME                 name of this node; the host name otherwise
-  TELOVIX_NODE_ROLE                 what this node is for; generic_linux otherwise
-  TELOVIX_CLUSTER_NAME              the cluster that this node belongs to
-  TELOVIX_INSTALL_ID                tells installations of one cluster apart
-  TELOVIX_SENSOR_TAGS               labels, separated by commas
-  TELOVIX_FLAVOR                    standard or telecom
-  TELOVIX_KEY_TYPE                  p256, rsa2048, rsa3072, rsa4096 or ed25519
-  TELOVIX_TIMEOUT                   how long enroll tries, such as 90s, 5m, 24h
-  TELOVIX_STATE_DIR                 where the identity is kept
-  TELOVIX_K8S_DEPLOYMENT            name of the Kubernetes workload
-  TELOVIX_CONTROL_SOCKET, TELOVIX_CONTROL_SOCKET_MODE
-                                    socket of the daemon, and 0600 or 0660
-  TELOVIX_HEALTH_LISTEN             address for /livez, /readyz and /metrics; none otherwise
-  TELOVIX_HOOK_COMMAND, TELOVIX_HOOK_TIMEOUT
-                                    program to run after each change of the credential
-  TELOVIX_SIGNAL_PID_FILE, TELOVIX_SIGNAL
-                                    process to signal after each change of the credential
-  TELOVIX_PUBLISH_OWNER, TELOVIX_PUBLISH_GROUP, TELOVIX_PUBLISH_KEY_MODE, TELOVIX_PUBLISH_CERT_MODE
-                                    who may read the published files
-  TELOVIX_LOG_LEVEL, TELOVIX_LOG_FORMAT, TELOVIX_CONFIG
-                                    as the flags of these names
-  TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE
-                                    true sends the token to a Console that nothing vouches for
-  HTTPS_PROXY, NO_PROXY             proxy by CONNECT, and the hosts that are reached without it
-
-",
-    exit_status!()
-);
 
 /// The whole command line.
 #[derive(Debug, Clone, Parser)]

@@ -9,8 +9,13 @@
 //! The [`console`] carries both, with the token, over one verified connection; what comes back is a reply that nobody
 //! trusts until [`verify`] has looked at it. A verified reply is committed to the [`store`] as a generation, and a
 //! generation becomes current only after the Console has accepted it in a real mutual-TLS heartbeat. The
-//! [`schedule`] says when to try again and when to renew, and a [`status`] report says all of it to people. [`enrollment`] puts these together: what a host has to do to
-//! hold a working identity, and doing it. [`commands`] are what people type.
+//! [`schedule`] says when to try again and when to renew, and a [`status`] report says all of it to people.
+//!
+//! A daemon lives for years by the [`machine`], which does no I/O and decides everything. Around it: a [`watcher`] sees
+//! what changes on the disk, [`notify`] tells the service manager, a [`hook`] tells the consumers of the identity,
+//! [`metrics`] count, and a [`server`] answers probes and takes commands. [`enrollment`] is what a host does to hold a
+//! working identity, once; the [`doctor`] looks at everything that it needs and explains; the [`supervisor`] hears,
+//! tells the machine and does what it says. [`commands`] are what people type.
 //!
 //! Types carry the order: `Config` → `HostFacts` → `KeyPair` → `Csr` → `Claim` (not trusted) → `Verified` →
 //! `Generation`. `Verified` has one constructor, [`verify::check`]; the store takes nothing else.

@@ -2,7 +2,7 @@
 //!
 //! Invariants:
 //! - directories are watched, never files: a file that is replaced takes its watch with it;
-//! - an event only says "look"; what has changed is said by comparing [`Marks`], so nothing is reported that is not so,
+//! - an event only says "look"; what has changed is said by comparing marks (`marks`), so nothing is reported that is not so,
 //!   and a poll that compares the same marks finds whatever events cannot show;
 //! - after each look the watches are laid again where the directories are now, so that neither a rename over one nor
 //!   its removal makes us deaf.
