@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::signature::Ed25519KeyPair;
 use rcgen::{PublicKeyData as _, RsaKeySize, SignatureAlgorithm};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -41,7 +42,7 @@ impl KeyPair {
         let plain = |algorithm: &'static SignatureAlgorithm| rcgen::KeyPair::generate_for(algorithm);
         let made = match kind {
             KeyType::P256 => plain(&rcgen::PKCS_ECDSA_P256_SHA256),
-            KeyType::Ed25519 => plain(&rcgen::PKCS_ED25519),
+            KeyType::Ed25519 => ed25519(),
             KeyType::Rsa2048 => rsa(RsaKeySize::_2048),
             KeyType::Rsa3072 => rsa(RsaKeySize::_3072),
             KeyType::Rsa4096 => rsa(RsaKeySize::_4096),
@@ -82,6 +83,14 @@ impl KeyPair {
     pub fn signer(&self) -> &rcgen::KeyPair {
         &self.inner
     }
+}
+
+/// An Ed25519 key as PKCS #8 version 1, without the public half: OpenSSL 3.0 cannot read version 2 (RFC 5958), which is
+/// what the library writes by itself.
+fn ed25519() -> Result<rcgen::KeyPair, rcgen::Error> {
+    let made = Ed25519KeyPair::generate().and_then(|key| key.to_pkcs8v1());
+    let der = made.map_err(|_| rcgen::Error::RingUnspecified)?;
+    rcgen::KeyPair::try_from(der.as_ref())
 }
 
 impl fmt::Debug for KeyPair {

@@ -84,10 +84,10 @@ impl Transport {
     pub fn new(url: ConsoleUrl, proxy: &ProxySettings, deadlines: Deadlines) -> Self {
         // Our calls are all https. Where only HTTP_PROXY is set it serves for them too (docs/decisions).
         let https = proxy.https.as_deref().or(proxy.http.as_deref()).unwrap_or_default();
-        let proxy = Matcher::builder()
-            .https(https.to_owned())
-            .no(proxy.no_proxy.as_deref().unwrap_or_default().to_owned())
-            .build();
+        let none = proxy.no_proxy.as_deref().unwrap_or_default();
+        // The library takes `*` for every name, but not for an address.
+        let https = if none.split(',').any(|entry| entry.trim() == "*") { "" } else { https };
+        let proxy = Matcher::builder().https(https.to_owned()).no(none.to_owned()).build();
         Self { url, proxy, deadlines }
     }
 
@@ -201,7 +201,7 @@ impl Transport {
             Some(rustls::Error::InvalidCertificate(cause)) => ConsoleError::NotTrusted {
                 target,
                 against: trust.describe(),
-                cause: clean(&cause.to_string(), 300),
+                cause: clean(&sentence(cause), 300),
                 about_time: is_about_time(cause),
             },
             Some(rustls::Error::AlertReceived(alert)) if has_identity && blames_certificate(*alert) => {
@@ -338,6 +338,18 @@ fn blames_certificate(alert: rustls::AlertDescription) -> bool {
             | A::UnknownCA
             | A::CertificateRequired
     )
+}
+
+/// Why a server's certificate is not trusted, for people.
+fn sentence(cause: &rustls::CertificateError) -> String {
+    use rustls::CertificateError as C;
+    if matches!(cause, C::UnknownIssuer) {
+        "it was issued by a CA that is not among those trusted".to_owned()
+    } else if matches!(cause, C::BadSignature) {
+        "it claims a trusted CA as its issuer, whose signature it does not bear".to_owned()
+    } else {
+        cause.to_string()
+    }
 }
 
 /// Whether a certificate failed on its dates.

@@ -29,7 +29,7 @@ pub enum EnrollError {
     #[error("{0}")]
     NotReached(ConsoleError),
     /// The time ran out in the middle of an attempt.
-    #[error("the Console did not answer within {} s", .0.as_secs())]
+    #[error("the Console did not answer within {:.1} s", .0.as_secs_f64())]
     OutOfTime(Duration),
     /// An operator has to approve first.
     #[error("the Console has this node on its waiting list: an operator has to approve it")]

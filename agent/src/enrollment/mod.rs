@@ -182,7 +182,8 @@ async fn enroll(
         configured: host.config.trust.resolve()?,
         stored: held.as_ref().map(|generation| generation.trust()),
     };
-    let application = Application { host, token: &token.token, replaces, new_sensor: wish.new_sensor };
+    let new_sensor = obtain::new_sensor(wish.new_sensor, &token.token, store);
+    let application = Application { host, token: &token.token, replaces, new_sensor };
     let (generation, warnings) = patience::obtain(&application, console, &contact, wish, store).await?;
     notes.extend(warnings);
     let proof = match held {

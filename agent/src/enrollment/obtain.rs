@@ -27,6 +27,13 @@ pub struct Application<'a> {
     pub new_sensor: NewSensor,
 }
 
+/// Whether a record of its own is welcome to a host that holds an identity. Who announced this very token in
+/// `.enrollment-token-hash` has declared that identity lost, and wants a clean enrollment (CONTRACT.md section 7).
+#[must_use]
+pub fn new_sensor(asked: NewSensor, token: &EnrollmentToken, store: &Store) -> NewSensor {
+    if store.paid_by().is_some_and(|announced| token.matches(&announced)) { NewSensor::Allow } else { asked }
+}
+
 /// The enrollment under way, where it is for this token; else a new one. The key stays as long as the token does,
 /// because the Console may have spent the token on that key already.
 ///

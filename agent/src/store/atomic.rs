@@ -109,11 +109,20 @@ fn absent_is_fine(done: io::Result<()>, path: &Path) -> Result<(), StoreError> {
 }
 
 /// Removes a token's file after the token was used up (DESIGN.md section 3). Its place may be a read-only volume, so
-/// the caller decides what a failure means.
+/// the caller decides what a failure means. Only a regular file is one that somebody put there for us: a device
+/// (`/dev/stdin`), a pipe or a link of a Secret volume stays.
 ///
 /// # Errors
-/// [`StoreError::Io`] as the system says.
+/// [`StoreError::Io`] as the system says; [`StoreError::Unsafe`] for what is not a regular file.
 pub fn remove_consumed_token(path: &Path) -> Result<(), StoreError> {
+    let is_file = fs::symlink_metadata(path).map_err(StoreError::io("look at", path))?.is_file();
+    if !is_file {
+        return Err(StoreError::Unsafe {
+            path: path.to_owned(),
+            problem: "is not a regular file, so it is left alone".to_owned(),
+            remedy: "remove the token there yourself".to_owned(),
+        });
+    }
     fs::remove_file(path).map_err(StoreError::io("remove", path))
 }
 

@@ -37,7 +37,10 @@ mod armed {
         let this = PASSED.fetch_add(1, Ordering::SeqCst) + 1;
         match *PLAN.get_or_init(plan) {
             Some(Fault::Kill { at, before: true }) if at == this => end(),
-            Some(Fault::Kill { at, before: false }) if at == this => work().and_then(|_| end()),
+            Some(Fault::Kill { at, before: false }) if at == this => {
+                let _ = work();
+                end()
+            }
             Some(Fault::Fail { at, onwards, errno }) if at == this || (onwards && this > at) => {
                 Err(errno.into())
             }

@@ -5,6 +5,8 @@
 
 use std::path::Path;
 
+use telovix_contract::TokenHash;
+
 use super::error::StoreError;
 use super::layout::{self, Errand, Layout};
 use super::pending::Pending;
@@ -126,11 +128,35 @@ pub(super) fn current_number(layout: &Layout) -> Option<u32> {
     Layout::number(target.strip_prefix("generations").ok()?.to_str()?)
 }
 
+/// Writes down which token paid for the current identity, where that does not stand there yet.
+pub(super) fn write_token_hash(layout: &Layout, current: &Generation) -> Result<(), StoreError> {
+    let file = layout.top(layout::TOKEN_HASH);
+    let hash = format!("{}\n", current.state.token_sha256);
+    if read::text(&file).ok().as_deref() == Some(&hash) {
+        return Ok(());
+    }
+    atomic::replace(&file, hash.as_bytes(), layout::SECRET_MODE)
+}
+
+/// Whether the hash that stands there is neither of the token that paid for the current identity nor a leftover from
+/// before it: then somebody else, the vendor's init container, has announced a new token (CONTRACT.md section 7).
+pub(super) fn announces_another_token(layout: &Layout, current: &Generation) -> bool {
+    let text = read::text(&layout.top(layout::TOKEN_HASH)).ok();
+    let Some(announced) = text.and_then(|text| text.parse::<TokenHash>().ok()) else { return false };
+    let numbers = numbers(layout).unwrap_or_default();
+    let earlier = |number: &u32| {
+        let state = read::text(&layout.generation(*number).join(layout::STATE)).ok()?;
+        Some(serde_json::from_str::<SensorState>(&state).ok()?.token_sha256)
+    };
+    !numbers.iter().filter(|n| **n <= current.number).filter_map(earlier).any(|known| known == announced)
+}
+
 /// Moves `current`. The published names are made first: they lead nowhere until `current` is there, and then all of
 /// them lead to the same generation at once.
 pub(super) fn publish(layout: &Layout, generation: &Generation) -> Result<(), StoreError> {
     mend_links(layout)?;
-    point_current(layout, generation.number)
+    point_current(layout, generation.number)?;
+    write_token_hash(layout, generation)
 }
 
 /// Points `current` at a generation.
@@ -160,10 +186,8 @@ pub(super) fn broken_links(layout: &Layout) -> Vec<&'static str> {
 
 /// What follows once `current` stands: token hash, the end of the pending enrollment, old generations.
 pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreError> {
-    let hash_file = layout.top(layout::TOKEN_HASH);
-    let hash = format!("{}\n", current.state.token_sha256);
-    if read::text(&hash_file).ok().as_deref() != Some(&hash) {
-        atomic::replace(&hash_file, hash.as_bytes(), layout::SECRET_MODE)?;
+    if !announces_another_token(layout, current) {
+        write_token_hash(layout, current)?;
     }
     let is_done = |pending: &Pending| pending.key.public_der() == current.verified.key().public_der();
     for errand in Errand::ALL {

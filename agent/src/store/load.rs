@@ -85,7 +85,8 @@ pub(super) fn load(layout: &Layout, may_mend: bool, now: Timestamp) -> Result<Lo
     }
     let links = if may_mend { mend_links(layout)? } else { broken_links(layout) };
     if !links.is_empty() {
-        mended.push(format!("{} did not lead to the current generation; linked again", links.join(", ")));
+        let done = if may_mend { "linked again" } else { "the agent links them again when it runs" };
+        mended.push(format!("{} did not lead to the current generation; {done}", links.join(", ")));
     }
     Ok(Loaded::Intact { generation: Box::new(generation), mended })
 }

@@ -181,7 +181,8 @@ impl Supervisor {
             facts: &self.facts,
             clock: self.clock.clone(),
         };
-        let application = Application { host: &host, token: &token, replaces, new_sensor: NewSensor::Refuse };
+        let new_sensor = obtain::new_sensor(NewSensor::Refuse, &token, &self.store);
+        let application = Application { host: &host, token: &token, replaces, new_sensor };
         let pending = obtain::begin_or_resume(&application, &mut self.store)?;
         if let Some(generation) = self.store.committed(&pending, clock::now(&self.clock))? {
             let identity = summary::identity(&self.host(), &generation);

@@ -32,7 +32,7 @@ use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::server::ControlRequest;
 use crate::status::Report;
-use crate::store::{Generation, Store};
+use crate::store::{Generation, Publication, Store};
 use crate::watcher::{Change, Watched, Watcher};
 
 /// All that a daemon starts with.
@@ -333,6 +333,7 @@ impl Supervisor {
                 self.console_url = console_url;
                 self.facts = crate::facts::gather(&config);
                 self.consumers = Arc::new(Consumers::new(&config.hook, &self.config.state_dir.value));
+                self.store.publish_as(Publication::from(&config.publish));
                 watcher.watch(Watched::of(&config));
                 self.config = config;
                 tracing::info!("the configuration was read again");
