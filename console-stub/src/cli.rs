@@ -3,6 +3,7 @@
 //! Exit status: 0 done, 1 refused or failed (one sentence on standard error), 2 wrong usage.
 
 mod args;
+mod audit;
 mod binary;
 mod operators;
 mod output;
@@ -20,7 +21,7 @@ use crate::config::DataDir;
 use crate::fault::{Faults, InvalidFault};
 use crate::files::FileError;
 use crate::service::ServiceError;
-use args::{Args, AuditCommand, Command, LogFormat};
+use args::{Args, Command, LogFormat};
 use output::Printer;
 
 /// Why a command did not do what was asked.
@@ -52,6 +53,9 @@ pub enum CliError {
     /// Standard output, or the runtime.
     #[error("{0}")]
     Io(#[from] std::io::Error),
+    /// The audit trail is not as it was written.
+    #[error("the audit trail is not as it was written: {0}")]
+    AuditBroken(String),
     /// Something given on the command line is not what it should be.
     #[error("{0}")]
     Usage(String),
@@ -112,11 +116,7 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Settings(command) => operators::settings(&open(data).await?, command, &print).await,
         Command::Apikey(command) => operators::api_keys(&open(data).await?, command, &print).await,
         Command::Sensor(command) => operators::sensors(&open(data).await?, command, &print).await,
-        Command::Audit(AuditCommand::List { limit }) => {
-            let rows = open(data).await?.console().list_audit(limit).await?;
-            let columns = ["created_at", "action_type", "outcome", "sensor_id", "client_ip", "detail"];
-            Ok(print.rows(&rows, &columns)?)
-        }
+        Command::Audit(command) => audit::run(&open(data).await?, command, &print).await,
     }
 }
 

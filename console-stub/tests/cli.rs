@@ -221,3 +221,39 @@ fn licences_and_binaries() {
     assert!(Path::new(staged["file"].as_str().unwrap()).exists());
     assert_eq!(staged["sha256"].as_str().unwrap().len(), 64);
 }
+
+#[test]
+fn rules_approvals_settings_and_the_audit_trail() {
+    let place = Place::new();
+    place.set_up();
+    let set = |name: &str, value: &str| json(&["settings", "set", name, value], &place.data);
+    assert_eq!(set("approval_mode", "all")["value"], "all");
+    assert_eq!(json(&["settings", "show"], &place.data)["data"][0]["value"], "all");
+    let rule =
+        ["rule", "create", "--cluster-id", "ran-east", "--label", "east", "--allowed-roles", "o_du,o_cu"];
+    let made = json(&rule, &place.data);
+    assert_eq!(json(&["rule", "list"], &place.data)["data"][0], made);
+    assert_eq!(json(&["rule", "delete", made["id"].as_str().unwrap()], &place.data)["id"], made["id"]);
+    assert_eq!(
+        json(&["approval", "list", "--status", "waiting"], &place.data)["data"].as_array().unwrap().len(),
+        0
+    );
+    json(&["token", "create"], &place.data);
+    let page = json(&["audit", "list", "--limit", "2"], &place.data);
+    let next = page["next_cursor"].as_str().unwrap();
+    let rest = json(&["audit", "list", "--cursor", next], &place.data);
+    assert_eq!((page["data"].as_array().unwrap().len(), rest["data"].as_array().unwrap().len()), (2, 3));
+    assert_eq!(json(&["audit", "verify"], &place.data)["intact"], true);
+    assert_eq!(json(&["audit", "export"], &place.data)["data"].as_array().unwrap().len(), 5);
+    let run = |args: &[&str]| stub().args(args).arg("--data-dir").arg(&place.data).output().unwrap();
+    let csv = String::from_utf8(run(&["audit", "export", "--format", "csv"]).stdout).unwrap();
+    assert!(csv.starts_with("seq,created_at,action_type,") && csv.lines().count() == 6);
+    assert_eq!(run(&["settings", "set", "certificate_hours", "0"]).status.code(), Some(1));
+    assert_eq!(run(&["settings", "set", "server_names", "x"]).status.code(), Some(2));
+
+    let db = rusqlite::Connection::open(place.data.join("console.db")).unwrap();
+    db.execute_batch("DROP TRIGGER audit_no_update; UPDATE audit SET detail = 'x' WHERE seq = 2").unwrap();
+    let broken = run(&["audit", "verify"]);
+    assert_eq!(broken.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&broken.stderr).contains("record 2 was changed"));
+}

@@ -20,6 +20,8 @@ pub const HEALTHZ: &str = "/healthz";
 pub const READYZ: &str = "/readyz";
 /// Tokens, and beside them `rules` and `approvals` (ours), with an API key.
 pub const V2_ENROLLMENT: &str = "/api/v2/enrollment";
+/// `GET`: the audit trail, with an API key (ours).
+pub const V2_AUDIT: &str = "/api/v2/audit";
 /// `POST`, `GET`: tokens, with an API key.
 pub const V2_TOKENS: &str = "/api/v2/enrollment/tokens";
 /// `GET`: the fleet, with an API key.

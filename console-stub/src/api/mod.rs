@@ -50,7 +50,6 @@ pub struct Api {
 
 /// All paths.
 pub fn router(api: Api) -> Router {
-    let token = format!("{}/{{id}}", paths::V2_TOKENS);
     let binary = format!("{}/{{architecture}}", paths::BINARY);
     Router::new()
         .route(paths::HEALTHZ, get(health::alive))
@@ -62,10 +61,7 @@ pub fn router(api: Api) -> Router {
         .route(paths::DECOMMISSION, post(sensors::decommission))
         .route(paths::INSTALL_SH, get(install::script))
         .route(&binary, get(install::binary))
-        .route(paths::V2_TOKENS, get(operators::list_tokens).post(operators::create_token))
-        .route(&token, axum::routing::delete(operators::revoke_token))
-        .route(paths::V2_SENSORS, get(operators::list_sensors))
-        .merge(operators::approvals::routes(paths::V2_ENROLLMENT))
+        .merge(operators::routes(paths::V2_ENROLLMENT, paths::V2_SENSORS, paths::V2_AUDIT))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .with_state(api)

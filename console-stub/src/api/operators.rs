@@ -1,81 +1,55 @@
 //! The operators' interface: who calls, tokens, the fleet; rows in `data` (CONTRACT.md section 5).
 
-pub(super) mod approvals;
+mod approvals;
+mod fleet;
+mod tokens;
 
 use std::collections::BTreeMap;
 
-use axum::Json;
+use axum::Router;
 use axum::body::Body;
-use axum::extract::{Path, Query, Request, State};
-use axum::response::{IntoResponse as _, Response};
+use axum::extract::{Query, Request};
 use bytes::Bytes;
+use http::HeaderMap;
 use http::request::Parts;
-use http::{HeaderMap, StatusCode};
 use serde::Serialize;
 use sha2::{Digest as _, Sha256};
+use telovix_contract::ErrorCode;
 use telovix_contract::token::unhex;
-use telovix_contract::{ClusterName, ErrorCode};
 
-use super::body::{Fields, read};
-use super::{Api, Failure, Peer, origin};
+use super::body::read;
+use super::{Api, Peer, origin};
 use crate::domain::Refusal;
 use crate::domain::api_key::{
     HEADER_KEY_ID, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIMESTAMP, SignedCall, is_nonce, unauthorized,
 };
 use crate::domain::audit::Origin;
+use crate::domain::page::{Cursor, Page, Piece};
 use crate::domain::role::Act;
-use crate::domain::token::TokenDraft;
 use crate::service::ServiceError;
-use crate::service::sensors::{Listing, SensorView};
-use crate::service::tokens::TokenView;
 
 /// A list's rows.
 #[derive(Debug, Serialize)]
-pub(super) struct Rows<T> {
+struct Rows<T> {
     data: Vec<T>,
 }
 
-pub(super) async fn create_token(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
-    let call = authorize(&api, request, Act::ManageTokens).await?;
-    let mut fields = Fields::parse(&call.body)?;
-    let draft = TokenDraft {
-        kind: fields.optional("type")?,
-        ttl_seconds: fields.optional("ttl_seconds")?,
-        expires_days: fields.optional("expires_days")?,
-        cluster_id: fields.optional::<ClusterName>("cluster_id")?,
-        max_nodes: fields.optional("max_nodes")?,
-        sensor_id: fields.optional("sensor_id")?,
-        label: fields.optional("label")?,
-    };
-    let created = api.console.create_token(draft, call.origin).await?;
-    Ok((StatusCode::CREATED, Json(created.view())).into_response())
+/// A piece of a list.
+#[derive(Debug, Serialize)]
+struct Piecewise<T> {
+    data: Vec<T>,
+    next_cursor: Option<String>,
 }
 
-pub(super) async fn list_tokens(
-    State(api): State<Api>,
-    request: Request,
-) -> Result<Json<Rows<TokenView>>, Failure> {
-    authorize(&api, request, Act::ReadTokens).await?;
-    Ok(Json(Rows { data: api.console.list_tokens().await? }))
+impl<T> From<Page<T>> for Piecewise<T> {
+    fn from(page: Page<T>) -> Self {
+        Self { next_cursor: page.next.as_ref().map(Cursor::to_text), data: page.rows }
+    }
 }
 
-pub(super) async fn revoke_token(
-    State(api): State<Api>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Result<Json<TokenView>, Failure> {
-    let call = authorize(&api, request, Act::ManageTokens).await?;
-    let not_found = || Refusal::new(ErrorCode::NotFound, "There is no such token.");
-    let id = id.parse().map_err(|_| not_found())?;
-    Ok(Json(api.console.revoke_token(id, call.origin).await?))
-}
-
-pub(super) async fn list_sensors(
-    State(api): State<Api>,
-    request: Request,
-) -> Result<Json<Rows<SensorView>>, Failure> {
-    authorize(&api, request, Act::ReadSensors).await?;
-    Ok(Json(Rows { data: api.console.list_sensors(Listing::Present).await? }))
+/// All paths below these: of the enrollment, of sensors, and of the audit trail.
+pub(super) fn routes(enrollment: &str, sensors: &str, audit: &str) -> Router<Api> {
+    tokens::routes(enrollment).merge(approvals::routes(enrollment)).merge(fleet::routes(sensors, audit))
 }
 
 /// A call by someone who may make it.
@@ -83,6 +57,23 @@ struct Call {
     body: Bytes,
     query: BTreeMap<String, String>,
     origin: Origin,
+}
+
+impl Call {
+    fn piece(&self) -> Result<Piece, Refusal> {
+        let text = |name: &str| self.query.get(name).map(String::as_str);
+        Piece::parse(text("limit"), text("cursor"))
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.query.get(name).cloned()
+    }
+
+    /// A word of the query, read by a function of the contract.
+    fn word<T>(&self, name: &str, read: fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+        let wrong = || Refusal::field(name, "it is no word of the contract");
+        self.query.get(name).map(|word| read(word).ok_or_else(wrong)).transpose()
+    }
 }
 
 /// Checks that whoever calls may do this.

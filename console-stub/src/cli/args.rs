@@ -1,6 +1,9 @@
 //! What may stand on the command line (DESIGN.md section 3).
 
+pub(super) mod lists;
 pub(super) mod operators;
+
+pub(super) use lists::{AuditCommand, ExportFormat, SensorCommand};
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -127,7 +130,7 @@ pub(super) enum TokenCommand {
     /// Make a token; its secret is shown this once.
     Create(TokenCreate),
     /// List tokens, newest first.
-    List,
+    List(lists::TokenList),
     /// Take a pending token back.
     Revoke {
         /// The token's id.
@@ -195,36 +198,6 @@ pub(super) enum ApiKeyCommand {
 }
 
 #[derive(Debug, Subcommand)]
-pub(super) enum SensorCommand {
-    /// List sensors, oldest first.
-    List {
-        /// The decommissioned too.
-        #[arg(long)]
-        all: bool,
-    },
-    /// Switch a sensor off for a time.
-    Disable {
-        /// The sensor's id.
-        id: SensorId,
-    },
-    /// Switch a disabled sensor on again.
-    Enable {
-        /// The sensor's id.
-        id: SensorId,
-    },
-    /// Switch a sensor off for good.
-    Revoke {
-        /// The sensor's id.
-        id: SensorId,
-    },
-    /// Forget a sensor.
-    Delete {
-        /// The sensor's id.
-        id: SensorId,
-    },
-}
-
-#[derive(Debug, Subcommand)]
 pub(super) enum LicenseCommand {
     /// Make a licence with one's own test key.
     Issue {
@@ -251,16 +224,6 @@ pub(super) enum LicenseCommand {
     },
     /// Show the licence and how much of it is in use.
     Show,
-}
-
-#[derive(Debug, Subcommand)]
-pub(super) enum AuditCommand {
-    /// List records, newest first.
-    List {
-        /// Most records to list.
-        #[arg(long, default_value_t = 100, value_name = "N")]
-        limit: u32,
-    },
 }
 
 #[derive(Debug, Subcommand)]

@@ -1,13 +1,36 @@
 //! What operators do on the command line, each a call of the service: tokens, rules, approvals, settings, keys, sensors.
 
 use super::CliError;
+use super::args::lists::PieceArgs;
 use super::args::operators::{ApprovalCommand, RuleCommand, SettingsCommand};
 use super::args::{ApiKeyCommand, SensorCommand, TokenCommand};
 use super::output::Printer;
 use crate::app::App;
 use crate::domain::audit::Origin;
+use crate::domain::page::{Cursor, MOST_ROWS, Page, Piece};
+use crate::service::ServiceError;
 use crate::service::approvals::Say;
-use crate::service::sensors::{Listing, Verdict};
+use crate::service::sensors::Verdict;
+
+/// The piece that was asked for; where no limit was, all that follow.
+async fn whole<T, F>(args: &PieceArgs, list: impl Fn(Piece) -> F) -> Result<Page<T>, CliError>
+where
+    F: Future<Output = Result<Page<T>, ServiceError>>,
+{
+    let mut after = args.cursor.as_deref().map(Cursor::parse).transpose().map_err(ServiceError::from)?;
+    if let Some(limit) = args.limit {
+        return Ok(list(Piece { rows: i64::from(limit), after }).await?);
+    }
+    let mut rows = Vec::new();
+    loop {
+        let page = list(Piece { rows: MOST_ROWS, after }).await?;
+        rows.extend(page.rows);
+        after = page.next;
+        if after.is_none() {
+            return Ok(Page { rows, next: None });
+        }
+    }
+}
 
 pub(super) async fn tokens(app: &App, command: TokenCommand, print: &Printer) -> Result<(), CliError> {
     let console = app.console();
@@ -16,9 +39,10 @@ pub(super) async fn tokens(app: &App, command: TokenCommand, print: &Printer) ->
             let created = console.create_token(create.draft(), Origin::default()).await?;
             Ok(print.one(&created.view())?)
         }
-        TokenCommand::List => {
+        TokenCommand::List(list) => {
             let columns = ["id", "type", "status", "label", "cluster_id", "use_count", "expires_at"];
-            Ok(print.rows(&console.list_tokens().await?, &columns)?)
+            let page = whole(&list.piece, |piece| console.list_tokens(list.filter(), piece)).await?;
+            Ok(print.page(&page.rows, page.next.as_ref(), &columns)?)
         }
         TokenCommand::Revoke { id } => Ok(print.one(&console.revoke_token(id, Origin::default()).await?)?),
     }
@@ -47,11 +71,15 @@ pub(super) async fn api_keys(app: &App, command: ApiKeyCommand, print: &Printer)
 pub(super) async fn sensors(app: &App, command: SensorCommand, print: &Printer) -> Result<(), CliError> {
     let console = app.console();
     let (id, verdict) = match command {
-        SensorCommand::List { all } => {
-            let listing = if all { Listing::Everything } else { Listing::Present };
+        SensorCommand::List(list) => {
             let columns =
                 ["sensor_id", "node_name", "role", "cluster_id", "status", "trust_state", "last_seen_at"];
-            return Ok(print.rows(&console.list_sensors(listing).await?, &columns)?);
+            let page = whole(&list.piece, |piece| console.list_sensors(list.filter(), piece)).await?;
+            return Ok(print.page(&page.rows, page.next.as_ref(), &columns)?);
+        }
+        SensorCommand::Renew { id, within } => {
+            let renew_between = console.ask_renewal(id, within, Origin::default()).await?;
+            return Ok(print.one(&serde_json::json!({"sensor_id": id, "renew_between": renew_between}))?);
         }
         SensorCommand::Disable { id } => (id, Verdict::Disable),
         SensorCommand::Enable { id } => (id, Verdict::Enable),

@@ -6,6 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::args::Output;
+use crate::domain::page::Cursor;
 
 /// Prints results as asked for.
 #[derive(Debug, Clone, Copy)]
@@ -30,6 +31,20 @@ impl Printer {
             (Output::Json | Output::Human, _) => writeln!(out, "{value}")?,
         }
         out.flush()
+    }
+
+    /// A piece of a list: likewise, with `next_cursor`.
+    pub(super) fn page(
+        &self,
+        rows: &[impl Serialize],
+        next: Option<&Cursor>,
+        columns: &[&str],
+    ) -> io::Result<()> {
+        if self.0 == Output::Json {
+            let next_cursor = next.map(Cursor::to_text);
+            return self.one(&serde_json::json!({ "data": rows, "next_cursor": next_cursor }));
+        }
+        self.rows(rows, columns)
     }
 
     /// A list: `{"data": [...]}`, or a table of these columns.

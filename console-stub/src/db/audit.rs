@@ -1,64 +1,131 @@
-//! The audit trail: appended to, never changed.
+//! The audit trail: appended to, never changed; a chain of hashes (`domain::chain`).
 
 use super::{DbError, Row, Tx, Value};
 use crate::domain::audit::{AuditEntry, Origin};
+use crate::domain::chain::{Head, Linked, Record, START, link};
 
-/// A record as it is stored.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditRecord {
-    /// Position in the trail, counted from one.
-    pub seq: i64,
-    /// Unix seconds.
-    pub created_at: i64,
-    /// What happened.
-    pub action_type: String,
-    /// `success` or `failure`.
-    pub outcome: String,
-    /// Who did it; absent for the system.
-    pub actor_email: Option<String>,
-    /// To which sensor.
-    pub sensor_id: Option<String>,
-    /// `key=value` pairs.
-    pub detail: String,
-    /// From which address.
-    pub client_ip: Option<String>,
-    /// With which program.
-    pub user_agent: Option<String>,
-}
+const COLUMNS: &str =
+    "seq, created_at, action_type, outcome, actor_email, sensor_id, detail, client_ip, user_agent";
 
-/// Appends a record.
+/// Appends a record behind the last.
 ///
 /// # Errors
 /// [`DbError`]; likewise below.
 pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) -> Result<(), DbError> {
-    let sql = "INSERT INTO audit (seq, created_at, action_type, outcome, actor_email, sensor_id, detail, client_ip, \
-               user_agent) SELECT COALESCE(MAX(seq), 0) + 1, $1, $2, $3, $4, $5, $6, $7, $8 FROM audit";
-    let args: [Value; 8] = [
-        now.into(),
-        entry.action.as_str().into(),
-        entry.outcome.as_str().into(),
-        origin.actor_email.clone().into(),
-        entry.sensor_id.map(|id| id.to_string()).into(),
-        entry.detail.as_str().into(),
-        origin.client_ip.clone().into(),
-        origin.user_agent.clone().into(),
+    let head = head(tx)?;
+    let record = Record {
+        seq: head.seq + 1,
+        created_at: now,
+        action_type: entry.action.as_str().to_owned(),
+        outcome: entry.outcome.as_str().to_owned(),
+        actor_email: origin.actor_email.clone(),
+        sensor_id: entry.sensor_id.map(|id| id.to_string()),
+        detail: entry.detail.as_str().to_owned(),
+        client_ip: origin.client_ip.clone(),
+        user_agent: origin.user_agent.clone(),
+    };
+    let hash = link(&head.hash, &record);
+    let seq = record.seq;
+    let sql = format!(
+        "INSERT INTO audit ({COLUMNS}, prev_hash, hash) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)"
+    );
+    let args: [Value; 11] = [
+        seq.into(),
+        record.created_at.into(),
+        record.action_type.into(),
+        record.outcome.into(),
+        record.actor_email.into(),
+        record.sensor_id.into(),
+        record.detail.into(),
+        record.client_ip.into(),
+        record.user_agent.into(),
+        (&head.hash).into(),
+        (&hash).into(),
     ];
-    tx.execute(sql, &args).map(|_| ())
+    tx.execute(&sql, &args)?;
+    set_head(tx, Head { seq, hash })
 }
 
-/// The newest records, newest first.
+/// Where the chain ends; it stays so until the transaction ends, so that no two records can follow the same one.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn list(tx: &mut dyn Tx, most: i64) -> Result<Vec<AuditRecord>, DbError> {
-    let sql = "SELECT seq, created_at, action_type, outcome, actor_email, sensor_id, detail, client_ip, user_agent \
-               FROM audit ORDER BY seq DESC LIMIT $1";
-    tx.query(sql, &[most.into()])?.iter().map(record).collect()
+pub fn head(tx: &mut dyn Tx) -> Result<Head, DbError> {
+    let sql = format!("SELECT seq, hash FROM audit_head WHERE id = 1{}", tx.lock_clause());
+    let row = tx.first(&sql, &[])?;
+    row.map_or(Ok(Head { seq: 0, hash: START }), |row| Ok(Head { seq: row.int(0)?, hash: row.hash(1)? }))
 }
 
-fn record(row: &Row) -> Result<AuditRecord, DbError> {
+fn set_head(tx: &mut dyn Tx, head: Head) -> Result<(), DbError> {
+    let sql = "UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1";
+    tx.execute(sql, &[head.seq.into(), (&head.hash).into()]).map(|_| ())
+}
+
+/// Makes a chain of records that were written before there was one.
+///
+/// # Errors
+/// [`DbError`].
+pub(super) fn chain_up(tx: &mut dyn Tx) -> Result<(), DbError> {
+    let mut head = Head { seq: 0, hash: START };
+    for row in tx.query(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"), &[])? {
+        let record = record(&row)?;
+        let hash = link(&head.hash, &record);
+        let sql = "UPDATE audit SET prev_hash = $2, hash = $3 WHERE seq = $1";
+        tx.execute(sql, &[record.seq.into(), (&head.hash).into(), (&hash).into()])?;
+        head = Head { seq: record.seq, hash };
+    }
+    let sql = "INSERT INTO audit_head (id, seq, hash) VALUES (1, $1, $2)";
+    tx.execute(sql, &[head.seq.into(), (&head.hash).into()]).map(|_| ())
+}
+
+/// Which records to list.
+#[derive(Debug, Clone, Default)]
+pub struct AuditFilter {
+    /// Only this action.
+    pub action_type: Option<String>,
+    /// Only this outcome.
+    pub outcome: Option<String>,
+    /// Only what this operator did.
+    pub actor_email: Option<String>,
+    /// Only what happened to this sensor.
+    pub sensor_id: Option<String>,
+}
+
+/// The newest records before this place, newest first.
+///
+/// # Errors
+/// [`DbError`].
+pub fn list(tx: &mut dyn Tx, filter: &AuditFilter, before: i64, most: i64) -> Result<Vec<Record>, DbError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM audit WHERE seq < $1 AND ($3 = '' OR action_type = $3) AND ($4 = '' OR outcome = $4) \
+         AND ($5 = '' OR actor_email = $5) AND ($6 = '' OR sensor_id = $6) ORDER BY seq DESC LIMIT $2"
+    );
+    let text = |given: &Option<String>| Value::from(given.clone().unwrap_or_default());
+    let args = [
+        before.into(),
+        most.into(),
+        text(&filter.action_type),
+        text(&filter.outcome),
+        text(&filter.actor_email),
+        text(&filter.sensor_id),
+    ];
+    tx.query(&sql, &args)?.iter().map(record).collect()
+}
+
+/// The next records behind this place with their hashes, oldest first.
+///
+/// # Errors
+/// [`DbError`].
+pub fn after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Linked>, DbError> {
+    let sql = format!("SELECT {COLUMNS}, prev_hash, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2");
+    let linked =
+        |row: &Row| Ok(Linked { record: record(row)?, prev_hash: row.hash(9)?, hash: row.hash(10)? });
+    tx.query(&sql, &[seq.into(), most.into()])?.iter().map(linked).collect()
+}
+
+fn record(row: &Row) -> Result<Record, DbError> {
     let maybe = |at| Ok::<_, DbError>(row.maybe_text(at)?.map(str::to_owned));
-    Ok(AuditRecord {
+    Ok(Record {
         seq: row.int(0)?,
         created_at: row.int(1)?,
         action_type: row.text(2)?.to_owned(),

@@ -1,13 +1,25 @@
 //! Brings the schema up to date, one transaction per step; refuses a file from a newer version.
 
 use super::writer::Engine;
-use super::{DbError, Value};
+use super::{DbError, Tx, Value, audit};
 
 /// Every step, in order; the version is the position, counted from one.
-const STEPS: &[&str] = &[
-    include_str!("../../migrations/0001_first_light.sql"),
-    include_str!("../../migrations/0002_approval.sql"),
+const STEPS: &[Step] = &[
+    Step::Script(include_str!("../../migrations/0001_first_light.sql")),
+    Step::Script(include_str!("../../migrations/0002_approval.sql")),
+    Step::Script(include_str!("../../migrations/0003_audit_chain.sql")),
+    Step::Code(audit::chain_up),
+    Step::Script(include_str!("../../migrations/0005_audit_append_only.sqlite.sql")),
+    Step::Script(include_str!("../../migrations/0006_renewal_requests.sql")),
 ];
+
+/// One version further.
+enum Step {
+    /// Statements.
+    Script(&'static str),
+    /// What SQL cannot say.
+    Code(fn(&mut dyn Tx) -> Result<(), DbError>),
+}
 
 /// Runs the steps that the file does not have yet.
 pub(super) fn run(engine: &mut impl Engine, now: i64) -> Result<(), DbError> {
@@ -30,7 +42,10 @@ fn upgrade(engine: &mut impl Engine, known: i64, now: i64) -> Result<(), DbError
         return Err(DbError::Newer { found, known });
     }
     for (version, step) in (1i64..).zip(STEPS).filter(|(version, _)| *version > found) {
-        engine.script(step)?;
+        match step {
+            Step::Script(sql) => engine.script(sql)?,
+            Step::Code(change) => change(engine)?,
+        }
         let args = [Value::Int(version), Value::Int(now)];
         engine.execute("INSERT INTO schema_migrations (version, applied_at) VALUES ($1, $2)", &args)?;
     }
@@ -39,7 +54,6 @@ fn upgrade(engine: &mut impl Engine, known: i64, now: i64) -> Result<(), DbError
 
 #[cfg(test)]
 mod tests {
-    use super::super::Tx as _;
     use super::super::sqlite::Sqlite;
     use super::*;
 
@@ -52,6 +66,17 @@ mod tests {
         let row = engine.first("SELECT applied_at FROM schema_migrations", &[]).unwrap().unwrap();
         assert_eq!(row.int(0).unwrap(), 1);
         engine.execute("INSERT INTO schema_migrations VALUES (99, 0)", &[]).unwrap();
+        // Records from before there was a chain are made one.
+        let mut old = Sqlite::open(&dir.path().join("old")).unwrap();
+        let Step::Script(first) = STEPS[0] else { panic!() };
+        old.script(first).unwrap();
+        old.script("CREATE TABLE schema_migrations (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)")
+            .unwrap();
+        old.script("INSERT INTO schema_migrations VALUES (1, 0)").unwrap();
+        old.script("INSERT INTO audit VALUES (1, 5, 'a', 'success', NULL, NULL, '', NULL, NULL)").unwrap();
+        run(&mut old, 3).unwrap();
+        let linked = audit::after(&mut old, 0, 9).unwrap();
+        assert_eq!(audit::head(&mut old).unwrap().hash, linked[0].hash);
         assert!(
             matches!(run(&mut engine, 3), Err(DbError::Newer { found: 99, known }) if known == STEPS.len() as i64)
         );

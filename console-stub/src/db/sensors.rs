@@ -4,11 +4,12 @@ use telovix_contract::SensorId;
 use telovix_contract::states::TrustState;
 
 use super::{DbError, Row, Tx, Value};
+use crate::domain::page::Cursor;
 use crate::domain::sensor::{SensorRecord, Standing};
 
 const COLUMNS: &str = "id, node_name, cluster_id, install_id, role, flavor, tags, sensor_version, host, trust_state, \
                        certificate_generation, created_at, enrolled_at, last_seen_at, disabled_at, revoked_at, \
-                       decommissioned_at";
+                       decommissioned_at, renew_from, renew_until";
 
 /// Stores a new sensor. `node_key` is set for a cluster's node alone.
 ///
@@ -30,7 +31,8 @@ pub fn insert(tx: &mut dyn Tx, sensor: &SensorRecord, node_key: Option<&str>) ->
 pub fn re_enroll(tx: &mut dyn Tx, sensor: &SensorRecord, node_key: Option<&str>) -> Result<(), DbError> {
     let sql = "UPDATE sensors SET node_key = $2, node_name = $3, cluster_id = $4, install_id = $5, role = $6, \
                flavor = $7, tags = $8, sensor_version = $9, host = $10, trust_state = $11, \
-               certificate_generation = $12, enrolled_at = $13, decommissioned_at = NULL WHERE id = $1";
+               certificate_generation = $12, enrolled_at = $13, decommissioned_at = NULL, \
+               renew_from = NULL, renew_until = NULL WHERE id = $1";
     let mut args = facts(sensor, node_key).to_vec();
     args.extend([sensor.generation.into(), sensor.enrolled_at.into()]);
     tx.execute(sql, &args).map(|_| ())
@@ -88,22 +90,33 @@ pub struct Listed {
     pub validity: Option<(i64, i64)>,
 }
 
-/// All sensors, oldest first, with the validity of their newest certificates.
+/// The next sensors behind this one, oldest first, with the validity of their newest certificates.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn list(tx: &mut dyn Tx) -> Result<Vec<Listed>, DbError> {
+pub fn list(tx: &mut dyn Tx, after: Option<&Cursor>, most: i64) -> Result<Vec<Listed>, DbError> {
     let qualified: Vec<String> = COLUMNS.split(", ").map(|column| format!("s.{}", column.trim())).collect();
     let sql = format!(
         "SELECT {}, c.not_before, c.not_after FROM sensors s LEFT JOIN certificates c \
-         ON c.sensor_id = s.id AND c.generation = s.certificate_generation ORDER BY s.created_at, s.id",
+         ON c.sensor_id = s.id AND c.generation = s.certificate_generation \
+         WHERE s.created_at > $1 OR (s.created_at = $1 AND s.id > $2) ORDER BY s.created_at, s.id LIMIT $3",
         qualified.join(", ")
     );
     let listed = |row: &Row| {
-        let validity = row.maybe_int(17)?.zip(row.maybe_int(18)?);
+        let validity = row.maybe_int(19)?.zip(row.maybe_int(20)?);
         Ok(Listed { sensor: record(row)?, validity })
     };
-    tx.query(&sql, &[])?.iter().map(listed).collect()
+    let (at, id) = after.map_or((i64::MIN, ""), |cursor| (cursor.at, cursor.id.as_str()));
+    tx.query(&sql, &[at.into(), id.into(), most.into()])?.iter().map(listed).collect()
+}
+
+/// Writes down when an operator wants the certificate renewed.
+///
+/// # Errors
+/// [`DbError`].
+pub fn ask_renewal(tx: &mut dyn Tx, id: SensorId, from: i64, until: i64) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET renew_from = $2, renew_until = $3 WHERE id = $1";
+    tx.execute(sql, &[id.to_string().into(), from.into(), until.into()]).map(|_| ())
 }
 
 /// Writes down a heartbeat; an empty version leaves the known one.
@@ -121,7 +134,8 @@ pub fn seen(tx: &mut dyn Tx, id: SensorId, now: i64, version: &str) -> Result<()
 /// # Errors
 /// [`DbError`].
 pub fn renewed(tx: &mut dyn Tx, id: SensorId, generation: i64, trust: TrustState) -> Result<(), DbError> {
-    let sql = "UPDATE sensors SET certificate_generation = $2, trust_state = $3 WHERE id = $1";
+    let sql = "UPDATE sensors SET certificate_generation = $2, trust_state = $3, renew_from = NULL, \
+               renew_until = NULL WHERE id = $1";
     tx.execute(sql, &[id.to_string().into(), generation.into(), trust.as_str().into()]).map(|_| ())
 }
 
@@ -171,6 +185,7 @@ fn record(row: &Row) -> Result<SensorRecord, DbError> {
         created_at: row.int(11)?,
         enrolled_at: row.int(12)?,
         last_seen_at: row.maybe_int(13)?,
+        renew_between: row.maybe_int(17)?.zip(row.maybe_int(18)?),
         standing,
     })
 }

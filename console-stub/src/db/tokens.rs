@@ -1,9 +1,11 @@
 //! Enrollment tokens, which keys they enrolled, and which nodes they counted.
 
 use telovix_contract::states::{TokenStatus, TokenType};
-use telovix_contract::{SensorId, TokenHash};
+use telovix_contract::{ClusterName, SensorId, TokenHash};
 
 use super::{DbError, Row, Tx, Value};
+use crate::domain::listing::TokenFilter;
+use crate::domain::page::Cursor;
 use crate::domain::token::{TokenId, TokenRecord, TokenSpec};
 
 const COLUMNS: &str = "id, token_type, status, label, cluster_id, sensor_id, max_nodes, node_count, use_count, \
@@ -55,16 +57,40 @@ pub fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbErro
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
-/// All tokens but those used up before this moment, newest first.
+/// Seconds that a used token stays in the list (CONTRACT.md section 4: a day).
+const USED_STAYS_LISTED: i64 = 24 * 3600;
+
+/// The next tokens behind this one, newest first, without those used up a day ago. The status is the one of this moment.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn list(tx: &mut dyn Tx, used_since: i64) -> Result<Vec<TokenRecord>, DbError> {
+pub fn list(
+    tx: &mut dyn Tx,
+    filter: &TokenFilter,
+    after: Option<&Cursor>,
+    most: i64,
+    now: i64,
+) -> Result<Vec<TokenRecord>, DbError> {
     let sql = format!(
-        "SELECT {COLUMNS} FROM enrollment_tokens WHERE status <> 'used' OR used_at > $1 \
-         ORDER BY created_at DESC, id"
+        "SELECT {COLUMNS} FROM enrollment_tokens WHERE (status <> 'used' OR used_at > $1) \
+         AND (created_at < $2 OR (created_at = $2 AND id < $3)) \
+         AND ($4 = '' OR $4 = CASE WHEN status = 'pending' AND expires_at <= $8 AND reserved_at IS NULL \
+              THEN 'expired' ELSE status END) \
+         AND ($5 = '' OR token_type = $5) AND ($6 = '' OR cluster_id = $6) \
+         ORDER BY created_at DESC, id DESC LIMIT $7"
     );
-    tx.query(&sql, &[used_since.into()])?.iter().map(record).collect()
+    let (at, id) = after.map_or((i64::MAX, ""), |cursor| (cursor.at, cursor.id.as_str()));
+    let args: [Value; 8] = [
+        (now - USED_STAYS_LISTED).into(),
+        at.into(),
+        id.into(),
+        filter.status.map_or("", TokenStatus::as_str).into(),
+        filter.kind.map_or("", TokenType::as_str).into(),
+        filter.cluster_id.as_ref().map_or("", ClusterName::as_str).into(),
+        most.into(),
+        now.into(),
+    ];
+    tx.query(&sql, &args)?.iter().map(record).collect()
 }
 
 /// Makes a pending one-time token `used`; says whether it was pending.

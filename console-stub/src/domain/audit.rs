@@ -47,6 +47,8 @@ actions! {
     SettingChanged = "console_setting_changed";
     /// A sensor renewed its certificate.
     RenewalInitiated = "auto_certificate_renewal_initiated";
+    /// A sensor was asked to renew its certificate.
+    RenewalRequested = "certificate_renewal_requested";
     /// A sensor was switched off for a time.
     SensorDisabled = "sensor_disabled";
     /// A sensor was switched on again.

@@ -4,13 +4,17 @@
 //! [`sensor`] how a sensor stands; [`licence`] how many there may be; [`approval`] whether an operator has a say;
 //! [`setting`] what an administrator may set; [`role`] who may do what;
 //! [`public_url`] under which address the Console is reached;
-//! [`api_key`] what a signed call of an operator's program has to look like; [`audit`] what is written down about all.
+//! [`api_key`] what a signed call of an operator's program has to look like; [`audit`] what is written down about all, and
+//! [`chain`] how nobody changes it unseen; [`listing`] which rows a list shows, [`page`] in pieces.
 
 pub mod api_key;
 pub mod approval;
 pub mod audit;
+pub mod chain;
 pub mod enroll;
 pub mod licence;
+pub mod listing;
+pub mod page;
 pub mod public_url;
 mod refusal;
 pub mod role;

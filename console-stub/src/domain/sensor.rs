@@ -69,6 +69,8 @@ pub struct SensorRecord {
     pub enrolled_at: i64,
     /// Unix seconds of the last heartbeat.
     pub last_seen_at: Option<i64>,
+    /// Unix seconds between which an operator wants its certificate renewed.
+    pub renew_between: Option<(i64, i64)>,
     /// What an operator or the sensor has made of it.
     pub standing: Standing,
 }
@@ -109,6 +111,12 @@ impl SensorRecord {
         if self.standing == Standing::Revoked { TrustState::TrustRevoked } else { self.trust_state }
     }
 
+    /// How its newest certificate stands, if it has one.
+    #[must_use]
+    pub fn certificate_health(&self, now: i64, validity: Option<(i64, i64)>) -> TrustHealth {
+        validity.map_or(TrustHealth::Degraded, |(from, to)| self.trust_health(now, from, to))
+    }
+
     /// How its newest certificate stands, which is valid between these unix seconds.
     #[must_use]
     pub fn trust_health(&self, now: i64, not_before: i64, not_after: i64) -> TrustHealth {
@@ -147,6 +155,7 @@ mod tests {
             created_at: 0,
             enrolled_at: 0,
             last_seen_at: Some(1000),
+            renew_between: None,
             standing,
         }
     }
@@ -158,8 +167,11 @@ mod tests {
         let seen = |after: i64| (active.status(1000 + after).as_str(), active.health(1000 + after).as_str());
         assert_eq!(seen(44), ("healthy", "healthy"));
         assert_eq!(seen(45), ("healthy", "watch"));
+        assert_eq!(seen(89), ("healthy", "watch"));
         assert_eq!(seen(90), ("stale", "degraded"));
+        assert_eq!(seen(179), ("stale", "degraded"));
         assert_eq!(seen(180), ("stale", "critical"));
+        assert_eq!(seen(359), ("stale", "critical"));
         assert_eq!(seen(360), ("stale", "offline"));
         assert_eq!(record(Standing::Disabled).status(5000), SensorStatus::Disabled);
         assert_eq!(record(Standing::Revoked).status(1000), SensorStatus::Revoked);
@@ -170,10 +182,9 @@ mod tests {
     fn section_5_trust_health_by_the_certificates_age() {
         let active = record(Standing::Active);
         let at = |now| active.trust_health(now, 0, 900).as_str();
-        assert_eq!(
-            [at(0), at(600), at(810), at(900)],
-            ["healthy", "renewal_recommended", "renewal_due", "degraded"]
-        );
+        assert_eq!([at(0), at(599)], ["healthy", "healthy"]);
+        assert_eq!([at(600), at(809)], ["renewal_recommended", "renewal_recommended"]);
+        assert_eq!([at(810), at(899), at(900)], ["renewal_due", "renewal_due", "degraded"]);
         assert_eq!(record(Standing::Revoked).trust_health(0, 0, 900), TrustHealth::Revoked);
     }
 }

@@ -1,10 +1,17 @@
-//! The audit trail, for operators.
+//! The audit trail, for operators: listed, followed link by link, taken out whole.
 
 use serde::Serialize;
+use telovix_contract::token::hex;
 
 use super::{Console, ServiceError};
 use crate::clock::timestamp;
-use crate::db::audit;
+use crate::db::audit::{self, AuditFilter};
+use crate::db::{DbError, Tx};
+use crate::domain::chain::{Linked, Record, Verifier};
+use crate::domain::page::{Cursor, Page, Piece};
+
+/// Records read at once.
+const AT_ONCE: i64 = 1000;
 
 /// A record of the audit trail (CONTRACT.md section 5).
 #[derive(Debug, Clone, Serialize)]
@@ -27,23 +34,106 @@ pub struct AuditView {
     pub user_agent: Option<String>,
 }
 
+/// A record as it is taken out: with its place and its hashes.
+#[derive(Debug, Clone, Serialize)]
+pub struct ExportedRecord {
+    /// Position in the trail, counted from one.
+    pub seq: i64,
+    /// What it says.
+    #[serde(flatten)]
+    pub record: AuditView,
+    /// Hex of the hash of the record before it.
+    pub prev_hash: String,
+    /// Hex of its own hash.
+    pub hash: String,
+}
+
+/// What following the trail found.
+#[derive(Debug, Clone, Serialize)]
+pub struct AuditReport {
+    /// Whether the trail is as it was written.
+    pub intact: bool,
+    /// Records looked at.
+    pub records: i64,
+    /// Hex of the last hash: whoever keeps it elsewhere can show a later forgery of the whole trail.
+    pub head: String,
+    /// What was changed, removed or reordered, each with its place.
+    pub problems: Vec<String>,
+}
+
 impl Console {
-    /// The newest records, newest first.
+    /// Records, newest first.
     ///
     /// # Errors
     /// [`ServiceError::Db`].
-    pub async fn list_audit(&self, most: u32) -> Result<Vec<AuditView>, ServiceError> {
-        let rows = self.db().read(move |tx| audit::list(tx, i64::from(most))).await?;
-        let view = |row: audit::AuditRecord| AuditView {
-            created_at: timestamp(row.created_at).to_string(),
-            action_type: row.action_type,
-            outcome: row.outcome,
-            actor_email: row.actor_email,
-            sensor_id: row.sensor_id,
-            detail: row.detail,
-            client_ip: row.client_ip,
-            user_agent: row.user_agent,
-        };
-        Ok(rows.into_iter().map(view).collect())
+    pub async fn list_audit(
+        &self,
+        filter: AuditFilter,
+        piece: Piece,
+    ) -> Result<Page<AuditView>, ServiceError> {
+        let before = piece.after.map_or(i64::MAX, |cursor| cursor.at);
+        let rows = self.db().read(move |tx| audit::list(tx, &filter, before, piece.rows + 1)).await?;
+        let cursor = |row: &Record| Cursor { at: row.seq, id: String::new() };
+        Ok(Page::cut(rows, piece.rows, cursor).map(view))
+    }
+
+    /// Follows the trail from its first record to its head.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn verify_audit(&self) -> Result<AuditReport, ServiceError> {
+        self.db().read(|tx| Ok(verify(tx)?)).await
+    }
+
+    /// The next records behind this place, oldest first, as they are taken out.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn export_audit(&self, after: i64) -> Result<Vec<ExportedRecord>, ServiceError> {
+        let rows = self.db().read(move |tx| audit::after(tx, after, AT_ONCE)).await?;
+        Ok(rows.into_iter().map(exported).collect())
+    }
+}
+
+/// The head is read first: what is appended meanwhile is for the next time.
+fn verify(tx: &mut dyn Tx) -> Result<AuditReport, DbError> {
+    let head = audit::head(tx)?;
+    let mut verifier = Verifier::default();
+    let (mut last, mut records) = (0, 0);
+    loop {
+        let batch = audit::after(tx, last, AT_ONCE)?;
+        let Some(end) = batch.last() else { break };
+        last = end.record.seq;
+        for linked in batch.into_iter().filter(|linked| linked.record.seq <= head.seq) {
+            records += 1;
+            verifier.push(linked);
+        }
+        if last >= head.seq {
+            break;
+        }
+    }
+    let problems: Vec<String> = verifier.finish(head).iter().map(ToString::to_string).collect();
+    Ok(AuditReport { intact: problems.is_empty(), records, head: hex(&head.hash), problems })
+}
+
+fn view(row: Record) -> AuditView {
+    AuditView {
+        created_at: timestamp(row.created_at).to_string(),
+        action_type: row.action_type,
+        outcome: row.outcome,
+        actor_email: row.actor_email,
+        sensor_id: row.sensor_id,
+        detail: row.detail,
+        client_ip: row.client_ip,
+        user_agent: row.user_agent,
+    }
+}
+
+fn exported(linked: Linked) -> ExportedRecord {
+    ExportedRecord {
+        seq: linked.record.seq,
+        prev_hash: hex(&linked.prev_hash),
+        hash: hex(&linked.hash),
+        record: view(linked.record),
     }
 }

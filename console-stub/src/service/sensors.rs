@@ -1,6 +1,7 @@
-//! The fleet, for operators: list, disable, enable, revoke, delete.
+//! The fleet, for operators: list, ask to renew, disable, enable, revoke, delete.
 
 use serde::Serialize;
+use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
 use telovix_contract::{ErrorCode, SensorId};
 
@@ -10,6 +11,8 @@ use crate::db::sensors::Listed;
 use crate::db::{Tx, audit, sensors, settings};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
+use crate::domain::listing::SensorFilter;
+use crate::domain::page::{Cursor, Page, Piece};
 use crate::domain::sensor::{SensorRecord, Standing};
 
 /// A sensor in the fleet list (CONTRACT.md section 5).
@@ -51,14 +54,10 @@ pub struct SensorView {
     pub decommissioned: bool,
 }
 
-/// Which sensors to list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Listing {
-    /// All but the decommissioned.
-    Present,
-    /// All.
-    Everything,
-}
+/// Longest time that a sensor may be given to renew its certificate, in seconds: a week (ours).
+const LONGEST_WITHIN: i64 = 7 * 24 * 3600;
+/// Sensors read at once while the filter is applied.
+const AT_ONCE: i64 = 500;
 
 /// What an operator does to a sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -78,12 +77,41 @@ impl Console {
     ///
     /// # Errors
     /// [`ServiceError::Db`].
-    pub async fn list_sensors(&self, listing: Listing) -> Result<Vec<SensorView>, ServiceError> {
-        let now = self.now();
-        let rows = self.db().read(|tx| sensors::list(tx)).await?;
-        let wanted =
-            |row: &Listed| listing == Listing::Everything || row.sensor.standing != Standing::Decommissioned;
-        Ok(rows.into_iter().filter(wanted).map(|row| view(row, now)).collect())
+    pub async fn list_sensors(
+        &self,
+        filter: SensorFilter,
+        piece: Piece,
+    ) -> Result<Page<SensorView>, ServiceError> {
+        let (now, most) = (self.now(), piece.rows);
+        let rows = self.db().read(move |tx| matching(tx, &filter, piece.after, most + 1, now)).await?;
+        Ok(Page::cut(rows, most, cursor).map(|row| view(row, now)))
+    }
+
+    /// Asks a sensor to renew its certificate from now on and within so many seconds; it hears of it with its next
+    /// heartbeat. Gives the window.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` when it is not at work; `invalid_request` for a time that is too short or too long.
+    pub async fn ask_renewal(
+        &self,
+        id: SensorId,
+        within: i64,
+        origin: Origin,
+    ) -> Result<RenewalWindow, ServiceError> {
+        if !(1..=LONGEST_WITHIN).contains(&within) {
+            return Err(Refusal::field("within_seconds", format!("it can be 1 to {LONGEST_WITHIN}")).into());
+        }
+        let (from, until) = (self.now(), self.now() + within);
+        let ask = move |tx: &mut dyn Tx| {
+            let sensor = sensors::by_id(tx, id)?.ok_or_else(no_such_sensor)?;
+            require(&sensor, Standing::Active)?;
+            sensors::ask_renewal(tx, id, from, until)?;
+            let detail = Detail::new().with("node_name", &sensor.node_name).with("within_seconds", within);
+            let entry = AuditEntry::success(Action::RenewalRequested, Some(id), detail);
+            Ok::<_, ServiceError>(audit::append(tx, &entry, &origin, from)?)
+        };
+        self.db().write(ask).await?;
+        Ok(RenewalWindow { start: timestamp(from), end: timestamp(until) })
     }
 
     /// Does to a sensor what an operator asks.
@@ -103,6 +131,36 @@ impl Console {
     }
 }
 
+/// Reads on until enough rows pass the filter.
+fn matching(
+    tx: &mut dyn Tx,
+    filter: &SensorFilter,
+    mut after: Option<Cursor>,
+    most: i64,
+    now: i64,
+) -> Result<Vec<Listed>, ServiceError> {
+    let enough = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut found = Vec::new();
+    loop {
+        let batch = sensors::list(tx, after.as_ref(), AT_ONCE)?;
+        let Some(last) = batch.last() else { return Ok(found) };
+        after = Some(cursor(last));
+        found.extend(batch.into_iter().filter(|row| filter.shows(&row.sensor, row.validity, now)));
+        if found.len() >= enough {
+            found.truncate(enough);
+            return Ok(found);
+        }
+    }
+}
+
+fn cursor(row: &Listed) -> Cursor {
+    Cursor { at: row.sensor.created_at, id: row.sensor.id.to_string() }
+}
+
+fn no_such_sensor() -> Refusal {
+    Refusal::new(ErrorCode::NotFound, "There is no such sensor.")
+}
+
 fn judge(
     tx: &mut dyn Tx,
     id: SensorId,
@@ -110,8 +168,7 @@ fn judge(
     origin: &Origin,
     now: i64,
 ) -> Result<(), ServiceError> {
-    let not_found = || Refusal::new(ErrorCode::NotFound, "There is no such sensor.");
-    let sensor = sensors::by_id(tx, id)?.ok_or_else(not_found)?;
+    let sensor = sensors::by_id(tx, id)?.ok_or_else(no_such_sensor)?;
     let action = match verdict {
         Verdict::Disable => {
             require(&sensor, Standing::Active)?;
@@ -168,7 +225,7 @@ fn view(row: Listed, now: i64) -> SensorView {
         sensor_id: sensor.id,
         status: sensor.status(now),
         trust_state: sensor.trust(),
-        trust_health: validity.map_or(TrustHealth::Degraded, |(from, to)| sensor.trust_health(now, from, to)),
+        trust_health: sensor.certificate_health(now, validity),
         health_state: sensor.health(now),
         tags: json(&sensor.tags),
         host: json(&sensor.host),

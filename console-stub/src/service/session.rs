@@ -4,13 +4,14 @@
 //! sensor that is. That it chains to the CA is the TLS layer's business and proves nothing of this.
 
 use sha2::{Digest as _, Sha256};
-use telovix_contract::session::{Heartbeat, HeartbeatAnswer, Renewed};
+use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewalWindow, Renewed};
 use telovix_contract::states::TrustState;
 use telovix_contract::{ErrorCode, SensorId};
 
 use super::enroll::{OVERLAP, heartbeat_seconds, issue, recommission};
 use super::{Console, ServiceError, licence};
 use crate::ca::{Authority, csr};
+use crate::clock::timestamp;
 use crate::db::certificates::{self, CertificateRecord};
 use crate::db::{DbError, Tx, audit, sensors, settings};
 use crate::domain::Refusal;
@@ -43,7 +44,9 @@ impl Console {
                     sensor_id: sensor.id,
                     trust_state: sensor.trust(),
                     heartbeat_interval_seconds: heartbeat_seconds(tx)?,
-                    renew_between: None,
+                    renew_between: sensor
+                        .renew_between
+                        .map(|(from, until)| RenewalWindow { start: timestamp(from), end: timestamp(until) }),
                 })
             })
             .await

@@ -13,10 +13,9 @@ use crate::clock::timestamp;
 use crate::db::{DbError, Tx, audit, sensors, settings, tokens};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
+use crate::domain::listing::TokenFilter;
+use crate::domain::page::{Cursor, Page, Piece};
 use crate::domain::token::{TokenDraft, TokenId, TokenRecord, TokenSpec, check};
-
-/// Seconds that a used token stays in the list (CONTRACT.md section 4: a day).
-const USED_STAYS_LISTED: i64 = 24 * 3600;
 
 /// A token that was just made: the only time that its secret is shown.
 #[derive(Debug)]
@@ -130,14 +129,20 @@ impl Console {
         Ok(CreatedToken { id, token, kind: spec.kind, expires_at, install_command, capacity_warning })
     }
 
-    /// All tokens, newest first.
+    /// Tokens, newest first.
     ///
     /// # Errors
     /// [`ServiceError::Db`].
-    pub async fn list_tokens(&self) -> Result<Vec<TokenView>, ServiceError> {
-        let now = self.now();
-        let rows = self.db().read(move |tx| tokens::list(tx, now - USED_STAYS_LISTED)).await?;
-        Ok(rows.into_iter().map(|token| view(token, now)).collect())
+    pub async fn list_tokens(
+        &self,
+        filter: TokenFilter,
+        piece: Piece,
+    ) -> Result<Page<TokenView>, ServiceError> {
+        let (now, most) = (self.now(), piece.rows);
+        let look = move |tx: &mut dyn Tx| tokens::list(tx, &filter, piece.after.as_ref(), most + 1, now);
+        let rows = self.db().read(look).await?;
+        let cursor = |token: &TokenRecord| Cursor { at: token.created_at, id: token.id.to_string() };
+        Ok(Page::cut(rows, most, cursor).map(|token| view(token, now)))
     }
 
     /// Takes a pending token back.

@@ -6,6 +6,8 @@ use crate::world::{World, body, csr, key};
 use serde_json::{Value, json};
 use telovix_console_stub::domain::approval::{ApprovalId, RuleDraft, Ruling};
 use telovix_console_stub::domain::audit::Origin;
+use telovix_console_stub::domain::listing::TokenFilter;
+use telovix_console_stub::domain::page::Piece;
 use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::service::ServiceError;
 use telovix_console_stub::service::approvals::Say;
@@ -61,7 +63,12 @@ async fn section_3_a_waiting_host_keeps_its_token_and_comes_in_when_approved() {
     // Long past the token's quarter of an hour, the clean-up having been there.
     world.clock.advance(2 * 24 * 3600);
     world.console.clean_up().await.unwrap();
-    assert_eq!(world.console.list_tokens().await.unwrap()[0].status.as_str(), "pending");
+    assert_eq!(
+        world.console.list_tokens(TokenFilter::default(), Piece::default()).await.unwrap().rows[0]
+            .status
+            .as_str(),
+        "pending"
+    );
     assert_eq!(world.enroll(&request).await.status, 202);
     say(&world, Say::Approve).await;
     let first = world.enroll(&request).await;
@@ -93,7 +100,7 @@ async fn section_3_a_denial_ends_the_enrollment_and_spends_its_token() {
     let token = world.once().await;
     let request = body(&token, "edge-2", &key);
     assert_eq!(world.enroll(&request).await.status, 202);
-    let pending = world.console.list_tokens().await.unwrap();
+    let pending = world.console.list_tokens(TokenFilter::default(), Piece::default()).await.unwrap().rows;
     let pending = pending.iter().find(|token| token.status.as_str() == "pending").unwrap();
     world.console.revoke_token(pending.id, Origin::default()).await.unwrap();
     assert_eq!(world.enroll(&request).await.refusal(), (401, "enrollment_token_revoked"));

@@ -3,8 +3,10 @@
 use crate::world::{World, body, csr, key};
 use serde_json::{Value, json};
 use telovix_console_stub::domain::audit::Origin;
+use telovix_console_stub::domain::listing::SensorFilter;
+use telovix_console_stub::domain::page::Piece;
 use telovix_console_stub::domain::token::TokenDraft;
-use telovix_console_stub::service::sensors::{Listing, Verdict};
+use telovix_console_stub::service::sensors::Verdict;
 use telovix_contract::SensorId;
 use telovix_contract::paths;
 
@@ -86,7 +88,7 @@ async fn section_3_the_answer_is_a_working_identity() {
 
     let beat = world.heartbeat(certificate, &key).await;
     assert_eq!((beat.status, beat.text("sensor_id")), (200, reply.text("sensor_id")));
-    let sensors = world.console.list_sensors(Listing::Present).await.unwrap();
+    let sensors = world.console.list_sensors(SensorFilter::default(), Piece::default()).await.unwrap().rows;
     assert_eq!(sensors[0].sensor_id.to_string(), reply.text("sensor_id"));
     assert!(sensors[0].last_seen_at.is_some());
 

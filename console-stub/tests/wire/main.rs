@@ -7,5 +7,6 @@ mod enroll;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod limits;
+mod operators;
 mod session;
 mod world;

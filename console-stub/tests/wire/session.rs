@@ -7,7 +7,9 @@ use serde_json::json;
 use sha2::{Digest as _, Sha256};
 use telovix_console_stub::domain::api_key::{Scope, signed_text};
 use telovix_console_stub::domain::audit::Origin;
-use telovix_console_stub::service::sensors::{Listing, Verdict};
+use telovix_console_stub::domain::listing::SensorFilter;
+use telovix_console_stub::domain::page::Piece;
+use telovix_console_stub::service::sensors::Verdict;
 use telovix_contract::token::hex;
 use telovix_contract::{SensorId, paths};
 
@@ -57,8 +59,19 @@ async fn section_4_decommission_frees_the_slot_and_a_heartbeat_brings_it_back() 
         assert_eq!((reply.status, reply.text("sensor_id")), (200, &*id.to_string()));
         assert_eq!(world.count("SELECT value FROM counters"), 0);
     }
-    assert!(world.console.list_sensors(Listing::Present).await.unwrap().is_empty());
-    assert_eq!(world.console.list_sensors(Listing::Everything).await.unwrap().len(), 1);
+    assert!(
+        world.console.list_sensors(SensorFilter::default(), Piece::default()).await.unwrap().rows.is_empty()
+    );
+    assert_eq!(
+        world
+            .console
+            .list_sensors(SensorFilter { decommissioned: true, ..SensorFilter::default() }, Piece::default())
+            .await
+            .unwrap()
+            .rows
+            .len(),
+        1
+    );
     let (other, other_key, _) = host(&world, "edge-2").await;
     assert_eq!(world.heartbeat(&certificate, &key).await.refusal(), (403, "NodeLimitExceeded"));
     call(&world, paths::DECOMMISSION, &other, &other_key, "").await;
@@ -175,7 +188,7 @@ async fn section_3_a_heartbeat_may_say_the_version_and_unknown_things() {
         let reply = call(&world, paths::HEARTBEAT, &certificate, &key, body).await;
         assert_eq!((reply.status, reply.text("trust_state")), (200, "trusted"), "{body}");
     }
-    let sensors = world.console.list_sensors(Listing::Present).await.unwrap();
+    let sensors = world.console.list_sensors(SensorFilter::default(), Piece::default()).await.unwrap().rows;
     assert_eq!(sensors[0].sensor_version, "1.2.3");
     // Past its thirty days the handshake itself refuses the certificate.
     world.clock.advance(31 * 24 * 3600);

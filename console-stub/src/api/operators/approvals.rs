@@ -16,7 +16,7 @@ use crate::domain::role::Act;
 use crate::service::approvals::{ApprovalView, RuleView, Say};
 
 /// The paths below this one.
-pub(in crate::api) fn routes(base: &str) -> Router<Api> {
+pub(super) fn routes(base: &str) -> Router<Api> {
     Router::new()
         .route(&format!("{base}/rules"), get(list_rules).post(create_rule))
         .route(&format!("{base}/rules/{{id}}"), delete(delete_rule))

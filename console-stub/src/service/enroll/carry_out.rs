@@ -129,6 +129,7 @@ impl Application {
             created_at,
             enrolled_at: self.now,
             last_seen_at: None,
+            renew_between: None,
             standing: Standing::Active,
         }
     }

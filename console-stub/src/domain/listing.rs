@@ -1,0 +1,65 @@
+//! Which tokens and sensors a list shows.
+
+use telovix_contract::ClusterName;
+use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType, TrustHealth, TrustState};
+
+use super::sensor::{SensorRecord, Standing};
+
+/// Which tokens.
+#[derive(Debug, Clone, Default)]
+pub struct TokenFilter {
+    /// Only those of this status at this moment.
+    pub status: Option<TokenStatus>,
+    /// Only those of this kind.
+    pub kind: Option<TokenType>,
+    /// Only those bound to this cluster.
+    pub cluster_id: Option<ClusterName>,
+}
+
+/// Which sensors; the filters of the fleet list.
+#[derive(Debug, Clone, Default)]
+pub struct SensorFilter {
+    /// The decommissioned too.
+    pub decommissioned: bool,
+    /// Only those of this status.
+    pub status: Option<SensorStatus>,
+    /// Only those that were heard of so lately.
+    pub health_state: Option<HealthState>,
+    /// Only those that are trusted so.
+    pub trust_state: Option<TrustState>,
+    /// Only those whose certificate stands so.
+    pub trust_health: Option<TrustHealth>,
+    /// Only those of this cluster.
+    pub cluster_id: Option<String>,
+    /// Only those of this role.
+    pub role: Option<String>,
+    /// Only those of this edition.
+    pub flavor: Option<String>,
+    /// Only those with this label.
+    pub tag: Option<String>,
+    /// Only those whose node name begins so.
+    pub node_name: Option<String>,
+}
+
+impl SensorFilter {
+    /// Whether a sensor, whose newest certificate is valid between these unix seconds, is to be shown at this moment.
+    #[must_use]
+    pub fn shows(&self, sensor: &SensorRecord, validity: Option<(i64, i64)>, now: i64) -> bool {
+        let same = |wanted: &Option<String>, found: Option<&str>| {
+            wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
+        };
+        let tagged = |tag: &String| {
+            serde_json::from_str::<Vec<String>>(&sensor.tags).is_ok_and(|tags| tags.contains(tag))
+        };
+        (self.decommissioned || sensor.standing != Standing::Decommissioned)
+            && self.status.is_none_or(|wanted| wanted == sensor.status(now))
+            && self.health_state.is_none_or(|wanted| wanted == sensor.health(now))
+            && self.trust_state.is_none_or(|wanted| wanted == sensor.trust())
+            && self.trust_health.is_none_or(|wanted| wanted == sensor.certificate_health(now, validity))
+            && same(&self.cluster_id, sensor.cluster_id.as_ref().map(ClusterName::as_str))
+            && same(&self.role, Some(&sensor.role))
+            && same(&self.flavor, Some(&sensor.flavor))
+            && self.tag.as_ref().is_none_or(tagged)
+            && self.node_name.as_ref().is_none_or(|prefix| sensor.node_name.as_str().starts_with(prefix))
+    }
+}
