@@ -115,6 +115,7 @@ mod tests {
         let settings = ServiceSettings {
             notify_socket: Some(path.into_os_string()),
             watchdog: Some(Duration::from_secs(30)),
+            ..ServiceSettings::default()
         };
         let notifier = Notifier::new(&settings);
         (dir, socket, notifier)
@@ -169,7 +170,11 @@ mod tests {
         let name = format!("telovix-notify-{}", std::process::id());
         let address = SocketAddr::from_abstract_name(&name).unwrap();
         let socket = UnixDatagram::bind_addr(&address).unwrap();
-        let settings = ServiceSettings { notify_socket: Some(format!("@{name}").into()), watchdog: None };
+        let settings = ServiceSettings {
+            notify_socket: Some(format!("@{name}").into()),
+            watchdog: None,
+            ..ServiceSettings::default()
+        };
         let notifier = Notifier::new(&settings);
         notifier.alive();
         assert_eq!(heard(&socket), "WATCHDOG=1");
@@ -180,7 +185,11 @@ mod tests {
     fn nobody_there_is_no_failure() {
         Notifier::new(&ServiceSettings::default()).ready("x");
         for name in ["relative", "vsock:2:1234", "", "/nowhere/notify", "@telovix-nobody"] {
-            let settings = ServiceSettings { notify_socket: Some(name.into()), watchdog: None };
+            let settings = ServiceSettings {
+                notify_socket: Some(name.into()),
+                watchdog: None,
+                ..ServiceSettings::default()
+            };
             Notifier::new(&settings).ready("x");
         }
         let (dir, socket, notifier) = manager();

@@ -10,7 +10,7 @@ pub(super) fn run(cli: &Cli, args: &DoctorArgs, clock: &Clock) -> Exit {
     let diagnosis = match config::load(cli, &Environment::from_process()) {
         Err(errors) => Diagnosis::unusable(&errors),
         Ok(config) => {
-            log::start(&config.log);
+            log::start(&config.log, &config.service);
             let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
                 Ok(runtime) => runtime,
                 Err(error) => return report::failure(&error, "", Exit::Unexpected),

@@ -102,7 +102,7 @@ fn dispatch(cli: Cli) -> Exit {
             return Exit::Usage;
         }
     };
-    log::start(&config.log);
+    log::start(&config.log, &config.service);
     for warning in &config.warnings {
         tracing::warn!("{warning}");
     }

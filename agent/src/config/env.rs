@@ -18,7 +18,8 @@ pub const CONFIG_VARIABLE: &str = "TELOVIX_CONFIG";
 pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 /// Every variable but the token's. What the vendor and others set besides is none of our business.
-const KNOWN: [&str; 39] = [
+const KNOWN: [&str; 40] = [
+    "JOURNAL_STREAM",
     "TELOVIX_CONSOLE_URL",
     "TELOVIX_NODE_ROLE",
     "TELOVIX_NODE_NAME",

@@ -12,6 +12,8 @@ pub struct ServiceSettings {
     pub notify_socket: Option<OsString>,
     /// How long it waits for a sign of life before it kills this process.
     pub watchdog: Option<Duration>,
+    /// Device and inode of the stream to the journal, where standard error leads to one (systemd.exec(5)).
+    pub journal: Option<(u64, u64)>,
 }
 
 impl ServiceSettings {
@@ -25,6 +27,10 @@ impl ServiceSettings {
         Self {
             notify_socket: env.get("NOTIFY_SOCKET").map(ToOwned::to_owned),
             watchdog: watchdog.map(Duration::from_micros),
+            journal: env.get("JOURNAL_STREAM").and_then(|text| {
+                let (device, inode) = text.to_str()?.split_once(':')?;
+                Some((device.parse().ok()?, inode.parse().ok()?))
+            }),
         }
     }
 }

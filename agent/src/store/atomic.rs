@@ -64,6 +64,13 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], access: impl Into<Access>) ->
     fault::step(|| file.sync_all()).map_err(StoreError::io("sync", path))
 }
 
+/// Gives a file its mode back that somebody changed. The one exception to the rule that a mode is given when a file is
+/// opened: it has its content already. That it is a file and no link was seen in a directory which is ours alone.
+pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
+    fault::step(|| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+        .map_err(StoreError::io("change the mode of", path))
+}
+
 /// Waits until the entries of a directory are on the disk.
 pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
     fault::step(|| File::open(path)?.sync_all()).map_err(StoreError::io("sync", path))

@@ -1,5 +1,6 @@
 //! Reads an identity back, checks it again, and mends what can be mended without the Console.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -10,8 +11,9 @@ use super::error::StoreError;
 use super::generation::{Generation, broken_links, current_number, mend_links, numbers, point_current};
 use super::layout::{self, Errand, Layout};
 use super::pending::Pending;
-use super::read;
+use super::publication::Publication;
 use super::state::{STATE_VERSION, SensorState};
+use super::{atomic, read};
 use crate::key::KeyPair;
 use crate::verify::{self, Claim, VerifyError};
 
@@ -56,13 +58,19 @@ pub enum LossReason {
     Identity(VerifyError),
 }
 
-pub(super) fn load(layout: &Layout, may_mend: bool, now: Timestamp) -> Result<Loaded, StoreError> {
+pub(super) fn load(
+    layout: &Layout,
+    mend: Option<&Publication>,
+    now: Timestamp,
+) -> Result<Loaded, StoreError> {
+    let may_mend = mend.is_some();
     let numbers = numbers(layout)?;
     let current = current_number(layout);
     let Some(first) = current.or_else(|| published(layout, &numbers)) else {
         return Ok(Loaded::Nothing);
     };
-    let mut mended = Vec::new();
+    // Before reading: a file that nobody may read is mended, not lost.
+    let mut mended = modes(layout, mend, first)?;
     let (generation, failed) = match read_generation(layout, first, now) {
         Ok(generation) => (Some(generation), None),
         Err(loss) => (predecessor(layout, &loss, &numbers, first, now), Some(loss)),
@@ -89,6 +97,26 @@ pub(super) fn load(layout: &Layout, may_mend: bool, now: Timestamp) -> Result<Lo
         mended.push(format!("{} did not lead to the current generation; {done}", links.join(", ")));
     }
     Ok(Loaded::Intact { generation: Box::new(generation), mended })
+}
+
+/// Finds files of a generation whose mode was changed by hand, and gives them back the mode that they were made with.
+fn modes(layout: &Layout, mend: Option<&Publication>, number: u32) -> Result<Vec<String>, StoreError> {
+    let mut mended = Vec::new();
+    let Some(publication) = mend else { return Ok(mended) };
+    for (name, default) in layout::GENERATION_FILES {
+        let path = layout.generation(number).join(name);
+        let wanted = publication.file(name, default).mode;
+        let Ok(meta) = std::fs::symlink_metadata(&path) else { continue };
+        let found = meta.mode() & 0o7777;
+        if !meta.is_file() || found == wanted {
+            continue;
+        }
+        atomic::set_mode(&path, wanted)?;
+        let seen = found & !wanted & 0o044 != 0 && name == layout::KEY;
+        let advice = if seen { "; others could read the key: run `telovix-agent renew --force`" } else { "" };
+        mended.push(format!("{name} had mode {found:04o} and has {wanted:04o} again{advice}"));
+    }
+    Ok(mended)
 }
 
 /// Where `current` is gone: the newest generation, unless it is one that was committed and never published.

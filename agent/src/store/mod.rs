@@ -114,12 +114,13 @@ impl Store {
     }
 
     /// Reads the identity of this host and checks it again, at the time `now`. Opened for work, it also mends what can
-    /// be mended without the Console: missing links, and a torn generation that has an intact predecessor.
+    /// be mended without the Console: wrong modes, missing links, and a torn generation that has an intact predecessor.
     ///
     /// # Errors
     /// [`StoreError::Io`] when the disk refuses; a lost identity is not an error but [`Loaded::Lost`].
     pub fn load(&self, now: Timestamp) -> Result<Loaded, StoreError> {
-        load::load(&self.layout, matches!(self.access, Access::Write { .. }), now)
+        let mend = matches!(self.access, Access::Write { .. }).then_some(&self.publication);
+        load::load(&self.layout, mend, now)
     }
 
     /// The enrollment that is under way, if any.

@@ -104,6 +104,24 @@ fn missing_links_are_linked_again() {
 }
 
 #[test]
+fn wrong_modes_are_mended_and_said() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let held = answer(|_| {});
+    enroll(&mut store, &held, &token(1));
+    let file = |name| dir.path().join("generations/000001").join(name);
+    let mode = |name| fs::metadata(file(name)).unwrap().permissions().mode() & 0o7777;
+    fs::set_permissions(file(layout::KEY), fs::Permissions::from_mode(0o644)).unwrap();
+    fs::set_permissions(file(layout::CERTIFICATE), fs::Permissions::from_mode(0o000)).unwrap();
+    assert_eq!(sensor(&Store::peek(dir.path())).1, Vec::<String>::new(), "a look mends nothing");
+    let (id, mended) = sensor(&store);
+    assert_eq!((id, mended.len()), (held.sensor_id, 2), "{mended:?}");
+    assert!(mended[0].contains("0644") && mended[0].contains("renew --force"), "{mended:?}");
+    assert_eq!((mode(layout::KEY), mode(layout::CERTIFICATE)), (0o600, 0o644));
+    assert_eq!(sensor(&store).1, Vec::<String>::new());
+}
+
+#[test]
 fn a_missing_current_is_found_again() {
     let dir = TempDir::new().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
