@@ -2,6 +2,7 @@
 //! comes to. Times are printed (`--nocapture`), never judged.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Instant;
 
 use nix::sys::signal::Signal;
@@ -113,6 +114,32 @@ fn a_renewal_takes_a_new_key_and_keeps_the_sensor() {
     assert_ne!(after["serial"], before["serial"]);
     assert_ne!(fs::read_to_string(daemon.current("client.key.pem")).unwrap(), key);
     assert_eq!(world.db().sensors(), 1);
+}
+
+#[test]
+fn wrong_modes_are_mended_and_said() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    daemon.enroll(&world.once().token);
+    let key = daemon.current("client.key.pem");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    daemon.until("the note", |status| status["notes"].to_string().contains("renew --force"));
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
+}
+
+/// CONTRACT.md section 3: the heartbeat answer can bring a renewal forward.
+#[test]
+fn a_renewal_that_the_console_asks_for_comes_within_its_window() {
+    let world = World::new();
+    let mut daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    daemon.end(Signal::SIGTERM);
+    world.stub(&["sensor", "renew"], &[&sensor(&before), "--within", "1s"]).expect(0);
+    daemon.run();
+    let after = daemon.until("the renewal", |status| {
+        status["generation"] == 2 && status["state"] == "active" && status["accepted"] == true
+    });
+    assert_eq!((sensor(&after), after["trust_state"].as_str()), (sensor(&before), Some("rotated")));
 }
 
 /// CONTRACT.md section 7: the chart's init container deletes four names and writes the hash of a new token. That is a
