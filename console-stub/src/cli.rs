@@ -114,6 +114,7 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Rule(command) => operators::rules(&open(data).await?, command, &print).await,
         Command::Approval(command) => operators::approvals(&open(data).await?, command, &print).await,
         Command::Settings(command) => operators::settings(&open(data).await?, command, &print).await,
+        Command::User(command) => operators::users(&open(data).await?, command, &print).await,
         Command::Apikey(command) => operators::api_keys(&open(data).await?, command, &print).await,
         Command::Sensor(command) => operators::sensors(&open(data).await?, command, &print).await,
         Command::Audit(command) => audit::run(&open(data).await?, command, &print).await,

@@ -251,6 +251,14 @@ fn rules_approvals_settings_and_the_audit_trail() {
     assert_eq!(run(&["settings", "set", "certificate_hours", "0"]).status.code(), Some(1));
     assert_eq!(run(&["settings", "set", "server_names", "x"]).status.code(), Some(2));
 
+    let password = place.file("operator", "another long password\n");
+    let operator =
+        ["user", "create", "--email", "o@example.com", "--role", "operator", "--password-file", &password];
+    assert_eq!(json(&operator, &place.data)["status"], "active");
+    json(&["user", "password", "o@example.com", "--password-file", &password], &place.data);
+    assert_eq!(json(&["user", "disable", "o@example.com"], &place.data)["status"], "disabled");
+    assert_eq!(json(&["user", "list"], &place.data)["data"].as_array().unwrap().len(), 2);
+
     let db = rusqlite::Connection::open(place.data.join("console.db")).unwrap();
     db.execute_batch("DROP TRIGGER audit_no_update; UPDATE audit SET detail = 'x' WHERE seq = 2").unwrap();
     let broken = run(&["audit", "verify"]);

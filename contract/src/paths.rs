@@ -18,6 +18,16 @@ pub const BINARY: &str = "/api/v1/sensors/binary";
 pub const HEALTHZ: &str = "/healthz";
 /// `GET`: set-up is finished and the database answers.
 pub const READYZ: &str = "/readyz";
+/// `POST` to sign in, `GET`, `DELETE` to sign out: the browser's session (ours).
+pub const V1_SESSION: &str = "/api/v1/session";
+/// `GET`, `POST`: settings, for administrators (ours).
+pub const V1_SETTINGS: &str = "/api/v1/settings";
+/// `cluster-tokens`, and beside it `tokens`, `rules` and `approvals` (ours), with a session.
+pub const V1_ENROLLMENT: &str = "/api/v1/enrollment";
+/// The fleet, with a session (ours).
+pub const V1_SENSORS: &str = "/api/v1/sensors";
+/// `GET`: the audit trail, with a session (ours).
+pub const V1_AUDIT: &str = "/api/v1/audit";
 /// Tokens, and beside them `rules` and `approvals` (ours), with an API key.
 pub const V2_ENROLLMENT: &str = "/api/v2/enrollment";
 /// `GET`: the audit trail, with an API key (ours).

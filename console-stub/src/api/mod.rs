@@ -61,6 +61,8 @@ pub fn router(api: Api) -> Router {
         .route(paths::DECOMMISSION, post(sensors::decommission))
         .route(paths::INSTALL_SH, get(install::script))
         .route(&binary, get(install::binary))
+        .merge(operators::login::routes())
+        .merge(operators::routes(paths::V1_ENROLLMENT, paths::V1_SENSORS, paths::V1_AUDIT))
         .merge(operators::routes(paths::V2_ENROLLMENT, paths::V2_SENSORS, paths::V2_AUDIT))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)

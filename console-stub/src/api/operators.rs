@@ -2,6 +2,7 @@
 
 mod approvals;
 mod fleet;
+pub(super) mod login;
 mod tokens;
 
 use std::collections::BTreeMap;
@@ -78,6 +79,12 @@ impl Call {
 
 /// Checks that whoever calls may do this.
 async fn authorize(api: &Api, request: Request, act: Act) -> Result<Call, ServiceError> {
+    if !request.uri().path().starts_with("/api/v2/") {
+        let (parts, body): (Parts, Body) = request.into_parts();
+        let origin = login::signed_in(api, &parts, act).await?;
+        let body = read(body, api.limits.body).await?;
+        return Ok(Call { body, query: query(&parts)?, origin });
+    }
     let people_only =
         || Refusal::new(ErrorCode::Forbidden, "API keys cannot do this; sign in as an administrator.");
     let scope = act.scope().ok_or_else(people_only)?;
@@ -87,10 +94,13 @@ async fn authorize(api: &Api, request: Request, act: Act) -> Result<Call, Servic
     let digest: [u8; 32] = Sha256::digest(&body).into();
     api.console.authorize(call, parts.method.as_str(), parts.uri.path(), &digest, scope).await?;
     let peer = parts.extensions.get::<Peer>();
-    let query = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri)
-        .map_err(|_| Refusal::new(ErrorCode::InvalidRequest, "The query cannot be read; check the address."))?
-        .0;
+    let query = query(&parts)?;
     Ok(Call { body, query, origin: peer.map(|peer| origin(peer, &parts.headers)).unwrap_or_default() })
+}
+
+fn query(parts: &Parts) -> Result<BTreeMap<String, String>, Refusal> {
+    let wrong = |_| Refusal::new(ErrorCode::InvalidRequest, "The query cannot be read; check the address.");
+    Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri).map(|query| query.0).map_err(wrong)
 }
 
 fn signed_call(headers: &HeaderMap) -> Result<SignedCall, Refusal> {

@@ -2,6 +2,7 @@
 
 pub(super) mod lists;
 pub(super) mod operators;
+pub(super) mod users;
 
 pub(super) use lists::{AuditCommand, ExportFormat, SensorCommand};
 
@@ -73,6 +74,9 @@ pub(super) enum Command {
     /// What an administrator may set.
     #[command(subcommand)]
     Settings(operators::SettingsCommand),
+    /// Operators who sign in.
+    #[command(subcommand)]
+    User(users::UserCommand),
     /// API keys of the v2 interface.
     #[command(subcommand)]
     Apikey(ApiKeyCommand),

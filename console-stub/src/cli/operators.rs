@@ -3,8 +3,10 @@
 use super::CliError;
 use super::args::lists::PieceArgs;
 use super::args::operators::{ApprovalCommand, RuleCommand, SettingsCommand};
+use super::args::users::UserCommand;
 use super::args::{ApiKeyCommand, SensorCommand, TokenCommand};
 use super::output::Printer;
+use super::setup::password;
 use crate::app::App;
 use crate::domain::audit::Origin;
 use crate::domain::page::{Cursor, MOST_ROWS, Page, Piece};
@@ -133,4 +135,22 @@ pub(super) async fn settings(app: &App, command: SettingsCommand, print: &Printe
             Ok(print.one(&console.change_setting(name, value, Origin::default()).await?)?)
         }
     }
+}
+
+pub(super) async fn users(app: &App, command: UserCommand, print: &Printer) -> Result<(), CliError> {
+    let console = app.console();
+    let user = match command {
+        UserCommand::Create { email, role, password_file } => {
+            console.create_user(email, role, password(&password_file)?, Origin::default()).await?
+        }
+        UserCommand::List => {
+            let columns = ["email", "role", "status", "created_at"];
+            return Ok(print.rows(&console.list_users().await?, &columns)?);
+        }
+        UserCommand::Disable { email } => console.disable_user(email, Origin::default()).await?,
+        UserCommand::Password { email, password_file } => {
+            console.change_password(email, password(&password_file)?, Origin::default()).await?
+        }
+    };
+    Ok(print.one(&user)?)
 }

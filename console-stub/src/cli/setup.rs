@@ -22,14 +22,14 @@ const TRIAL_NODES: u32 = 100;
 const DAY: i64 = 24 * 3600;
 
 pub(super) async fn run(data: DataDir, args: SetupArgs, print: &Printer) -> Result<(), CliError> {
-    let password = Zeroizing::new(text(&args.admin_password_file)?);
+    let admin_password = password(&args.admin_password_file)?;
     let licence = match &args.license {
         Some(file) => Grant::Bundle(text(file)?),
         None => Grant::Trial(args.trial_nodes.unwrap_or(TRIAL_NODES)),
     };
     let setup = Setup {
         admin_email: args.admin_email,
-        admin_password: Zeroizing::new(password.trim_end_matches(['\r', '\n']).to_owned()),
+        admin_password,
         server_names: args.server_names,
         licence,
         licence_trust: args.license_trust.as_deref().map(text).transpose()?,
@@ -74,6 +74,12 @@ pub(super) async fn license(data: DataDir, command: LicenseCommand, print: &Prin
         }
         LicenseCommand::Show => Ok(print.one(&open(data).await?.console().licence().await?)?),
     }
+}
+
+/// The password in this file, without the end of its line.
+pub(super) fn password(file: &Path) -> Result<Zeroizing<String>, CliError> {
+    let text = Zeroizing::new(text(file)?);
+    Ok(Zeroizing::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
 /// The signing key in this file; a new one where there is no file.

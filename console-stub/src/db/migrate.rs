@@ -11,6 +11,7 @@ const STEPS: &[Step] = &[
     Step::Code(audit::chain_up),
     Step::Script(include_str!("../../migrations/0005_audit_append_only.sqlite.sql")),
     Step::Script(include_str!("../../migrations/0006_renewal_requests.sql")),
+    Step::Script(include_str!("../../migrations/0007_sessions.sql")),
 ];
 
 /// One version further.

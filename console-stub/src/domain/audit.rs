@@ -61,6 +61,16 @@ actions! {
     SensorDecommissioned = "sensor_decommissioned";
     /// A retired sensor came back.
     SensorRecommissioned = "sensor_recommissioned";
+    /// A user was made.
+    UserCreated = "user_created";
+    /// A user was disabled.
+    UserDisabled = "user_disabled";
+    /// A user got another password.
+    UserPasswordChanged = "user_password_changed";
+    /// An operator signed in, or failed to.
+    LoggedIn = "user_login";
+    /// An operator signed out.
+    LoggedOut = "user_logout";
     /// An API key was made.
     ApiKeyCreated = "api_key_created";
     /// An API key was taken back.

@@ -5,7 +5,7 @@
 //! [`crate::ca`] carry out.
 //!
 //! [`setup`] makes a Console; [`tokens`] invites hosts; [`enroll`] lets them in; [`session`] serves them afterwards;
-//! [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`] and [`audit`] are for operators; [`upkeep`] is what happens by itself.
+//! [`users`], [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`] and [`audit`] are for operators; [`upkeep`] is what happens by itself.
 
 pub mod api_keys;
 pub mod approvals;
@@ -18,6 +18,7 @@ pub mod settings;
 pub mod setup;
 pub mod tokens;
 pub mod upkeep;
+pub mod users;
 
 use std::sync::{Arc, PoisonError, RwLock};
 

@@ -1,10 +1,10 @@
 //! Makes a Console out of an empty database, in one transaction: administrator, licence, CA, server certificate, keys.
 
-use argon2::{Argon2, PasswordHasher as _};
 use sha2::{Digest as _, Sha256};
 use telovix_contract::{CaFingerprint, ErrorCode};
 use zeroize::Zeroizing;
 
+use super::users::hash_password;
 use super::{Console, ServiceError, licence};
 use crate::ca::hierarchy::{self, MadeCa};
 use crate::ca::{Authority, CaError, LoadError, issuer_record};
@@ -13,9 +13,8 @@ use crate::db::{Tx, audit, settings, users};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::public_url::PublicUrl;
-
-/// Fewest characters of an administrator's password.
-pub const PASSWORD_SHORTEST: usize = 12;
+use crate::domain::role::Role;
+use crate::domain::user::{check_email, check_password};
 
 /// What a Console starts with.
 #[derive(Debug)]
@@ -58,7 +57,8 @@ impl Console {
     /// # Errors
     /// `conflict` when it is set up already, and then nothing changes; `invalid_request` naming what is wrong.
     pub async fn set_up(&self, setup: Setup) -> Result<SetUp, ServiceError> {
-        check_account(&setup)?;
+        check_email("admin_email", &setup.admin_email)?;
+        check_password("admin_password", &setup.admin_password)?;
         let password_hash = hash_password(&setup.admin_password)?;
         let now = self.now();
         let made = self.db().write(move |tx| write_all(tx, &setup, &password_hash, now)).await?;
@@ -68,37 +68,12 @@ impl Console {
     }
 }
 
-fn check_account(setup: &Setup) -> Result<(), Refusal> {
-    let email = &setup.admin_email;
-    let plain = email.len() <= 254 && email.chars().all(|c| !c.is_control() && !c.is_whitespace());
-    if !plain
-        || email.split('@').filter(|part| !part.is_empty()).count() != 2
-        || email.matches('@').count() != 1
-    {
-        return Err(Refusal::field("admin_email", "it is not an e-mail address"));
-    }
-    if setup.admin_password.chars().count() < PASSWORD_SHORTEST {
-        return Err(Refusal::field(
-            "admin_password",
-            format!("it has to be at least {PASSWORD_SHORTEST} characters long"),
-        ));
-    }
-    Ok(())
-}
-
-/// Argon2id with the library's parameters (19 MiB, two passes), which are OWASP's.
-fn hash_password(password: &str) -> Result<String, Refusal> {
-    let hash = Argon2::default().hash_password(password.as_bytes());
-    hash.map(|hash| hash.to_string())
-        .map_err(|error| Refusal::field("admin_password", format!("it cannot be hashed ({error})")))
-}
-
 fn write_all(tx: &mut dyn Tx, setup: &Setup, password_hash: &str, now: i64) -> Result<SetUp, ServiceError> {
     if settings::get(tx, settings::SETUP_AT)?.is_some() {
         let message = "The Console is set up already; nothing was changed.";
         return Err(Refusal::new(ErrorCode::Conflict, message).into());
     }
-    users::insert(tx, &setup.admin_email, "admin", password_hash, now)?;
+    users::insert(tx, &setup.admin_email, Role::Admin, password_hash, now)?;
     if let Some(trust) = &setup.licence_trust {
         licence::set_trust(tx, trust)?;
     }

@@ -2,9 +2,10 @@
 
 use super::{Console, ServiceError};
 use crate::db::authority as table;
-use crate::db::{Tx, api_keys, approvals, settings, tokens};
+use crate::db::{Tx, api_keys, approvals, settings, tokens, users};
 use crate::domain::api_key::MAX_SKEW;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::user::{LOCKED_FOR, SESSION_IDLE};
 
 /// Seconds that a used token is remembered, so that a late second use is told what happened: 90 days (ours).
 const USED_STAYS: i64 = 90 * 24 * 3600;
@@ -24,6 +25,7 @@ impl Console {
                 approvals::forget_silent(tx, now - WAITING_STAYS)?;
                 tokens::expire(tx, now)?;
                 tokens::forget_used(tx, now - USED_STAYS)?;
+                users::forget(tx, now - SESSION_IDLE, now - LOCKED_FOR)?;
                 // A nonce matters as long as a call with its time would be taken.
                 api_keys::forget_nonces(tx, now - 2 * MAX_SKEW)?;
                 Ok(())

@@ -7,6 +7,7 @@ mod enroll;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod limits;
+mod login;
 mod operators;
 mod session;
 mod world;
