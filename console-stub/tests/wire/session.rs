@@ -9,6 +9,7 @@ use telovix_console_stub::domain::api_key::{Scope, signed_text};
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::listing::SensorFilter;
 use telovix_console_stub::domain::page::Piece;
+use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::service::sensors::Verdict;
 use telovix_contract::token::hex;
 use telovix_contract::{SensorId, paths};
@@ -194,6 +195,62 @@ async fn section_3_a_heartbeat_may_say_the_version_and_unknown_things() {
     world.clock.advance(31 * 24 * 3600);
     let late = world.client(Some((&certificate, &key))).send("POST", paths::HEARTBEAT, b"", &[]).await;
     assert!(late.is_err(), "{late:?}");
+}
+
+/// The v2 interface by the same handlers: rules, the waiting list, renewals, pieces; what is for people alone stays so.
+#[tokio::test]
+async fn section_5_signed_calls_decide_about_waiting_hosts() {
+    let world = World::start(10).await;
+    let scopes = vec![Scope::Read, Scope::Write];
+    let api_key = world.console.create_api_key("ci".to_owned(), scopes, Origin::default()).await.unwrap();
+    let now = world.console.now();
+    let call = async |method: &str, path: &str, query: &str, body: &str| {
+        let nonce = format!("{method}{path}{query}").replace(' ', "");
+        // The query is no part of what is signed (CONTRACT.md section 5: PATH).
+        let headers = signed(&api_key.key_id, &api_key.secret, method, path, now, &nonce, body);
+        v2(&world, method, &format!("{path}{query}"), body, &headers).await
+    };
+    let all = Setting::ApprovalMode;
+    world.console.change_setting(all, "all".to_owned(), Origin::default()).await.unwrap();
+    let (rules, approvals) = ("/api/v2/enrollment/rules", "/api/v2/enrollment/approvals");
+    let rule = r#"{"cluster_id":"c","label":"l","max_nodes":0}"#;
+    assert_eq!(call("POST", rules, "?1", rule).await.refusal(), (400, "invalid_request"));
+    let rule = r#"{"cluster_id":"c","label":"l","max_nodes":3,"allowed_roles":["o_du"]}"#;
+    let made = call("POST", rules, "?2", rule).await;
+    assert_eq!((made.status, &made.body["allowed_roles"]), (201, &json!(["o_du"])));
+    let path = format!("{rules}/{}", made.text("id"));
+    assert_eq!(call("DELETE", &path, "", "").await.status, 200);
+    assert_eq!(call("DELETE", &path, "?2", "").await.refusal(), (404, "not_found"));
+
+    let (host_key, token) = (key(), world.once().await);
+    let request = body(&token, "edge-1", &host_key);
+    assert_eq!(world.enroll(&request).await.status, 202);
+    let waiting = call("GET", approvals, "?status=waiting", "").await;
+    let id = waiting.body["data"][0]["id"].as_str().unwrap().to_owned();
+    let approved = call("POST", &format!("{approvals}/{id}/approve"), "", "").await;
+    assert_eq!((approved.status, approved.text("status")), (200, "approved"));
+    let made = world.enroll(&request).await;
+    assert_eq!(made.status, 201);
+    let gone = call("POST", &format!("{approvals}/{id}/deny"), "", "").await;
+    assert_eq!(gone.refusal(), (404, "not_found"));
+
+    let sensor = format!("{}/{}", paths::V2_SENSORS, made.text("sensor_id"));
+    let renew = call("POST", &format!("{sensor}/renew"), "", r#"{"within_seconds":60}"#).await;
+    assert_eq!(
+        (renew.status, renew.body["renew_between"]["end"].as_str()),
+        (200, Some("2027-01-15T08:01:00Z"))
+    );
+    assert_eq!(call("POST", &format!("{sensor}/disable"), "", "").await.refusal(), (403, "forbidden"));
+    let page = call("GET", paths::V2_SENSORS, "?limit=1&status=healthy", "").await;
+    assert_eq!((page.body["data"].as_array().unwrap().len(), &page.body["next_cursor"]), (1, &json!(null)));
+    for bad in ["?limit=0", "?cursor=x", "?status=fine"] {
+        assert_eq!(
+            call("GET", paths::V2_SENSORS, bad, "").await.refusal(),
+            (400, "invalid_request"),
+            "{bad}"
+        );
+    }
+    assert_eq!(call("GET", &format!("{}/verify", paths::V2_AUDIT), "", "").await.body["intact"], true);
 }
 
 #[tokio::test]
