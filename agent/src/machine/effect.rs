@@ -59,7 +59,7 @@ pub enum Effect {
         /// Why.
         reason: String,
     },
-    /// An operator's command has come to an end.
+    /// An operator's command has come to an end. One result answers all commands of its kind that wait.
     CommandDone(CommandResult),
 }
 
@@ -82,7 +82,8 @@ pub enum Call {
         /// Its generation.
         generation: u32,
     },
-    /// One heartbeat with the current identity. Answer: `Accepted` or `Failed`.
+    /// One heartbeat with the current identity: the one of the last `Intact` look or publication, also where a later look
+    /// called it lost by its dates alone. Answer: `Accepted` or `Failed`.
     Heartbeat,
     /// Ask the Console for the time (the `Date` of any answer) over a connection that carries no secret and whose
     /// certificate is not judged by its dates. Answer: `ClockRead` or `Failed`.

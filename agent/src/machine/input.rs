@@ -102,10 +102,10 @@ impl TokenFacts {
 pub struct Loaded {
     /// The identity that `current` leads to.
     pub current: Current,
-    /// An identity that was committed and never published: an earlier process was cut short. It is newer than the
-    /// current one and made for the key in `pending/`.
+    /// An identity that was committed and not published yet, by this process or by one that was cut short. It is newer
+    /// than the current one and made for the key in `pending/`.
     pub committed: Option<Identity>,
-    /// Whether `.sensor-ready` stands.
+    /// Since when `.sensor-ready` stands, where it does.
     pub ready_since: Option<Timestamp>,
     /// What was mended, one sentence each.
     pub notes: Vec<String>,

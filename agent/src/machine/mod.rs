@@ -305,7 +305,7 @@ impl Machine {
             return;
         }
         self.last_token = Some(token.hash());
-        self.enrolling.token_changed(&token);
+        self.enrolling.token_changed();
         self.reconsider();
         if let Retirement::Done { token: known, .. } = &self.retirement {
             let paid = self.held.as_ref().is_some_and(|held| token.matches(&held.identity.token_sha256));

@@ -57,10 +57,10 @@ impl Enrolling {
     }
 
     /// Another token is there than the one before.
-    pub(super) fn token_changed(&mut self, token: &TokenFacts) {
+    pub(super) fn token_changed(&mut self) {
         self.tries.succeed();
         self.waiting = false;
-        self.bar.take_if(|bar| bar.token != token.hash());
+        self.bar = None;
     }
 
     /// Another configuration is in force.

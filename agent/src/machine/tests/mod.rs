@@ -4,12 +4,15 @@ mod chaos;
 mod clock;
 mod console;
 mod fleet;
+mod invariants;
 
 mod life;
 mod losses;
 mod model;
+mod model_draws;
 mod model_inputs;
 mod model_rules;
+mod orders;
 mod sim;
 
 mod table;
@@ -180,10 +183,9 @@ impl Rig {
     }
 
     pub(super) fn calls(&self) -> Option<Call> {
-        self.effects.iter().find_map(|effect| match effect {
-            Effect::Call(call) => Some(call.clone()),
-            _ => None,
-        })
+        self.effects
+            .iter()
+            .find_map(|effect| if let Effect::Call(call) = effect { Some(call.clone()) } else { None })
     }
 
     /// Answers the call in flight, with the Console's time.

@@ -1,12 +1,13 @@
 //! The machine and the reference model agree, over random lives.
 
+use std::cell::RefCell;
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 
-use super::model_inputs::{Meaning, meaning};
-use super::model_rules::{Gate, Next, Rules, Step, Way};
+use super::model_rules::{Rules, Step};
 use super::sim::Random;
 use super::*;
 
@@ -16,20 +17,21 @@ const STEPS: usize = 400;
 const SLACK: Duration = Duration::from_millis(150);
 
 /// The machine, the model, and what both are told.
-struct Pair {
-    machine: Machine,
-    rules: Rules,
-    now: Now,
-    disk: Current,
-    ready: bool,
-    serial: u32,
+pub(super) struct Pair {
+    pub(super) machine: Machine,
+    pub(super) rules: Rules,
+    pub(super) now: Now,
+    pub(super) disk: Current,
+    pub(super) ready: bool,
+    pub(super) serial: u32,
     /// Whether token and configuration changed since the call in flight was made.
-    changed: (bool, bool),
-    presented: Option<u8>,
-    random: Random,
+    pub(super) changed: (bool, bool),
+    pub(super) presented: Option<u8>,
+    pub(super) random: Random,
+    pub(super) seen: BTreeMap<String, usize>,
 }
 
-fn number_of(hash: &TokenHash) -> u8 {
+pub(super) fn number_of(hash: &TokenHash) -> u8 {
     (1..=4).find(|number| token(*number).matches(hash)).expect("one of the tokens")
 }
 
@@ -43,7 +45,14 @@ fn step_of(effect: &Effect) -> Option<Step> {
         Effect::Call(Call::Heartbeat) => Step::Beat,
         Effect::Call(Call::ProbeClock) => Step::Probe,
         Effect::Call(Call::Decommission) => Step::Retire,
-        _ => return None,
+        Effect::CancelCall
+        | Effect::Discard { .. }
+        | Effect::DiscardCopied
+        | Effect::SetReady(_)
+        | Effect::NotifyConsumers { .. }
+        | Effect::TokenSpent { .. }
+        | Effect::StateChanged { .. }
+        | Effect::CommandDone(_) => return None,
     })
 }
 
@@ -59,6 +68,7 @@ impl Pair {
             changed: (false, false),
             presented: None,
             random: Random(seed),
+            seen: BTreeMap::new(),
         };
         pair.boot();
         pair
@@ -73,7 +83,7 @@ impl Pair {
         self.step(Input::Started(number.map(token)), 0);
     }
 
-    fn dice(&mut self, sides: u64) -> u64 {
+    pub(super) fn dice(&mut self, sides: u64) -> u64 {
         self.random.below(sides)
     }
 
@@ -88,7 +98,7 @@ impl Pair {
     }
 
     /// Gives the machine an input that the model has taken already, and compares.
-    fn step(&mut self, input: Input, discards: usize) {
+    pub(super) fn step(&mut self, input: Input, discards: usize) {
         self.now.random = self.random.next();
         let shown = format!("{input:?}");
         let effects = self.machine.step(self.now, input);
@@ -99,11 +109,11 @@ impl Pair {
         {
             self.rules.retired = Some(self.rules.token);
         }
-        let discards = discards + self.rules.settle(self.now);
-        let thrown = effects.iter().filter(|effect| matches!(effect, Effect::Discard { .. })).count();
-        assert_eq!(thrown, discards, "discards after {shown}: {effects:?}");
         let started: Vec<Step> = effects.iter().filter_map(step_of).collect();
         assert!(started.len() <= 1, "one at a time: {effects:?}");
+        let discards = discards + self.rules.settle(self.now, started == [Step::Load]);
+        let thrown = effects.iter().filter(|effect| matches!(effect, Effect::Discard { .. })).count();
+        assert_eq!(thrown, discards, "discards after {shown}: {effects:?}");
         let open = self.rules.open(self.now);
         if let Some(step) = started.first() {
             assert_eq!(self.rules.busy, None, "one at a time: {step:?} after {shown}");
@@ -114,6 +124,7 @@ impl Pair {
                 gate.from <= at + Duration::from_millis(1),
                 "{step:?} too early: {gate:?}, {at:?}, after {shown}"
             );
+            self.saw(format!("{step:?}"));
             self.rules.busy = Some(*step);
             if *step == Step::Load {
                 self.rules.look = false;
@@ -128,7 +139,12 @@ impl Pair {
                 );
             }
         }
+        self.saw(self.rules.state(self.now).as_str().to_owned());
         self.compare(&effects, &shown);
+    }
+
+    pub(super) fn saw(&mut self, what: String) {
+        *self.seen.entry(what).or_default() += 1;
     }
 
     fn compare(&mut self, effects: &[Effect], shown: &str) {
@@ -243,138 +259,12 @@ impl Pair {
             }
         }
     }
-
-    fn failure(&mut self, step: Step) -> (Outcome, usize) {
-        let codes = ErrorCode::ALL;
-        let code = codes[usize::try_from(self.dice(codes.len() as u64)).unwrap()];
-        let mut failure = match self.dice(8) {
-            0 => failure(Nature::MissingPath, Retry::Never),
-            1 => failure(Nature::NoAnswer, Retry::Never),
-            2 | 3 => unreachable(),
-            _ => refusal(code),
-        };
-        failure.retry_after = (self.dice(4) == 0).then(|| Duration::from_secs(self.random.below(500)));
-        let thrown = step == Step::Prove && matches!(meaning(&failure), Meaning::Unknown | Meaning::Revoked);
-        self.rules.failed(self.now, step, &failure, self.changed);
-        (Outcome::Failed(failure), usize::from(thrown))
-    }
-
-    fn success(&mut self, step: Step) -> Outcome {
-        let now = self.now;
-        match step {
-            Step::Probe => Outcome::ClockRead,
-            Step::Retire => {
-                self.rules.retired = Some(self.rules.token);
-                Outcome::Decommissioned
-            }
-            Step::Enroll if self.dice(3) == 0 => {
-                let asked = Duration::from_secs(self.dice(5000));
-                if !self.changed.0 {
-                    let wait = asked.as_secs_f64().clamp(1.0, 3600.0);
-                    self.rules.enroll = Gate::between(now, wait, wait * 1.1);
-                    self.rules.waiting = true;
-                }
-                Outcome::Waiting(asked)
-            }
-            Step::Enroll => {
-                let paid_by = self.presented.unwrap();
-                let identity = self.make(paid_by);
-                self.rules.enroll = Gate::open();
-                self.rules.waiting = false;
-                self.rules.next = Some(Next::new(identity.clone(), paid_by, false));
-                Outcome::Enrolled(identity)
-            }
-            Step::Renew => {
-                let id = self.rules.id.as_mut().unwrap();
-                (id.renew, id.forced, id.renew_way) = (Gate::open(), false, Way::Open);
-                let (paid_by, sensor_id) = (id.paid_by, id.is.sensor_id);
-                let identity = Identity { sensor_id, ..self.make(paid_by) };
-                self.rules.next = Some(Next::new(identity.clone(), paid_by, true));
-                Outcome::Renewed(identity)
-            }
-            Step::Prove | Step::Beat => {
-                let trust_state =
-                    if self.dice(16) == 0 { TrustState::TrustRevoked } else { TrustState::Trusted };
-                let answer =
-                    Accepted { interval: Duration::from_secs(self.dice(4000)), trust_state, ..accepted() };
-                match step {
-                    Step::Prove => self.rules.next.as_mut().unwrap().proven = Some(Some(answer)),
-                    _ => self.rules.id.as_mut().unwrap().accepted(now, &answer),
-                }
-                Outcome::Accepted(answer)
-            }
-            Step::Load | Step::Publish => panic!("no call"),
-        }
-    }
-
-    fn make(&mut self, paid_by: u8) -> Identity {
-        self.serial += 1;
-        let from = self.now.wall - SignedDuration::from_mins(5);
-        Identity {
-            sensor_id: sensor(u32::try_from(self.dice(8) / 6).unwrap()),
-            not_before: from,
-            not_after: from + SignedDuration::from_hours(24),
-            token_type: [Some(TokenType::Once), Some(TokenType::Cluster), None]
-                [usize::try_from(self.dice(3)).unwrap()],
-            changed: (self.dice(6) == 0).then(|| "the node name is another".to_owned()),
-            ..identity(self.serial, self.now.wall, token(paid_by))
-        }
-    }
-
-    fn answer_load(&mut self) {
-        if self.dice(12) == 0 {
-            self.rules.busy = None;
-            self.rules.look = true;
-            let now = self.now;
-            self.rules.load.backs_off(now, None);
-            return self.step(Input::LoadFailed(fault("io")), 0);
-        }
-        let number = u8::try_from(1 + self.dice(4)).unwrap();
-        let lost =
-            Loss { token_sha256: Some(token(number).hash()), sensor_id: Some(sensor(0)), ..loss("torn") };
-        match self.dice(24) {
-            0 => self.disk = Current::Nothing,
-            1 => self.disk = Current::Lost(lost),
-            2 => self.disk = Current::Lost(Loss { token_type: Some(TokenType::Cluster), ..lost }),
-            3 => {
-                let dates = (self.now.wall - SignedDuration::from_hours(99), self.now.wall);
-                self.disk = Current::Lost(Loss { about_time: Some(dates), ..lost });
-            }
-            4 | 5 => self.disk = Current::Intact(self.make(number)),
-            6 => {
-                let copied = Identity { made_on: MadeOn::AnotherHost, ..self.make(number) };
-                self.disk = Current::Intact(copied);
-            }
-            _ => {}
-        }
-        let mut current = self.disk.clone();
-        if let Current::Intact(identity) = &current
-            && self.now.wall >= identity.not_after
-            && identity.made_on == MadeOn::ThisHost
-        {
-            current = Current::Lost(Loss {
-                about_time: Some((identity.not_before, identity.not_after)),
-                sensor_id: Some(identity.sensor_id),
-                token_sha256: Some(identity.token_sha256),
-                token_type: identity.token_type,
-                ..loss("over")
-            });
-        }
-        let committed = match &self.rules.next {
-            Some(next) => (self.random.below(8) > 0).then(|| next.is.clone()),
-            None => (self.dice(20) == 0).then(|| self.make(number)),
-        };
-        let ready_since = self.ready.then_some(self.now.wall);
-        let loaded = Loaded { current, committed, ready_since, notes: Vec::new() };
-        let now = self.now;
-        self.rules.loaded(now, &loaded, number_of);
-        self.step(Input::Loaded(Box::new(loaded)), 0);
-    }
 }
 
 #[test]
 fn machine_and_model_agree_over_a_hundred_thousand_transitions() {
     let transitions = AtomicUsize::new(0);
+    let seen = RefCell::new(BTreeMap::<String, usize>::new());
     let mut runner = TestRunner::new(Config { cases: CASES, failure_persistence: None, ..Config::default() });
     let life = proptest::collection::vec((any::<u8>(), any::<u64>()), STEPS);
     let result = runner.run(&(any::<u64>(), life), |(seed, life)| {
@@ -383,10 +273,32 @@ fn machine_and_model_agree_over_a_hundred_thousand_transitions() {
             pair.one(choice, seed);
             transitions.fetch_add(1, Ordering::Relaxed);
         }
+        for (what, count) in pair.seen {
+            *seen.borrow_mut().entry(what).or_default() += count;
+        }
         Ok(())
     });
     let transitions = transitions.into_inner();
-    println!("{transitions} transitions");
+    let seen = seen.into_inner();
+    println!("{transitions} transitions: {seen:?}");
     result.unwrap_or_else(|error| panic!("{error}"));
     assert!(transitions >= 100_000, "{transitions}");
+    // No corner of the model is left out.
+    for state in StateName::ALL {
+        assert!(seen.get(state.as_str()).is_some_and(|count| *count > 100), "{state:?}: {seen:?}");
+    }
+    for step in ["Enroll", "Renew", "Prove", "Beat"] {
+        for meaning in [
+            "Passes",
+            "SlowAnswer",
+            "SlowSilence",
+            "Final(true)",
+            "Final(false)",
+            "Unknown",
+            "Revoked",
+            "Missing",
+        ] {
+            assert!(seen.contains_key(&format!("{step} {meaning}")), "{step} {meaning}: {seen:?}");
+        }
+    }
 }

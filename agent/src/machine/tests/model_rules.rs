@@ -315,13 +315,9 @@ impl Rules {
     }
 
     /// What follows by itself: a candidate that is over, or refused while another token is there, is thrown away.
-    /// Returns how many were.
-    pub(super) fn settle(&mut self, now: Now) -> usize {
-        if self.busy.is_some() || self.retire || self.retired.is_some() || !self.loaded {
-            return 0;
-        }
-        // The directory is looked at first.
-        if self.look && now.mono >= self.load.from {
+    /// Returns how many were. A look at the directory, where it is due, goes first.
+    pub(super) fn settle(&mut self, now: Now, looks: bool) -> usize {
+        if self.busy.is_some() || self.retire || self.retired.is_some() || !self.loaded || looks {
             return 0;
         }
         let Some(next) = &self.next else { return 0 };
