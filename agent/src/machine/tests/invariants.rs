@@ -75,7 +75,7 @@ impl Watch {
                 assert!(matches!(self.in_flight.take(), Some(Effect::Call(_))));
             }
             Effect::Discard { generation } => {
-                assert_ne!(Some(*generation), self.stands, "what stands is kept")
+                assert_ne!(Some(*generation), self.stands, "what stands is kept");
             }
             Effect::DiscardCopied
             | Effect::SetReady(_)
