@@ -15,6 +15,7 @@ use crate::config::{DataDir, Limits};
 use crate::db::{Database, DbError};
 use crate::domain::public_url::PublicUrl;
 use crate::fault::Faults;
+use crate::fault::chaos::Chaos;
 use crate::files::{self, FileError};
 use crate::serve::tls::{TlsError, server_config};
 use crate::serve::{self, Server};
@@ -37,13 +38,16 @@ pub struct Options {
     pub faults: Faults,
     /// What a client may drag out.
     pub limits: Limits,
+    /// What is to go wrong on purpose.
+    pub chaos: Chaos,
 }
 
 impl Options {
     /// This directory, the machine's clock, no faults, the usual limits.
     #[must_use]
     pub fn new(data: DataDir) -> Self {
-        Self { data, clock: Clock::system(), faults: Faults::default(), limits: Limits::default() }
+        let (faults, limits, chaos) = (Faults::default(), Limits::default(), Chaos::default());
+        Self { data, clock: Clock::system(), faults, limits, chaos }
     }
 }
 
@@ -73,6 +77,7 @@ pub struct App {
     console: Console,
     data: DataDir,
     limits: Arc<Limits>,
+    chaos: Chaos,
 }
 
 impl App {
@@ -81,12 +86,12 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn open(options: Options) -> Result<Self, AppError> {
-        let Options { data, clock, faults, limits } = options;
+        let Options { data, clock, faults, limits, chaos } = options;
         files::private_dir(data.path())?;
         files::private_file(&data.database())?;
         let db = Database::open(&data.database(), clock.now())?;
         let console = Console::open(db, clock, faults).await?;
-        let app = Self { console, data, limits: Arc::new(limits) };
+        let app = Self { console, data, limits: Arc::new(limits), chaos };
         app.restore_ca_file()?;
         Ok(app)
     }
@@ -139,7 +144,7 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let Self { console, data, limits } = self;
+        let Self { console, data, limits, chaos } = self;
         if console.authority().is_ok() {
             console.renew_server_certificate().await?;
         }
@@ -147,7 +152,7 @@ impl App {
         let upkeep = tokio::spawn(upkeep(console.clone(), change));
         let clock = console.clock().clone();
         let api = Api { console, data, limits: Arc::clone(&limits) };
-        serve::run(listener, Server { tls, router: router(api), clock, limits }, shutdown).await;
+        serve::run(listener, Server { tls, router: router(api), clock, limits, chaos }, shutdown).await;
         upkeep.abort();
         // Waits for the abort, so that nothing holds the database when this returns; a cancelled task is no failure.
         let _ = upkeep.await;

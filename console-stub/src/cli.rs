@@ -18,6 +18,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::app::{App, AppError, Options};
 use crate::config::DataDir;
+use crate::fault::chaos::ChaosError;
 use crate::fault::{Faults, InvalidFault};
 use crate::files::FileError;
 use crate::service::ServiceError;
@@ -39,6 +40,9 @@ pub enum CliError {
     /// The fault under test.
     #[error(transparent)]
     Fault(#[from] InvalidFault),
+    /// The rules of what is to go wrong.
+    #[error(transparent)]
+    Chaos(#[from] ChaosError),
     /// The command before `setup`.
     #[error("there is no Console in {0}; run `setup --data-dir {0}` first")]
     NoConsole(String),

@@ -4,6 +4,8 @@
 //! `kill:<point>[:n]` (SIGKILL at the n-th passing, the first by default) or `drop:<point>[:n]` (the connection closes
 //! without an answer).
 
+pub mod chaos;
+
 /// Inside the enrollment's transaction, after its last statement.
 pub const ENROLL_BEFORE_COMMIT: &str = "enroll.before_commit";
 /// The enrollment is durable; nobody has been told.

@@ -3,6 +3,7 @@
 //! Invariant: nothing that one client does or omits keeps the accept loop from the next. The handshake runs in the
 //! connection's own task, under a deadline; so do heads, bodies and the connection as a whole.
 
+mod spoil;
 pub mod tls;
 
 use std::convert::Infallible;
@@ -31,6 +32,7 @@ use crate::clock::{Clock, timestamp};
 use crate::config::Limits;
 use crate::domain::Refusal;
 use crate::fault::Cut;
+use crate::fault::chaos::{Act, Chaos};
 
 /// What a server serves, and how.
 #[derive(Debug, Clone)]
@@ -43,6 +45,8 @@ pub struct Server {
     pub clock: Clock,
     /// What a client may drag out.
     pub limits: Arc<Limits>,
+    /// What is to go wrong on purpose.
+    pub chaos: Chaos,
 }
 
 /// Serves connections of this listener until `shutdown` is done, then lets running requests finish for a while.
@@ -134,6 +138,14 @@ async fn connection(
 /// Answers one request. An error here closes the connection without an answer, which only a fault under test wants.
 async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> Result<Response<Body>, Cut> {
     request.extensions_mut().insert(peer);
+    let act = server.chaos.strike(request.uri().path());
+    match &act {
+        None | Some(Act::DropAfterCommit | Act::Truncate) => {}
+        Some(Act::DropBeforeCommit) => return Err(Cut),
+        Some(Act::Delay { ms }) => tokio::time::sleep(Duration::from_millis(*ms)).await,
+        Some(Act::Status { status, retry_after }) => return Ok(spoil::status(*status, *retry_after)),
+        Some(Act::Html) => return Ok(spoil::html()),
+    }
     let service = TowerToHyperService::new(server.router);
     let answered = tokio::time::timeout(server.limits.request, service.call(request)).await;
     let mut response = match answered {
@@ -145,6 +157,12 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> R
     };
     if let Some(cut) = response.extensions().get::<Cut>() {
         return Err(*cut);
+    }
+    if act == Some(Act::DropAfterCommit) {
+        return Err(Cut);
+    }
+    if act == Some(Act::Truncate) {
+        response = spoil::truncated(response).await;
     }
     if let Some(date) = date(&server.clock) {
         response.headers_mut().insert(header::DATE, date);

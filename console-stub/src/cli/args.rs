@@ -102,6 +102,9 @@ pub(super) struct ServeArgs {
     /// Address that hosts reach the Console under, if it differs from the one derived.
     #[arg(long, value_name = "URL")]
     pub(super) public_url: Option<PublicUrl>,
+    /// File with rules of what is to go wrong on purpose, JSON; for testing agents.
+    #[arg(long, value_name = "FILE")]
+    pub(super) chaos: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]

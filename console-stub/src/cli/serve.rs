@@ -10,9 +10,11 @@ use super::args::ServeArgs;
 use crate::app::{App, Options};
 use crate::config::DataDir;
 use crate::fault::Faults;
+use crate::fault::chaos::Chaos;
 
 pub(super) async fn run(data: DataDir, args: ServeArgs) -> Result<(), CliError> {
-    let options = Options { faults: Faults::from_env()?, ..Options::new(data) };
+    let chaos = args.chaos.as_deref().map(Chaos::read).transpose()?.unwrap_or_default();
+    let options = Options { faults: Faults::from_env()?, chaos, ..Options::new(data) };
     let app = App::open(options).await?;
     let listener = TcpListener::bind(args.listen)
         .await

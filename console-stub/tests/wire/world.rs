@@ -21,6 +21,7 @@ use telovix_console_stub::config::{DataDir, Limits};
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::token::TokenDraft;
 use telovix_console_stub::fault::Faults;
+use telovix_console_stub::fault::chaos::Chaos;
 use telovix_console_stub::service::Console;
 use telovix_console_stub::service::setup::{Grant, Setup};
 use telovix_contract::paths;
@@ -113,6 +114,11 @@ impl World {
 
     /// The same, with a fault to provoke, or other limits.
     pub(crate) async fn start_with(nodes: u32, faults: Faults, limits: Limits) -> Self {
+        Self::start_on(nodes, faults, limits, Chaos::default()).await
+    }
+
+    /// The same, on a bad day.
+    pub(crate) async fn start_on(nodes: u32, faults: Faults, limits: Limits, chaos: Chaos) -> Self {
         let place = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000)));
         let data = DataDir::new(place.path().join("data"));
@@ -121,6 +127,7 @@ impl World {
             clock: Clock::new(Arc::clone(&clock) as Arc<dyn TimeProvider>),
             faults,
             limits,
+            chaos,
         };
         let app = App::open(options).await.unwrap();
         let console = app.console().clone();
