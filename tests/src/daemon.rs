@@ -168,12 +168,10 @@ impl Daemon {
         let begin = Instant::now();
         loop {
             let status = self.status();
-            match status {
-                Some(status) if wanted(&status) => return status,
-                status => {
-                    assert!(begin.elapsed() < LIMIT, "waited for {what}; it says {status:?}\n{}", self.log())
-                }
+            if let Some(status) = status.as_ref().filter(|status| wanted(status)) {
+                return status.clone();
             }
+            assert!(begin.elapsed() < LIMIT, "waited for {what}; it says {status:?}\n{}", self.log());
             std::thread::sleep(Duration::from_millis(5));
         }
     }
