@@ -11,9 +11,13 @@ use crate::app::{App, Options};
 use crate::config::DataDir;
 use crate::fault::Faults;
 use crate::fault::chaos::Chaos;
+use crate::files;
 
 pub(super) async fn run(data: DataDir, args: ServeArgs) -> Result<(), CliError> {
-    let chaos = args.chaos.as_deref().map(Chaos::read).transpose()?.unwrap_or_default();
+    let chaos = match &args.chaos {
+        Some(file) => Chaos::parse(&files::read(file)?)?,
+        None => Chaos::default(),
+    };
     let options = Options { faults: Faults::from_env()?, chaos, ..Options::new(data) };
     let app = App::open(options).await?;
     let listener = TcpListener::bind(args.listen)

@@ -4,12 +4,9 @@
 //! ends in `*`; it lets `skip` requests pass and then spoils `times` of them:
 //! `{"path": "/api/v1/sensors/enroll", "skip": 0, "times": 2, "act": {"kind": "drop_after_commit"}}`.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::Deserialize;
-
-use crate::files;
 
 /// What to do to a request.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -60,23 +57,12 @@ pub struct Chaos(Arc<Mutex<Vec<Rule>>>);
 /// Why a file holds no rules.
 #[derive(Debug, thiserror::Error)]
 pub enum ChaosError {
-    /// It cannot be read.
-    #[error(transparent)]
-    File(#[from] files::FileError),
     /// It is not the list that it should be.
     #[error("the chaos file is not a list of rules: {0}")]
     Rules(#[from] serde_json::Error),
 }
 
 impl Chaos {
-    /// Reads a file of rules.
-    ///
-    /// # Errors
-    /// [`ChaosError`].
-    pub fn read(path: &Path) -> Result<Self, ChaosError> {
-        Self::parse(&files::read(path)?)
-    }
-
     /// Reads rules.
     ///
     /// # Errors
