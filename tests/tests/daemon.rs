@@ -13,6 +13,9 @@ use telovix_tests::{Agent, World};
 const PUBLISHED: [&str; 4] =
     ["client.key.pem", "client.cert.pem", "console-ca.cert.pem", "sensor-state.json"];
 
+/// Damages what a daemon holds.
+type Spoil = fn(&Daemon);
+
 fn sensor(status: &Value) -> String {
     status["sensor_id"].as_str().expect("a sensor id").to_owned()
 }
@@ -55,16 +58,16 @@ fn deleted_names_are_linked_again_and_nothing_else_happens() {
 /// Every way to spoil the files of the one generation there is; a re-enrollment token brings the same sensor back.
 #[test]
 fn spoilt_files_are_a_loss_that_a_re_enrollment_token_mends() {
-    let spoils: [(&str, fn(&Daemon)); 5] = [
+    let spoils: [(&str, Spoil); 5] = [
         ("a missing key", |daemon| fs::remove_file(daemon.current("client.key.pem")).unwrap()),
         ("a truncated certificate", |daemon| truncate(daemon, "client.cert.pem")),
         ("an empty state file", |daemon| fs::write(daemon.current("sensor-state.json"), "").unwrap()),
         ("another key", |daemon| {
             fs::write(daemon.current("client.key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem())
-                .unwrap()
+                .unwrap();
         }),
         ("a missing generation", |daemon| {
-            fs::remove_dir_all(daemon.state_dir().join("generations")).unwrap()
+            fs::remove_dir_all(daemon.state_dir().join("generations")).unwrap();
         }),
     ];
     let world = World::new();
