@@ -113,6 +113,9 @@ fn three_days_with_a_console_that_drops_delays_truncates_and_restarts() {
     let mut largest = 0;
     for hour in 1..=HOURS {
         sim.run_until(Duration::from_secs(hour * 3600));
+        if hour % 6 != 0 {
+            continue;
+        }
         let sizes = sim.hosts.iter().map(|host| format!("{:?}", host.machine).len());
         largest = largest.max(sizes.max().unwrap());
         // What a machine remembers does not grow with what it has lived through.

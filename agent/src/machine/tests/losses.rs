@@ -60,6 +60,17 @@ fn what_the_store_mends_is_said_and_consumers_hear_of_it() {
 }
 
 #[test]
+fn notes_are_few_and_none_twice() {
+    let mut rig = Rig::active();
+    for number in 0..100 {
+        let notes = vec![format!("mended {}", number / 2)];
+        rig.look(Loaded { notes, ..disk(current()) });
+    }
+    assert_eq!(rig.report().notes.len(), 8);
+    assert_eq!(rig.report().notes[7], "mended 49");
+}
+
+#[test]
 fn a_wiped_directory_with_a_new_token_is_a_clean_enrollment() {
     let mut rig = Rig::active();
     rig.look(disk(Current::Nothing));

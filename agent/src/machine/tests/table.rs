@@ -313,3 +313,33 @@ fn the_daemon_never_gives_up() {
     }
     assert!((200..=300).contains(&longest.as_secs()), "{longest:?}");
 }
+
+#[test]
+fn no_draw_of_the_jitter_makes_a_busy_loop() {
+    let mut rig = Rig::enrolling();
+    for _ in 0..20 {
+        rig.now.random = 0;
+        rig.answer(Outcome::Failed(unreachable()));
+        assert!(rig.wake() >= Duration::from_millis(100));
+    }
+}
+
+#[test]
+fn a_refusal_is_held_against_what_was_presented_and_not_against_what_came_meanwhile() {
+    let mut rig = Rig::enrolling();
+    rig.send(Input::Token(Some(token(2))));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
+    assert!(is_enroll(&rig.call()), "the other token at once");
+    rig.send(Input::Token(Some(token(3))));
+    rig.answer(Outcome::Waiting(Duration::from_secs(600)));
+    assert!(is_enroll(&rig.call()), "nor does it wait for the other one's approval");
+    rig.send(Input::ConfigChanged(Settings::default()));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::RoleNotAllowed)));
+    assert_eq!(rig.effects, [Effect::Load]);
+    rig.send(Input::Loaded(Box::new(disk(Current::Nothing))));
+    assert!(is_enroll(&rig.call()), "the other configuration at once");
+    rig.send(Input::ConfigChanged(Settings::default()));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
+    rig.send(Input::Loaded(Box::new(disk(Current::Nothing))));
+    assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused), "a token that no configuration mends");
+}
