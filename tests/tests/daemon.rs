@@ -39,6 +39,27 @@ fn a_token_that_comes_later_is_used_at_once_and_its_file_goes() {
     assert_eq!(world.db().sensors(), 1);
 }
 
+/// CONTRACT.md section 3, 202: the daemon waits for an operator, says so, and comes in once it is let in.
+#[test]
+fn a_host_that_an_operator_has_to_approve_waits_and_then_comes_in() {
+    let world = World::new();
+    world.stub(&["settings", "set"], &["approval_mode", "all"]).expect(0);
+    let mut daemon = Daemon::start(&world, "host", "");
+    let token = world.once();
+    daemon.give(&token.token);
+    let waiting = daemon.until_state("awaiting_approval");
+    assert_eq!(waiting["waiting_for"], "console_operator", "{waiting}");
+    assert_ne!(waiting["last_error"]["next_attempt"], Value::Null, "{waiting}");
+    let list = world.stub(&["approval", "list"], &["--output", "json"]).expect(0).json();
+    let id = list["data"][0]["id"].as_str().expect("it is on the list").to_owned();
+    world.stub(&["approval", "approve"], &[&id]).expect(0);
+    // A new start asks at once; the waiting host would, when the Console's time is up.
+    daemon.end(Signal::SIGTERM);
+    daemon.run();
+    daemon.until_state("active");
+    assert_eq!((world.db().sensors(), world.db().token_status(&token.id)), (1, "used".to_owned()));
+}
+
 #[test]
 fn deleted_names_are_linked_again_and_nothing_else_happens() {
     let world = World::new();

@@ -42,7 +42,10 @@ pub fn new_sensor(asked: NewSensor, token: &EnrollmentToken, store: &Store) -> N
 pub fn begin_or_resume(application: &Application<'_>, store: &mut Store) -> Result<Pending, EnrollError> {
     let Application { host, token, .. } = application;
     let earlier = match store.pending() {
-        Ok(earlier) => earlier.filter(|pending| token.matches(&pending.token_sha256)),
+        // A key that came here with a copied state directory is another machine's.
+        Ok(earlier) => earlier
+            .filter(|pending| token.matches(&pending.token_sha256))
+            .filter(|pending| is_ours(pending, host)),
         Err(error @ StoreError::Corrupt { .. }) => {
             tracing::warn!(%error, "the enrollment under way cannot be read; beginning another");
             None
@@ -63,6 +66,15 @@ pub fn begin_or_resume(application: &Application<'_>, store: &mut Store) -> Resu
     let request = request(application, &key)?;
     let token_sha256: TokenHash = token.hash_as_given();
     Ok(store.begin(key, &request, token_sha256)?)
+}
+
+/// Whether an enrollment under way was begun on this machine, as far as can be told.
+#[must_use]
+pub fn is_ours(pending: &Pending, host: &Host<'_>) -> bool {
+    match (pending.begun_on(), &host.facts.machine_id_sha256) {
+        (Some(then), Some(now)) => then == now,
+        (None, _) | (_, None) => true,
+    }
 }
 
 fn request(application: &Application<'_>, key: &KeyPair) -> Result<EnrollRequest, EnrollError> {

@@ -229,9 +229,16 @@ impl Machine {
         let code = match line.state {
             StateName::Unenrolled => "unenrolled",
             StateName::Lost => "credential_lost",
+            StateName::AwaitingApproval => {
+                let fault = Fault {
+                    code: "bootstrap_pending".into(),
+                    message: line.reason.clone(),
+                    action: "approve this node in the Console; the agent asks again by itself".into(),
+                };
+                return Some(said(now, &fault, Some(self.enrolling.tries.due())));
+            }
             StateName::Starting
             | StateName::Enrolling
-            | StateName::AwaitingApproval
             | StateName::Active
             | StateName::Renewing
             | StateName::Refused

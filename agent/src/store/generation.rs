@@ -6,6 +6,7 @@
 use std::path::Path;
 
 use telovix_contract::TokenHash;
+use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::layout::{self, Errand, Layout};
@@ -204,11 +205,17 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
     Ok(())
 }
 
-/// Removes what is under way for an errand, and every generation that is newer than the current one.
+/// Removes what is under way for an errand, and the generation that was committed for its key and never published.
 pub(super) fn discard(layout: &Layout, errand: Errand) -> Result<(), StoreError> {
     let current = current_number(layout).unwrap_or(0);
-    for number in numbers(layout)?.into_iter().filter(|number| *number > current) {
-        atomic::remove_tree(&layout.generation(number))?;
+    let key_of = |place: &Path| read::text(&place.join(layout::KEY)).ok().map(Zeroizing::new);
+    if let Some(key) = key_of(&layout.pending(errand)) {
+        for number in numbers(layout)?.into_iter().filter(|number| *number > current) {
+            let place = layout.generation(number);
+            if key_of(&place).as_ref() == Some(&key) {
+                atomic::remove_tree(&place)?;
+            }
+        }
     }
     atomic::remove_tree(&layout.pending(errand))
 }

@@ -52,6 +52,13 @@ impl Pending {
         request.map_err(|error| StoreError::corrupt(Path::new("pending").join(REQUEST).as_path(), error))
     }
 
+    /// The machine that an enrollment was begun on, as its request names it; `None` for a renewal, or where the host
+    /// had no machine id.
+    #[must_use]
+    pub fn begun_on(&self) -> Option<&str> {
+        self.request.get("host")?.get("machine_id_sha256")?.as_str()
+    }
+
     /// The certificate request of a renewal, PEM.
     ///
     /// # Errors

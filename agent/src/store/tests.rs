@@ -230,6 +230,24 @@ fn a_pending_enrollment_comes_back_with_its_key_and_without_its_token() {
 }
 
 #[test]
+fn discarding_one_errand_leaves_the_other_alone() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    enroll(&mut store, &answer(|_| {}), &token(1));
+    let (made, paid) = (answer(|_| {}), token(2));
+    let pending = store.begin(made.key(), &request(&paid, "edge-1"), paid.hash_as_given()).unwrap();
+    let renewal = RenewRequest { csr_pem: "x".into() };
+    store.begin_renewal(answer(|_| {}).key(), &renewal, paid.hash_as_given()).unwrap();
+    let verified = verify::check(made.claim(), made.key(), now()).unwrap();
+    store.commit(verified, state(&made, &paid)).unwrap();
+    store.discard(Errand::Renewal).unwrap();
+    assert!(store.pending_renewal().unwrap().is_none());
+    assert!(store.committed(&pending, now()).unwrap().is_some(), "that was for another key");
+    store.discard(Errand::Enrollment).unwrap();
+    assert!(store.pending().unwrap().is_none() && store.committed(&pending, now()).unwrap().is_none());
+}
+
+#[test]
 fn a_second_agent_is_kept_out_and_told_of_the_first() {
     let dir = TempDir::new().unwrap();
     let first = Store::open(dir.path()).unwrap();

@@ -46,10 +46,13 @@ impl Supervisor {
             }
             Effect::Discard { generation } => self.discard(generation),
             Effect::DiscardCopied => {
-                for errand in [Errand::Enrollment, Errand::Renewal] {
-                    complain(self.store.discard(errand));
+                // A renewal is of the copied identity. An enrollment may be this machine's own, with a token spent on it.
+                complain(self.store.discard(Errand::Renewal));
+                let pending = self.store.pending().ok().flatten();
+                if !pending.is_some_and(|pending| obtain::is_ours(&pending, &self.host())) {
+                    complain(self.store.discard(Errand::Enrollment));
+                    self.committed = None;
                 }
-                self.committed = None;
             }
             Effect::SetReady(ready) => {
                 let at = ready.then(|| clock::now(&self.clock));
@@ -115,8 +118,12 @@ impl Supervisor {
                 Current::Intact(identity)
             }
             store::Loaded::Lost(loss) => {
-                self.current = None;
-                summary::lost(&self.host(), &loss)
+                // One that only its dates speak against may be good by the Console's clock: the machine may use it yet.
+                let lost = summary::lost(&self.host(), &loss);
+                if !matches!(&lost, Current::Lost(loss) if loss.about_time.is_some()) {
+                    self.current = None;
+                }
+                lost
             }
         };
         self.committed = self.committed_before(now)?;
