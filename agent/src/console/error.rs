@@ -309,9 +309,11 @@ fn refusal_action(code: Option<ErrorCode>, status: u16) -> &'static str {
     }
 }
 
-/// Makes a text from outside fit for a terminal and a log: no control characters, at most `longest` characters.
+/// Makes a text from outside fit for a terminal and a log: no control characters, at most `longest` characters, and no
+/// token, which the other side may have echoed.
 #[must_use]
 pub fn clean(text: &str, longest: usize) -> String {
+    let text = crate::cli::redact_tokens(text);
     let mut shown: String =
         text.chars().take(longest).map(|c| if c.is_control() { ' ' } else { c }).collect();
     if text.chars().count() > longest {

@@ -31,6 +31,9 @@ pub const MAX_BODY: usize = 1024 * 1024;
 /// Largest answer head.
 pub const MAX_HEAD: usize = 64 * 1024;
 
+/// The phase before the server is verified.
+const HANDSHAKE: &str = "the TLS handshake";
+
 /// How long each phase of a call may take.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadlines {
@@ -114,9 +117,9 @@ impl Transport {
             connector
                 .connect(self.url.server_name(), stream)
                 .await
-                .map_err(|error| self.tls_error(&error, trust, has_identity, "the TLS handshake"))
+                .map_err(|error| self.tls_error(&error, trust, has_identity, HANDSHAKE))
         };
-        let stream = self.within("the TLS handshake", self.deadlines.handshake, handshake).await?;
+        let stream = self.within(HANDSHAKE, self.deadlines.handshake, handshake).await?;
         let phase = Exchange { transport: self, trust, has_identity };
         phase.run(stream, call).await
     }
@@ -130,7 +133,8 @@ impl Transport {
     /// Looks up the host that a connection is made to.
     pub(super) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let target = self.url.to_string().parse().ok();
-        let proxy = target.and_then(|target| self.proxy.intercept(&target)).map(|proxy| proxy.uri().clone());
+        let proxy =
+            target.and_then(|target| self.proxy.intercept(&target)).map(|proxy| proxy.uri().clone());
         let (host, port) = match &proxy {
             Some(uri) => (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)),
             None => (self.url.host(), self.url.port()),
@@ -146,21 +150,18 @@ impl Transport {
     }
 
     async fn connect(&self) -> Result<TcpStream, ConsoleError> {
-        let target: http::Uri = self.url.to_string().parse().map_err(|e: http::uri::InvalidUri| {
-            ConsoleError::Unreachable { target: self.target(), cause: e.to_string() }
-        })?;
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
-        if let Some(proxy) = self.proxy.intercept(&target) {
+        // A tunnel asks for host and port as they stand in the URI, so the port has to be explicit.
+        let explicit: http::Uri = format!("https://{}/", self.url.authority())
+            .parse()
+            .expect("an authority that was parsed once parses again");
+        if let Some(proxy) = self.proxy.intercept(&explicit) {
             let mut tunnel = Tunnel::new(proxy.uri().clone(), connector);
             if let Some(auth) = proxy.basic_auth() {
                 tunnel = tunnel.with_auth(auth.clone());
             }
-            // The tunnel asks for host and port as they stand in the URI, so the port has to be explicit.
-            let explicit: http::Uri = format!("https://{}/", self.url.authority())
-                .parse()
-                .expect("an authority that was parsed once parses again");
             let stream = tunnel.call(explicit).await.map_err(|error| ConsoleError::Proxy {
                 proxy: shown(proxy.uri()),
                 target: self.target(),
@@ -168,9 +169,6 @@ impl Transport {
             })?;
             return Ok(stream.into_inner());
         }
-        let explicit: http::Uri = format!("https://{}/", self.url.authority())
-            .parse()
-            .expect("an authority that was parsed once parses again");
         match connector.call(explicit).await {
             Ok(stream) => Ok(stream.into_inner()),
             Err(error) => Err(ConsoleError::Unreachable { target: self.target(), cause: chain(&error) }),
@@ -204,7 +202,10 @@ impl Transport {
                 cause: clean(&sentence(cause), 300),
                 about_time: is_about_time(cause),
             },
-            Some(rustls::Error::AlertReceived(alert)) if has_identity && blames_certificate(*alert) => {
+            // An alert during the handshake may come from anybody: only one after it is the Console's word.
+            Some(rustls::Error::AlertReceived(alert))
+                if has_identity && phase != HANDSHAKE && blames_certificate(*alert) =>
+            {
                 ConsoleError::CertificateRefused { target, alert: format!("{alert:?}") }
             }
             Some(cause) => ConsoleError::Handshake { target, cause: clean(&cause.to_string(), 300) },

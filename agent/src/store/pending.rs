@@ -121,11 +121,11 @@ impl Pending {
             return Ok(None);
         }
         let key_file = place.join(layout::KEY);
-        let pem = Zeroizing::new(read::text(&key_file)?);
+        let pem = Zeroizing::new(half(read::text(&key_file))?);
         let key = KeyPair::from_pem(&pem).map_err(|error| StoreError::corrupt(&key_file, error))?;
         let file = place.join(REQUEST);
-        let on_disk: OnDisk =
-            serde_json::from_str(&read::text(&file)?).map_err(|error| StoreError::corrupt(&file, error))?;
+        let on_disk: OnDisk = serde_json::from_str(&half(read::text(&file))?)
+            .map_err(|error| StoreError::corrupt(&file, error))?;
         Ok(Some(Self { key, token_sha256: on_disk.token_sha256, request: on_disk.request }))
     }
 
@@ -141,6 +141,20 @@ impl Pending {
             value
         };
         without_token(request).is_ok_and(|fresh| strip(fresh) == strip(self.request.clone()))
+    }
+}
+
+/// A crash in the middle of a removal leaves one file of two, and a power cut leaves bytes that are no text: what was
+/// under way is then damaged, and another is begun. Only a disk that refuses is a reason to stop.
+fn half<T>(read: Result<T, StoreError>) -> Result<T, StoreError> {
+    use std::io::ErrorKind;
+    match read {
+        Err(StoreError::Io { path, source, .. })
+            if matches!(source.kind(), ErrorKind::NotFound | ErrorKind::InvalidData) =>
+        {
+            Err(StoreError::Corrupt { path, problem: source.to_string() })
+        }
+        read => read,
     }
 }
 

@@ -227,6 +227,8 @@ fn a_pending_enrollment_comes_back_with_its_key_and_without_its_token() {
     assert!(!text.contains(paid.expose()) && !text.contains(&paid.expose()[4..]), "{text}");
     fs::write(dir.path().join("pending/request.json"), "{").unwrap();
     assert!(matches!(store.pending(), Err(StoreError::Corrupt { .. })));
+    fs::remove_file(dir.path().join("pending/request.json")).unwrap();
+    assert!(matches!(store.pending(), Err(StoreError::Corrupt { .. })), "half of it was removed");
 }
 
 #[test]
