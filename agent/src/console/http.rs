@@ -133,8 +133,7 @@ impl Transport {
     /// Looks up the host that a connection is made to.
     pub(super) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         let target = self.url.to_string().parse().ok();
-        let proxy =
-            target.and_then(|target| self.proxy.intercept(&target)).map(|proxy| proxy.uri().clone());
+        let proxy = target.and_then(|target| self.proxy.intercept(&target)).map(|proxy| proxy.uri().clone());
         let (host, port) = match &proxy {
             Some(uri) => (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)),
             None => (self.url.host(), self.url.port()),
