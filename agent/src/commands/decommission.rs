@@ -16,7 +16,7 @@ use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::console::Console;
 use crate::facts;
-use crate::server::CommandAnswer;
+use crate::machine::CommandResult;
 use crate::server::client::Client;
 use crate::store::{Generation, Loaded, Store, StoreError};
 
@@ -62,17 +62,17 @@ async fn ask_daemon(config: &Config) -> Option<String> {
         return None;
     }
     Some(match client.decommission().await {
-        Ok(CommandAnswer::Decommissioned { untold: None }) => {
+        Ok(CommandResult::Decommissioned { untold: None }) => {
             "retired; the agent's next start or a new token brings the node back".to_owned()
         }
-        Ok(CommandAnswer::Decommissioned { untold: Some(fault) }) => {
+        Ok(CommandResult::Decommissioned { untold: Some(fault) }) => {
             format!("the agent is at rest, but the Console was not told: {}", fault.message)
         }
         Ok(
-            CommandAnswer::Renewed { .. }
-            | CommandAnswer::NotDue { .. }
-            | CommandAnswer::CannotRenew { .. }
-            | CommandAnswer::RenewFailed(_),
+            CommandResult::Renewed { .. }
+            | CommandResult::NotDue { .. }
+            | CommandResult::CannotRenew { .. }
+            | CommandResult::RenewFailed(_),
         ) => "the agent gave an answer to another question; look at `telovix-agent status`".to_owned(),
         Err(error) => format!("the agent was not asked: {error}"),
     })

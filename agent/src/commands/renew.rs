@@ -5,9 +5,8 @@ use telovix_contract::problem::{ErrorCode, Retry};
 use super::{Exit, report};
 use crate::cli::RenewArgs;
 use crate::config::Config;
-use crate::machine::Urgency;
+use crate::machine::{CommandResult, Fault, Urgency};
 use crate::server::client::{Client, ClientError};
-use crate::server::{CommandAnswer, CommandFault};
 
 pub(super) fn run(config: &Config, args: &RenewArgs) -> Exit {
     let client = Client::new(&config.server.control_socket.value);
@@ -22,26 +21,26 @@ pub(super) fn run(config: &Config, args: &RenewArgs) -> Exit {
     }
 }
 
-fn say(answer: CommandAnswer) -> Exit {
+fn say(answer: CommandResult) -> Exit {
     match answer {
-        CommandAnswer::Renewed { generation, not_after } => {
+        CommandResult::Renewed { generation, not_after } => {
             println!("renewed: valid until {not_after:.0} (generation {generation})");
             Exit::Done
         }
-        CommandAnswer::NotDue { renew_at } => {
+        CommandResult::NotDue { renew_at } => {
             println!("nothing to do: renewal is due {renew_at:.0}; --force renews now");
             Exit::Done
         }
-        CommandAnswer::CannotRenew { reason } => report::failure(
+        CommandResult::CannotRenew { reason } => report::failure(
             &format!("there is nothing to renew, or not now: {reason}"),
             "`telovix-agent status` says what the agent needs",
             Exit::NoIdentity,
         ),
-        CommandAnswer::RenewFailed(fault) => {
+        CommandResult::RenewFailed(fault) => {
             report::failure(&format!("not renewed: {}", fault.message), &fault.action, exit_of(&fault))
         }
         // Not what was asked for; an agent of another version, perhaps.
-        CommandAnswer::Decommissioned { .. } => {
+        CommandResult::Decommissioned { .. } => {
             report::failure(&"the agent says that this node is decommissioned", "", Exit::Unexpected)
         }
     }
@@ -68,7 +67,7 @@ impl From<&ClientError> for Exit {
 }
 
 /// The exit status of a failure that comes as a word.
-fn exit_of(fault: &CommandFault) -> Exit {
+fn exit_of(fault: &Fault) -> Exit {
     if let Some(code) = ErrorCode::from_word(&fault.code) {
         return if code.retry() == Retry::Backoff { Exit::NotReached } else { Exit::Refused };
     }
@@ -91,9 +90,8 @@ mod tests {
 
     #[test]
     fn words_have_the_exit_status_of_the_table() {
-        let exit = |code: &str| {
-            exit_of(&CommandFault { code: code.into(), message: String::new(), action: String::new() })
-        };
+        let exit =
+            |code: &str| exit_of(&Fault { code: code.into(), message: String::new(), action: String::new() });
         assert_eq!(exit("sensor_revoked"), Exit::Refused);
         assert_eq!(exit("rate_limited"), Exit::NotReached);
         assert_eq!(exit("console_unreachable"), Exit::NotReached);

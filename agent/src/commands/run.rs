@@ -37,9 +37,22 @@ pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> E
         let (reports, seen) = watch::channel(starting);
         let (ask, requests) = mpsc::channel(QUEUE);
         let metrics = Arc::new(Metrics::new(seen.clone()));
-        let _servers = server::start(&config, &clock, &seen, &metrics, &ask);
+        let servers = server::start(&config, &clock, &seen, &metrics, &ask);
         drop(ask);
-        let parts = Parts { cli, env, config, console_url, facts, clock, store, metrics, reports, requests };
+        let problems = servers.problems().to_vec();
+        let parts = Parts {
+            cli,
+            env,
+            config,
+            console_url,
+            facts,
+            clock,
+            store,
+            metrics,
+            reports,
+            requests,
+            problems,
+        };
         supervisor::run(parts).await
     });
     runtime.shutdown_background();

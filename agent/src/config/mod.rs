@@ -159,6 +159,23 @@ pub fn load_from(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
 }
 
 impl Config {
+    /// The settings that differ from `running` and that a process takes only when it starts.
+    #[must_use]
+    pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
+        let (new, old) = (&self.server, &running.server);
+        let address =
+            |settings: &ServerSettings| settings.health_listen.as_ref().map(|setting| setting.value);
+        let pairs = [
+            ("state_dir", self.state_dir.value != running.state_dir.value),
+            ("control_socket", new.control_socket.value != old.control_socket.value),
+            ("control_socket_mode", new.control_socket_mode.value != old.control_socket_mode.value),
+            ("health_listen", address(new) != address(old)),
+            ("log_level", self.log.level.value != running.log.level.value),
+            ("log_format", self.log.format.value != running.log.format.value),
+        ];
+        pairs.into_iter().filter_map(|(name, differs)| differs.then_some(name)).collect()
+    }
+
     /// Every file, and directory of files, that this configuration was made of or would be: what to watch for another.
     #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {

@@ -121,6 +121,19 @@ impl fmt::Display for TokenSource {
     }
 }
 
+impl FoundToken {
+    /// Whether its file still holds it. What is no regular file (a pipe, a terminal) is not read a second time, and is
+    /// taken to.
+    #[must_use]
+    pub fn is_still_there(&self) -> bool {
+        let Some(path) = self.source.path() else { return false };
+        let Ok(metadata) = std::fs::metadata(path) else { return false };
+        let bytes = || from_file(path, &mut Vec::new()).ok();
+        let same = |token: EnrollmentToken| token.hash() == self.token.hash();
+        !metadata.is_file() || bytes().is_some_and(|bytes| token_of(&bytes).is_ok_and(same))
+    }
+}
+
 impl TokenSources {
     pub(super) fn read(args: &Cli, env: &Environment, layers: &mut Layers) -> Self {
         let mut sources = Vec::new();

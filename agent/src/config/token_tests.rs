@@ -136,3 +136,27 @@ fn inspecting_a_token_uses_the_same_sources() {
     assert_eq!(found(&bench, &token(8)), (8, "standard input".into()));
     assert_eq!(all().command(&["status"]).load().unwrap().token.iter().count(), 4);
 }
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test lays out its files")]
+fn a_token_is_still_there_while_its_file_holds_it() {
+    let dir = tempfile::TempDir::new().unwrap();
+    let path = dir.path().join("token");
+    let found = FoundToken {
+        token: token(1).parse().unwrap(),
+        source: TokenSource::File { path: path.clone(), origin: Origin::Flag("--token-file") },
+        warnings: Vec::new(),
+    };
+    for (content, there) in [
+        (Some(format!("{}\n", token(1))), true),
+        (Some(token(2)), false),
+        (Some("unreadable".to_owned()), false),
+        (None, false),
+    ] {
+        match &content {
+            Some(text) => std::fs::write(&path, text).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+        assert_eq!(found.is_still_there(), there, "{content:?}");
+    }
+}

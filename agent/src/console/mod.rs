@@ -18,6 +18,7 @@ use ::http::{Method, header};
 use jiff::{SignedDuration, Timestamp};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telovix_contract::enroll::{Enrolled, EnrollmentWaiting, TrustBootstrap};
 use telovix_contract::problem::{ErrorCode, Problem, Retry};
@@ -206,10 +207,7 @@ impl Console {
         identity: ClientIdentity,
     ) -> Result<HeartbeatAnswer, ConsoleError> {
         let said = Heartbeat { sensor_version: env!("CARGO_PKG_VERSION").to_owned() };
-        let body = serde_json::to_vec(&said).map_err(|e| ConsoleError::Setup { cause: e.to_string() })?;
-        let call = Call { method: Method::POST, path: paths::HEARTBEAT, body: Some(Zeroizing::new(body)) };
-        let answer = self.send(trust, Some(identity), call).await?;
-        self.read(&answer)
+        self.post(trust, identity, paths::HEARTBEAT, &said).await
     }
 
     /// Asks for a successor of the certificate that it speaks with, for the new key of this request.
@@ -223,8 +221,19 @@ impl Console {
         csr_pem: &str,
     ) -> Result<Renewed, ConsoleError> {
         let said = RenewRequest { csr_pem: csr_pem.to_owned() };
-        let body = serde_json::to_vec(&said).map_err(|e| ConsoleError::Setup { cause: e.to_string() })?;
-        let call = Call { method: Method::POST, path: paths::RENEW, body: Some(Zeroizing::new(body)) };
+        self.post(trust, identity, paths::RENEW, &said).await
+    }
+
+    /// Says something as a sensor, and reads the answer.
+    async fn post<A: DeserializeOwned>(
+        &self,
+        trust: &ServerTrust,
+        identity: ClientIdentity,
+        path: &'static str,
+        said: &impl Serialize,
+    ) -> Result<A, ConsoleError> {
+        let body = serde_json::to_vec(said).map_err(|e| ConsoleError::Setup { cause: e.to_string() })?;
+        let call = Call { method: Method::POST, path, body: Some(Zeroizing::new(body)) };
         let answer = self.send(trust, Some(identity), call).await?;
         self.read(&answer)
     }

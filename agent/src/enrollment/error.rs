@@ -5,11 +5,11 @@ use std::time::Duration;
 use telovix_contract::SensorId;
 use telovix_contract::problem::Retry;
 
-use super::Reason;
 use crate::config::ConfigErrors;
 use crate::console::{ConsoleError, Sighting};
 use crate::csr::CsrError;
 use crate::key::KeyError;
+use crate::machine::EnrollReason;
 use crate::metrics::Outcome;
 use crate::store::{Generation, StoreError};
 use crate::verify::VerifyError;
@@ -23,7 +23,7 @@ pub enum EnrollError {
         /// Where a token was looked for, and how to give one.
         why: String,
         /// Why it has to enroll.
-        reason: Reason,
+        reason: EnrollReason,
     },
     /// The Console was not reached, or not well enough, in the time given.
     #[error("{0}")]

@@ -10,21 +10,22 @@ pub mod obtain;
 mod patience;
 mod plan;
 mod prove;
+pub mod spent;
 
 use tokio::time::Instant;
 
 use telovix_contract::facts::HostFacts;
-use telovix_contract::states::TokenType;
 
 pub use self::error::EnrollError;
 use self::obtain::{Application, FirstContact};
 pub use self::patience::random;
-pub use self::plan::{Plan, Reason, change, is_clone};
+pub use self::plan::{Plan, change, is_clone};
 pub use self::prove::Proof;
 use crate::clock::{self, Clock};
-use crate::config::{Config, ConsoleUrl, FoundToken, Origin, TokenSource};
+use crate::config::{Config, ConsoleUrl, FoundToken};
 use crate::console::Console;
-use crate::store::{Generation, Loaded, Loss, LossReason, Store, remove_consumed_token};
+use crate::machine::EnrollReason;
+use crate::store::{Generation, Loaded, Loss, LossReason, Store};
 
 /// The host that enrolls.
 pub struct Host<'a> {
@@ -84,7 +85,7 @@ pub enum Outcome {
         /// The identity.
         generation: Box<Generation>,
         /// Why it had to.
-        reason: Reason,
+        reason: EnrollReason,
         /// What the Console says of it.
         proof: Proof,
         /// What the operator should know.
@@ -150,7 +151,7 @@ async fn ensure_with(
         let generation = held.expect("only an intact identity is kept");
         match prove::keep(store, console, &generation, clock::now(&host.clock)).await {
             Ok(proof) => {
-                forget_spent_token(token, generation.state().token_type, host, &mut notes);
+                spent::forget(token, generation.state().token_type, host.config, &mut notes);
                 return Ok(Outcome::Kept { generation, proof, notes });
             }
             Err(error) => plan = plan::after_refusal(&generation, token, error)?,
@@ -201,7 +202,7 @@ async fn enroll(
         }
     };
     prove::note_acceptance(store, &proof, clock::now(&host.clock))?;
-    forget_spent_token(Some(token), generation.state().token_type, host, &mut notes);
+    spent::forget(Some(token), generation.state().token_type, host.config, &mut notes);
     tracing::info!(
         sensor_id = %generation.verified().sensor_id(),
         not_after = %generation.verified().not_after(),
@@ -209,32 +210,4 @@ async fn enroll(
         "enrolled"
     );
     Ok(Outcome::Enrolled { generation: Box::new(generation), reason, proof, notes })
-}
-
-/// Deletes the file of a one-time token that was used up (DESIGN.md section 3). A Console that does not say what kind
-/// it was is believed to mean a cluster token where a cluster is configured.
-fn forget_spent_token(
-    token: Option<&FoundToken>,
-    token_type: Option<TokenType>,
-    host: &Host<'_>,
-    notes: &mut Vec<String>,
-) {
-    let one_time = match token_type {
-        Some(TokenType::Once) => true,
-        Some(TokenType::Cluster) => false,
-        None => host.config.cluster_name.is_none(),
-    };
-    let Some(FoundToken { source: TokenSource::File { path, origin }, .. }) = token else { return };
-    if !one_time {
-        return;
-    }
-    match remove_consumed_token(path) {
-        Ok(()) => {
-            tracing::info!(file = %path.display(), "deleted the file of the one-time token, which is used up");
-        }
-        Err(error) => {
-            let from = if matches!(origin, Origin::Flag(_)) { "" } else { " (named by the configuration)" };
-            notes.push(format!("the one-time token is used up, but its file{from} stays: {error}"));
-        }
-    }
 }

@@ -1,13 +1,13 @@
 //! The steps that turn a token into a committed generation. The `enroll` command and the daemon take the same ones.
 
+use jiff::Timestamp;
 use telovix_contract::SensorId;
 use telovix_contract::enroll::{EnrollRequest, Enrolled};
 use telovix_contract::{EnrollmentToken, TokenHash};
 use zeroize::Zeroizing;
 
 use super::{EnrollError, Host, NewSensor};
-use crate::clock;
-use crate::config::{Setting, Trust};
+use crate::config::{ConsoleUrl, Setting, Trust};
 use crate::console::{Console, ConsoleError, EnrollReply, ServerTrust, WRONG_CLOCK};
 use crate::csr::Csr;
 use crate::key::KeyPair;
@@ -169,18 +169,19 @@ impl FirstContact {
     }
 }
 
-/// Checks an answer and commits the identity in it. It is not published yet.
+/// Checks an answer and commits the identity in it. It is not published yet. What is remembered of it is what was asked
+/// for: token and configuration may have changed since, and an identity that was issued is not thrown away for that.
 ///
 /// # Errors
 /// [`EnrollError::BadAnswer`] when the answer is not an identity for our key; the disk.
 pub fn commit(
-    application: &Application<'_>,
     store: &mut Store,
     pending: Pending,
     enrolled: &Enrolled,
+    console_url: &ConsoleUrl,
+    now: Timestamp,
 ) -> Result<(Generation, Vec<String>), EnrollError> {
-    let host = application.host;
-    let now = clock::now(&host.clock);
+    let asked = pending.asked()?;
     let claim = Claim {
         sensor_id: enrolled.sensor_id,
         certificate_pem: &enrolled.control_plane_certificate_pem,
@@ -188,25 +189,24 @@ pub fn commit(
         policy_key_pem: &enrolled.policy_signing_public_key_pem,
     };
     let verified = verify::check(claim, pending.key, now).map_err(EnrollError::BadAnswer)?;
-    let config = host.config;
     let state = SensorState {
         version: STATE_VERSION,
         sensor_id: enrolled.sensor_id,
-        node_name: config.node_name.value.clone(),
-        node_role: config.node_role.value.clone(),
-        cluster_name: config.cluster_name.as_ref().map(|setting| setting.value.clone()),
-        install_id: config.install_id.as_ref().map(|setting| setting.value.clone()),
-        console_url: host.console_url.to_string(),
+        node_name: asked.node_name,
+        node_role: asked.declared_role,
+        cluster_name: asked.cluster_name,
+        install_id: asked.install_id,
+        console_url: console_url.to_string(),
         token_sha256: pending.token_sha256,
         token_type: enrolled.token_type,
-        machine_id_sha256: host.facts.machine_id_sha256.clone(),
+        machine_id_sha256: asked.host.machine_id_sha256,
         trust_state: enrolled.trust_state,
         heartbeat_interval_seconds: enrolled.heartbeat_interval_seconds,
         enrolled_at: now,
     };
     let mut warnings: Vec<String> =
         enrolled.warnings.iter().map(|w| crate::console::error::clean(w, 500)).collect();
-    if let Some(replaced) = application.replaces
+    if let Some(replaced) = asked.sensor_id
         && replaced != enrolled.sensor_id
         && warnings.is_empty()
     {

@@ -31,7 +31,8 @@ pub(super) async fn obtain(
         return Ok((generation, Vec::new()));
     }
     let enrolled = ask(application, console, contact, wish, &pending).await?;
-    obtain::commit(application, store, pending, &enrolled)
+    let host = application.host;
+    obtain::commit(store, pending, &enrolled, host.console_url, clock::now(&host.clock))
 }
 
 async fn ask(

@@ -8,6 +8,7 @@ use telovix_contract::states::TokenType;
 
 use super::{EnrollError, Host};
 use crate::config::FoundToken;
+use crate::machine::EnrollReason;
 use crate::store::{Generation, Loaded, SensorState};
 
 /// What has to be done.
@@ -18,40 +19,10 @@ pub enum Plan {
     /// A new identity is needed.
     Enroll {
         /// Why.
-        reason: Reason,
+        reason: EnrollReason,
         /// The sensor whose identity it replaces.
         replaces: Option<SensorId>,
     },
-}
-
-/// Why a host enrolls.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reason {
-    /// It never did.
-    First,
-    /// Its identity cannot be used any more.
-    Lost(String),
-    /// A token was given that is not the one that paid for the identity.
-    NewToken,
-    /// The identity was made on another machine: this one is a clone.
-    Cloned,
-    /// Name, role or cluster of the node changed.
-    Changed(String),
-    /// The Console does not accept the identity.
-    NotAccepted(String),
-}
-
-impl fmt::Display for Reason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::First => f.write_str("this host has no identity yet"),
-            Self::Lost(why) => write!(f, "the identity was lost: {why}"),
-            Self::NewToken => f.write_str("a new token was given"),
-            Self::Cloned => f.write_str("the identity here was made on another machine"),
-            Self::Changed(what) => write!(f, "the configuration changed: {what}"),
-            Self::NotAccepted(why) => write!(f, "the Console does not accept the identity: {why}"),
-        }
-    }
 }
 
 pub(super) fn plan(
@@ -61,11 +32,11 @@ pub(super) fn plan(
     notes: &mut Vec<String>,
 ) -> Plan {
     match loaded {
-        Loaded::Nothing => Plan::Enroll { reason: Reason::First, replaces: None },
+        Loaded::Nothing => Plan::Enroll { reason: EnrollReason::First, replaces: None },
         Loaded::Lost(loss) => {
             let cloned = loss.state.as_ref().is_some_and(|state| is_clone(host, state));
             Plan::Enroll {
-                reason: Reason::Lost(loss.reason.to_string()),
+                reason: EnrollReason::Lost(loss.reason.to_string()),
                 replaces: loss.sensor_id.filter(|_| !cloned),
             }
         }
@@ -81,15 +52,15 @@ fn plan_for(
 ) -> Plan {
     if is_clone(host, state) {
         // It is somebody else's identity: neither used nor named.
-        return Plan::Enroll { reason: Reason::Cloned, replaces: None };
+        return Plan::Enroll { reason: EnrollReason::Cloned, replaces: None };
     }
     let replaces = Some(state.sensor_id);
     if token.is_some_and(|found| !found.token.matches(&state.token_sha256)) {
-        return Plan::Enroll { reason: Reason::NewToken, replaces };
+        return Plan::Enroll { reason: EnrollReason::NewToken, replaces };
     }
     let Some(change) = change(host, state) else { return Plan::Keep };
     if can_pay_again(state, token) {
-        return Plan::Enroll { reason: Reason::Changed(change), replaces };
+        return Plan::Enroll { reason: EnrollReason::Changed(change), replaces };
     }
     notes.push(format!(
         "{change}: this takes effect when the host enrolls again; give it a re-enrollment token"
@@ -108,7 +79,7 @@ pub(super) fn after_refusal(
         && refusal.retry() == Retry::CredentialLost
         && can_pay_again(state, token)
     {
-        let reason = Reason::NotAccepted(refusal.to_string());
+        let reason = EnrollReason::NotAccepted(refusal.to_string());
         return Ok(Plan::Enroll { reason, replaces: Some(state.sensor_id) });
     }
     Err(error)

@@ -6,7 +6,9 @@ use jiff::Timestamp;
 use telovix_contract::problem::Retry;
 use tokio::time::{Instant, sleep, timeout_at};
 
+use super::obtain::is_ours;
 use super::patience::random;
+use super::plan::is_clone;
 use super::{EnrollError, Host};
 use crate::clock;
 use crate::config::FoundToken;
@@ -116,10 +118,12 @@ pub(super) async fn finish_interrupted(
         Ok(None) | Err(StoreError::Corrupt { .. }) => return Ok(()),
         Err(error) => return Err(error.into()),
     };
-    if token.is_some_and(|found| found.token.matches(&pending.token_sha256)) {
+    // One that came here with a copied state directory is another machine's.
+    if token.is_some_and(|found| found.token.matches(&pending.token_sha256)) || !is_ours(&pending, host) {
         return Ok(());
     }
-    let Some(generation) = store.committed(&pending, now)? else { return Ok(()) };
+    let committed = store.committed(&pending, now)?;
+    let Some(generation) = committed.filter(|found| !is_clone(host, found.state())) else { return Ok(()) };
     let may_publish = match store.load(now)? {
         Loaded::Nothing | Loaded::Lost(_) => true,
         Loaded::Intact { .. } => {

@@ -9,7 +9,7 @@ use telovix_contract::problem::Retry;
 use telovix_contract::states::TokenType;
 
 use super::effect::{Call, CommandResult, Effect};
-use super::held::{Candidate, Origin, Proof, Road, Verdict};
+use super::held::{Candidate, Held, Origin, Proof, Road, Verdict};
 use super::input::{Accepted, Answer, Failure, Fault, Identity, Nature, Outcome};
 use super::policy::{Advice, Until, advice};
 use super::skew::{Clock, Skew};
@@ -192,6 +192,7 @@ impl Machine {
 
     fn heartbeat_failed(&mut self, now: Now, failure: &Failure) {
         let outdated = self.is_outdated(Until::TokenOrConfiguration);
+        let renewable = self.renewal_is_due(now) && !self.skew.is_behind();
         let Some(held) = &mut self.held else { return };
         match advice(failure) {
             Advice::BackOff | Advice::AskClock => held.beat.back_off(now, failure),
@@ -209,6 +210,13 @@ impl Machine {
             Advice::Missing => {
                 held.beat.rarely(now, failure, held.missing_beat_wait());
                 held.unheard();
+            }
+            // Perhaps it was superseded by a renewal whose answer was lost: that is asked for again before anything is
+            // given up, and says for certain.
+            Advice::CredentialLost if renewable && held.renew_road == Road::Open => {
+                held.beat.slowly(now, failure);
+                held.verdict = Verdict::Refused(Trouble::new(failure));
+                held.renew.hurry();
             }
             Advice::CredentialLost => self.credential_lost(now, failure),
             Advice::Revoked => self.sensor_revoked(failure),
@@ -232,6 +240,10 @@ impl Machine {
                 candidate.road = Road::Barred;
                 candidate.refused = true;
                 self.refuse_alike(failure);
+            }
+            // A Console that answered the heartbeats before does not lack them now.
+            Advice::Missing if self.held.as_ref().is_some_and(Held::was_heard) => {
+                candidate.prove.slowly(now, failure);
             }
             Advice::Missing => self.proved(Proof::NoHeartbeat),
             Advice::CredentialLost => self.reject(now, generation, failure, effects),

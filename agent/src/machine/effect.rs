@@ -3,6 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use telovix_contract::SensorId;
 use telovix_contract::TokenHash;
 use telovix_contract::states::TokenType;
@@ -128,8 +129,9 @@ impl fmt::Display for EnrollReason {
     }
 }
 
-/// How a command ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// How a command ended, as JSON too: the control socket tells it on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
 pub enum CommandResult {
     /// `renew`: the new certificate is in force.
     Renewed {

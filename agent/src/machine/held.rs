@@ -146,10 +146,18 @@ impl Held {
         self.ask_within(now, answer.renew_between);
     }
 
-    /// The Console has no heartbeat.
+    /// The Console has no heartbeat: that the certificate chains has to do. A refusal is not taken back by that, for what
+    /// lost its way answers 404 as well.
     pub(super) fn unheard(&mut self) {
-        self.verdict = Verdict::Accepted;
+        if self.verdict == Verdict::Unknown {
+            self.verdict = Verdict::Accepted;
+        }
         self.beat_road = Road::Missing;
+    }
+
+    /// Whether this Console is known to have a heartbeat.
+    pub(super) fn was_heard(&self) -> bool {
+        self.heard
     }
 
     /// How long to wait before a heartbeat that the Console lacks is tried again. One that worked before is more likely

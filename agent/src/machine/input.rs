@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use telovix_contract::problem::Retry;
 use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::{TokenType, TrustState};
@@ -107,6 +108,8 @@ pub struct Loaded {
     pub committed: Option<Identity>,
     /// Since when `.sensor-ready` stands, where it does.
     pub ready_since: Option<Timestamp>,
+    /// Whether consumers were told of the current identity; an earlier process may not have lived to do it.
+    pub told: bool,
     /// What was mended, one sentence each.
     pub notes: Vec<String>,
 }
@@ -244,7 +247,7 @@ pub enum Nature {
 }
 
 /// A failure as programs and people read it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Fault {
     /// A stable word.
     pub code: String,

@@ -13,7 +13,7 @@ impl Machine {
         self.job.take_if(|job| *job == Job::Load);
         self.load.succeed();
         let first = !std::mem::replace(&mut self.loaded, true);
-        let Loaded { current, committed, ready_since, notes } = loaded;
+        let Loaded { current, committed, ready_since, told, notes } = loaded;
         self.ready = Some(ready_since.is_some());
         let mended = !notes.is_empty();
         for note in notes {
@@ -25,7 +25,7 @@ impl Machine {
                 let changed = self.stands(now, identity);
                 if let Some(held) = &mut self.held {
                     held.last_contact = held.last_contact.or(ready_since);
-                    if (changed && !first) || (mended && first) {
+                    if if first { mended || !told } else { changed } {
                         effects.push(Effect::NotifyConsumers { generation: held.identity.generation });
                     }
                 }

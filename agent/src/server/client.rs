@@ -14,9 +14,8 @@ use telovix_contract::problem::Problem;
 use tokio::net::UnixStream;
 use tokio::time::timeout;
 
-use super::CommandAnswer;
 use crate::console::error::clean;
-use crate::machine::Urgency;
+use crate::machine::{CommandResult, Urgency};
 use crate::status::Report;
 
 /// Largest answer.
@@ -25,6 +24,9 @@ const LARGEST: usize = 1024 * 1024;
 const LOOK: Duration = Duration::from_secs(3);
 /// How long a command may take: somewhat longer than the daemon's own limit.
 const COMMAND: Duration = Duration::from_secs(170);
+/// How long a retirement may take: the five seconds that the daemon gives the Console, and a breath. A shutdown waits for
+/// it (CONTRACT.md section 3).
+const RETIREMENT: Duration = Duration::from_secs(8);
 
 /// Speaks to the daemon behind a control socket.
 #[derive(Debug, Clone)]
@@ -90,7 +92,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]; a renewal that failed is an answer.
-    pub async fn renew(&self, urgency: Urgency) -> Result<CommandAnswer, ClientError> {
+    pub async fn renew(&self, urgency: Urgency) -> Result<CommandResult, ClientError> {
         let path = match urgency {
             Urgency::WhenDue => "/renew",
             Urgency::Now => "/renew?force=true",
@@ -102,8 +104,8 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`]; a Console that was not told is an answer.
-    pub async fn decommission(&self) -> Result<CommandAnswer, ClientError> {
-        self.ask(Method::POST, "/decommission", COMMAND).await
+    pub async fn decommission(&self) -> Result<CommandResult, ClientError> {
+        self.ask(Method::POST, "/decommission", RETIREMENT).await
     }
 
     async fn ask<T: DeserializeOwned>(

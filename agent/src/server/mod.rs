@@ -17,7 +17,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
 use self::listen::{ControlSocket, Door};
-pub use self::request::{CommandAnswer, CommandFault, ControlRequest};
+pub use self::request::ControlRequest;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::metrics::Metrics;

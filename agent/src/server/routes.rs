@@ -11,9 +11,9 @@ use telovix_contract::problem::{ErrorCode, Problem};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 
-use super::{CommandAnswer, Context, ControlRequest};
+use super::{Context, ControlRequest};
 use crate::clock;
-use crate::machine::Urgency;
+use crate::machine::{CommandResult, Urgency};
 use crate::metrics;
 use crate::status::Report;
 
@@ -94,7 +94,7 @@ fn ready(context: &Context) -> Answer {
 /// Hands a command to the supervisor and waits for its end.
 async fn command(
     context: &Context,
-    request: impl FnOnce(oneshot::Sender<CommandAnswer>) -> ControlRequest,
+    request: impl FnOnce(oneshot::Sender<CommandResult>) -> ControlRequest,
 ) -> Answer {
     let (answer, heard) = oneshot::channel();
     // Commands that pile up are turned away, so that those who only look still get in.
@@ -111,13 +111,13 @@ async fn command(
     }
 }
 
-fn status_of(answer: &CommandAnswer) -> StatusCode {
+fn status_of(answer: &CommandResult) -> StatusCode {
     match answer {
-        CommandAnswer::Renewed { .. }
-        | CommandAnswer::NotDue { .. }
-        | CommandAnswer::Decommissioned { .. } => StatusCode::OK,
-        CommandAnswer::CannotRenew { .. } => StatusCode::CONFLICT,
-        CommandAnswer::RenewFailed(_) => StatusCode::BAD_GATEWAY,
+        CommandResult::Renewed { .. }
+        | CommandResult::NotDue { .. }
+        | CommandResult::Decommissioned { .. } => StatusCode::OK,
+        CommandResult::CannotRenew { .. } => StatusCode::CONFLICT,
+        CommandResult::RenewFailed(_) => StatusCode::BAD_GATEWAY,
     }
 }
 

@@ -149,10 +149,10 @@ async fn commands_reach_the_supervisor_and_its_answer_comes_back() {
     });
     let client = bench.client();
     let answer = client.renew(Urgency::Now).await.unwrap();
-    assert!(matches!(answer, CommandAnswer::Renewed { generation: 2, .. }), "{answer:?}");
-    assert!(matches!(client.renew(Urgency::WhenDue).await.unwrap(), CommandAnswer::NotDue { .. }));
+    assert!(matches!(answer, CommandResult::Renewed { generation: 2, .. }), "{answer:?}");
+    assert!(matches!(client.renew(Urgency::WhenDue).await.unwrap(), CommandResult::NotDue { .. }));
     let answer = client.decommission().await.unwrap();
-    assert!(matches!(answer, CommandAnswer::Decommissioned { untold: Some(fault) } if fault.code == "c"));
+    assert!(matches!(answer, CommandResult::Decommissioned { untold: Some(fault) } if fault.code == "c"));
     let bad = "POST /renew?force=maybe HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(bench.control(bad).await.0, 400);
 }
@@ -164,7 +164,7 @@ async fn a_failed_renewal_is_an_answer_with_a_status() {
     let (status, body) = bench.control(said).await;
     assert_eq!((status, body.as_str()), (409, r#"{"result":"cannot_renew","reason":"no identity"}"#));
     let answer = bench.client().renew(Urgency::Now).await.unwrap();
-    assert_eq!(answer, CommandAnswer::CannotRenew { reason: "no identity".into() });
+    assert_eq!(answer, CommandResult::CannotRenew { reason: "no identity".into() });
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, symlink};
+use std::os::unix::fs::{
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, symlink,
+};
 use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
@@ -25,7 +27,7 @@ pub(super) fn create_dir_all(path: &Path, access: impl Into<Access>) -> Result<(
 
 /// Makes a directory that must not be there yet.
 pub(super) fn create_dir(path: &Path, access: impl Into<Access>) -> Result<(), StoreError> {
-    let access = access.into();
+    let access = as_in(parent(path), access.into())?;
     fault::step(|| DirBuilder::new().mode(access.mode).create(path))
         .map_err(StoreError::io("create", path))?;
     give_directory(path, access)
@@ -46,13 +48,33 @@ fn give(file: &File, path: &Path, access: Access) -> Result<(), StoreError> {
         return Ok(());
     }
     fault::step(|| fchown(file, access.owner, access.group))
-        .map_err(StoreError::io("give to publish_owner and publish_group", path))
+        .map_err(StoreError::io("change the owner or group of", path))
+}
+
+/// What root makes in the directory of another user becomes that user's: root may enroll a host whose agent has a user
+/// of its own, and that agent has to be able to go on.
+fn as_in(parent: &Path, access: Access) -> Result<Access, StoreError> {
+    if access.owner.is_some() || !nix::unistd::geteuid().is_root() {
+        return Ok(access);
+    }
+    let meta = fs::metadata(parent).map_err(StoreError::io("look at", parent))?;
+    if meta.uid() == 0 {
+        return Ok(access);
+    }
+    Ok(Access { owner: Some(meta.uid()), group: access.group.or(Some(meta.gid())), ..access })
+}
+
+/// Gives an open file of a directory to the directory's owner, where root made it.
+pub(super) fn give_to_owner_of(dir: &Path, file: &File, path: &Path) -> Result<(), StoreError> {
+    let wanted = as_in(dir, Access::from(0))?;
+    let found = file.metadata().map_err(StoreError::io("look at", path))?;
+    if wanted.owner.is_none_or(|owner| owner == found.uid()) { Ok(()) } else { give(file, path, wanted) }
 }
 
 /// Writes a new file and waits until its bytes are on the disk. It has its owner before it has bytes. Its directory is
 /// the caller's to sync.
 pub(super) fn write_new(path: &Path, bytes: &[u8], access: impl Into<Access>) -> Result<(), StoreError> {
-    let access = access.into();
+    let access = as_in(parent(path), access.into())?;
     let open = || {
         let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_CLOEXEC;
         let mut options = OpenOptions::new();

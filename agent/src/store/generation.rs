@@ -70,6 +70,11 @@ impl Generation {
         }
     }
 
+    /// The certificate's serial number, lower-case hex.
+    pub(super) fn serial_hex(&self) -> String {
+        self.verified.serial().iter().map(|byte| format!("{byte:02x}")).collect()
+    }
+
     pub(super) fn write(
         layout: &Layout,
         publication: Publication,
@@ -190,7 +195,11 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
     if !announces_another_token(layout, current) {
         write_token_hash(layout, current)?;
     }
-    let is_done = |pending: &Pending| pending.key.public_der() == current.verified.key().public_der();
+    // Done is what made the current identity, and also the renewal of one that another enrollment has replaced.
+    let is_done = |pending: &Pending| {
+        let replaced = pending.renews.is_some_and(|generation| generation < current.number);
+        replaced || pending.key.public_der() == current.verified.key().public_der()
+    };
     for errand in Errand::ALL {
         if Pending::load(layout, errand).ok().flatten().is_some_and(|pending| is_done(&pending)) {
             atomic::remove_tree(&layout.pending(errand))?;

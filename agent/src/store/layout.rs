@@ -7,7 +7,7 @@
 //! generations/000002/{client.key.pem,client.cert.pem,console-ca.cert.pem,policy-signing.pub,sensor-state.json}
 //! pending/{client.key.pem,request.json}         an enrollment that is under way
 //! renewal/{client.key.pem,request.json}         a renewal that is under way
-//! .enrollment-token-hash  .sensor-ready  .lock
+//! .enrollment-token-hash  .sensor-ready  .consumers-told  .lock
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -41,6 +41,9 @@ pub(super) const GENERATION_FILES: [(&str, u32); 5] = [
 pub const TOKEN_HASH: &str = ".enrollment-token-hash";
 /// There and not empty while this host is enrolled and accepted; holds the time of the acceptance.
 pub const READY: &str = ".sensor-ready";
+
+/// Lower-case hex serial of the certificate that consumers were told of last, and a newline.
+pub const TOLD: &str = ".consumers-told";
 
 /// The published names, which every generation has.
 #[must_use]

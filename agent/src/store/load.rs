@@ -1,7 +1,7 @@
 //! Reads an identity back, checks it again, and mends what can be mended without the Console.
 
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use telovix_contract::SensorId;
@@ -66,14 +66,18 @@ pub(super) fn load(
     let may_mend = mend.is_some();
     let numbers = numbers(layout)?;
     let current = current_number(layout);
-    let Some(first) = current.or_else(|| published(layout, &numbers)) else {
+    let first = match current {
+        Some(current) => Some(current),
+        None => published(layout, &numbers)?,
+    };
+    let Some(first) = first else {
         return Ok(Loaded::Nothing);
     };
     // Before reading: a file that nobody may read is mended, not lost.
     let mut mended = modes(layout, mend, first)?;
-    let (generation, failed) = match read_generation(layout, first, now) {
-        Ok(generation) => (Some(generation), None),
-        Err(loss) => (predecessor(layout, &loss, &numbers, first, now), Some(loss)),
+    let (generation, failed) = match read_generation(layout, first, now)? {
+        Read::Whole(generation) => (Some(*generation), None),
+        Read::Lost(loss) => (predecessor(layout, &loss, &numbers, first, now)?, Some(loss)),
     };
     let Some(generation) = generation else {
         let loss = failed.expect("without a generation there is the reason for it");
@@ -119,9 +123,25 @@ fn modes(layout: &Layout, mend: Option<&Publication>, number: u32) -> Result<Vec
     Ok(mended)
 }
 
-/// Where `current` is gone: the newest generation, unless it is one that was committed and never published.
-fn published(layout: &Layout, numbers: &[u32]) -> Option<u32> {
-    if layout.pending(Errand::Enrollment).is_dir() { None } else { numbers.last().copied() }
+/// Where `current` is gone: the newest generation, unless it is one that was committed and never published, which the
+/// key of what is under way tells.
+fn published(layout: &Layout, numbers: &[u32]) -> Result<Option<u32>, StoreError> {
+    let mut under_way = Vec::new();
+    for errand in Errand::ALL {
+        match read::text(&layout.pending(errand).join(layout::KEY)).map(Zeroizing::new) {
+            Ok(key) => under_way.push(key),
+            Err(error) if is_damage(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    for number in numbers.iter().rev() {
+        match read::text(&layout.generation(*number).join(layout::KEY)).map(Zeroizing::new) {
+            Ok(key) if under_way.contains(&key) => {}
+            Err(error) if !is_damage(&error) => return Err(error),
+            Ok(_) | Err(_) => return Ok(Some(*number)),
+        }
+    }
+    Ok(None)
 }
 
 /// The generation to fall back to, where files failed. A predecessor does not help against time: it is older still.
@@ -131,14 +151,14 @@ fn predecessor(
     numbers: &[u32],
     failed: u32,
     now: Timestamp,
-) -> Option<Generation> {
+) -> Result<Option<Generation>, StoreError> {
     if let LossReason::Identity(error) = &loss.reason
         && error.is_about_time()
     {
-        return None;
+        return Ok(None);
     }
-    let older = numbers.iter().rev().copied().filter(|number| *number < failed);
-    older.take(1).find_map(|number| read_generation(layout, number, now).ok())
+    let Some(older) = numbers.iter().rev().copied().find(|number| *number < failed) else { return Ok(None) };
+    Ok(read_generation(layout, older, now)?.whole())
 }
 
 pub(super) fn committed(
@@ -147,40 +167,95 @@ pub(super) fn committed(
     now: Timestamp,
 ) -> Result<Option<Generation>, StoreError> {
     let current = current_number(layout).unwrap_or(0);
-    let newest = numbers(layout)?.last().copied().filter(|newest| *newest > current);
-    let generation = newest.and_then(|number| read_generation(layout, number, now).ok());
+    let Some(newest) = numbers(layout)?.last().copied().filter(|newest| *newest > current) else {
+        return Ok(None);
+    };
+    let generation = read_generation(layout, newest, now)?.whole();
     Ok(generation.filter(|found| found.verified().key().public_der() == pending.key.public_der()))
 }
 
-fn read_generation(layout: &Layout, number: u32, now: Timestamp) -> Result<Generation, Loss> {
-    let dir = layout.generation(number);
-    let lost = |reason, state: Option<&SensorState>| Loss {
-        reason,
-        sensor_id: state.map(|state| state.sensor_id),
-        state: state.cloned().map(Box::new),
-    };
-    if !dir.is_dir() {
-        return Err(lost(LossReason::Missing(dir), None));
+/// What a generation's directory holds.
+enum Read {
+    Whole(Box<Generation>),
+    Lost(Loss),
+}
+
+impl Read {
+    fn whole(self) -> Option<Generation> {
+        match self {
+            Self::Whole(generation) => Some(*generation),
+            Self::Lost(_) => None,
+        }
     }
-    let state = read_state(layout, number).map_err(|error| lost(LossReason::File(error), None))?;
-    let file =
-        |name| read::text(&dir.join(name)).map_err(|error| lost(LossReason::File(error), Some(&state)));
-    let key_pem = Zeroizing::new(file(layout::KEY)?);
-    let key = KeyPair::from_pem(&key_pem).map_err(|error| {
-        lost(LossReason::File(StoreError::corrupt(&dir.join(layout::KEY), error)), Some(&state))
-    })?;
-    let (certificate_pem, ca_pem, policy_key_pem) =
-        (file(layout::CERTIFICATE)?, file(layout::CA)?, file(layout::POLICY_KEY)?);
+}
+
+/// Whether an error says that something is gone or torn. Any other (no permission, no descriptors left, a disk that
+/// fails) says nothing about the identity: it may be whole, and is looked at again later.
+fn is_damage(error: &StoreError) -> bool {
+    use std::io::ErrorKind;
+    match error {
+        StoreError::Corrupt { .. } => true,
+        StoreError::Io { source, .. } => {
+            let loops = source.raw_os_error() == Some(nix::errno::Errno::ELOOP as i32);
+            loops
+                || matches!(
+                    source.kind(),
+                    ErrorKind::NotFound
+                        | ErrorKind::InvalidData
+                        | ErrorKind::IsADirectory
+                        | ErrorKind::NotADirectory
+                )
+        }
+        StoreError::Unsafe { .. } | StoreError::Locked { .. } => false,
+    }
+}
+
+fn read_generation(layout: &Layout, number: u32, now: Timestamp) -> Result<Read, StoreError> {
+    let dir = layout.generation(number);
+    let lost = |reason, state: Option<&SensorState>| {
+        let state = state.cloned().map(Box::new);
+        Read::Lost(Loss { reason, sensor_id: state.as_ref().map(|state| state.sensor_id), state })
+    };
+    match std::fs::metadata(&dir) {
+        Ok(meta) if meta.is_dir() => {}
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            return Err(StoreError::io("look at", &dir)(error));
+        }
+        Ok(_) | Err(_) => return Ok(lost(LossReason::Missing(dir), None)),
+    }
+    let state = match read_state(layout, number) {
+        Ok(state) => state,
+        Err(error) if is_damage(&error) => return Ok(lost(LossReason::File(error), None)),
+        Err(error) => return Err(error),
+    };
+    let [key_pem, certificate_pem, ca_pem, policy_key_pem] = match texts(&dir) {
+        Ok(texts) => texts,
+        Err(error) if is_damage(&error) => return Ok(lost(LossReason::File(error), Some(&state))),
+        Err(error) => return Err(error),
+    };
+    let key = match KeyPair::from_pem(&key_pem) {
+        Ok(key) => key,
+        Err(error) => {
+            let damage = StoreError::corrupt(&dir.join(layout::KEY), error);
+            return Ok(lost(LossReason::File(damage), Some(&state)));
+        }
+    };
     let claim = Claim {
         sensor_id: state.sensor_id,
         certificate_pem: &certificate_pem,
         ca_pem: &ca_pem,
         policy_key_pem: &policy_key_pem,
     };
-    match verify::check(claim, key, now) {
-        Ok(verified) => Ok(Generation::new(number, verified, state)),
-        Err(error) => Err(lost(LossReason::Identity(error), Some(&state))),
-    }
+    Ok(match verify::check(claim, key, now) {
+        Ok(verified) => Read::Whole(Box::new(Generation::new(number, verified, state))),
+        Err(error) => lost(LossReason::Identity(error), Some(&state)),
+    })
+}
+
+/// Key, certificate, CA and policy key as they stand there.
+fn texts(dir: &Path) -> Result<[Zeroizing<String>; 4], StoreError> {
+    let text = |name| read::text(&dir.join(name)).map(Zeroizing::new);
+    Ok([text(layout::KEY)?, text(layout::CERTIFICATE)?, text(layout::CA)?, text(layout::POLICY_KEY)?])
 }
 
 fn read_state(layout: &Layout, number: u32) -> Result<SensorState, StoreError> {

@@ -8,6 +8,7 @@ use std::path::Path;
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 
+use super::atomic;
 use super::error::StoreError;
 use super::layout::SECRET_MODE;
 
@@ -28,6 +29,7 @@ impl Lock {
             .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
             .open(path)
             .map_err(StoreError::io("open the lock", path))?;
+        atomic::give_to_owner_of(dir, &file, path)?;
         match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
             Ok(mut file) => {
                 // Who holds it is a help for people; a full disk must not keep the agent from starting.

@@ -34,7 +34,7 @@ pub use self::layout::Errand;
 use self::layout::Layout;
 pub use self::load::{Loaded, Loss, LossReason};
 use self::lock::Lock;
-pub use self::pending::Pending;
+pub use self::pending::{Asked, Pending};
 pub use self::publication::Publication;
 pub use self::state::{STATE_VERSION, SensorState};
 use crate::key::KeyPair;
@@ -152,7 +152,7 @@ impl Store {
         Pending::save_enrollment(&self.layout, key, request, token_sha256)
     }
 
-    /// Makes a renewal durable before its first byte leaves, in place of an earlier one.
+    /// Makes the renewal of an identity durable before its first byte leaves, in place of an earlier one.
     ///
     /// # Errors
     /// As [`Store::begin`].
@@ -160,9 +160,9 @@ impl Store {
         &mut self,
         key: KeyPair,
         request: &RenewRequest,
-        token_sha256: TokenHash,
+        of: &Generation,
     ) -> Result<Pending, StoreError> {
-        Pending::save_renewal(&self.layout, key, request, token_sha256)
+        Pending::save_renewal(&self.layout, key, request, of)
     }
 
     /// Throws away what is under way for an errand, and the generation that was committed for it and never published.
@@ -226,6 +226,21 @@ impl Store {
         read::text(&self.layout.top(layout::READY)).ok()?.trim().parse().ok()
     }
 
+    /// Writes down that consumers know the identity.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the disk refuses.
+    pub fn set_told(&mut self, current: &Generation) -> Result<(), StoreError> {
+        let line = format!("{}\n", current.serial_hex());
+        atomic::replace(&self.layout.top(layout::TOLD), line.as_bytes(), layout::SECRET_MODE)
+    }
+
+    /// Whether that was written down of this identity.
+    #[must_use]
+    pub fn was_told(&self, current: &Generation) -> bool {
+        read::text(&self.layout.top(layout::TOLD)).is_ok_and(|line| line.trim() == current.serial_hex())
+    }
+
     /// Hash of the token that paid for the identity here, as `.enrollment-token-hash` tells.
     #[must_use]
     pub fn paid_by(&self) -> Option<TokenHash> {
@@ -243,6 +258,7 @@ impl Store {
         }
         atomic::remove_file(&self.layout.current())?;
         atomic::remove_file(&self.layout.top(layout::TOKEN_HASH))?;
+        atomic::remove_file(&self.layout.top(layout::TOLD))?;
         for errand in Errand::ALL {
             atomic::remove_tree(&self.layout.pending(errand))?;
             atomic::remove_tree(&self.layout.pending_new(errand))?;

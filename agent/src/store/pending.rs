@@ -9,11 +9,13 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use telovix_contract::enroll::EnrollRequest;
+use telovix_contract::facts::HostFacts;
 use telovix_contract::session::RenewRequest;
-use telovix_contract::{EnrollmentToken, TokenHash};
+use telovix_contract::{ClusterName, EnrollmentToken, InstallId, NodeName, NodeRole, SensorId, TokenHash};
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
+use super::generation::Generation;
 use super::layout::{self, Errand, Layout};
 use super::{atomic, read};
 use crate::key::KeyPair;
@@ -28,13 +30,40 @@ pub struct Pending {
     pub key: KeyPair,
     /// Hash of the token, as given, that this enrollment presents, or that paid for the identity being renewed.
     pub token_sha256: TokenHash,
+    /// The generation that a renewal is of; `None` for an enrollment.
+    pub renews: Option<u32>,
     /// The request without its token.
     request: Value,
+}
+
+/// What the request of an enrollment says of the host. An identity is remembered by this and not by the configuration,
+/// which may have changed since the request went out.
+#[derive(Debug, Deserialize)]
+pub struct Asked {
+    /// The name in the request's subject.
+    pub node_name: NodeName,
+    /// What the node is for.
+    #[serde(default)]
+    pub declared_role: NodeRole,
+    /// The cluster that the node belongs to.
+    #[serde(default)]
+    pub cluster_name: Option<ClusterName>,
+    /// The installation within the cluster.
+    #[serde(default)]
+    pub install_id: Option<InstallId>,
+    /// The sensor whose identity is to be replaced.
+    #[serde(default)]
+    pub sensor_id: Option<SensorId>,
+    /// The host as it described itself.
+    #[serde(default)]
+    pub host: HostFacts,
 }
 
 #[derive(Serialize, Deserialize)]
 struct OnDisk {
     token_sha256: TokenHash,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    renews: Option<u32>,
     request: Value,
 }
 
@@ -59,6 +88,15 @@ impl Pending {
         self.request.get("host")?.get("machine_id_sha256")?.as_str()
     }
 
+    /// What the request of an enrollment says of the host.
+    ///
+    /// # Errors
+    /// [`StoreError::Corrupt`] when what was stored is not a request any more.
+    pub fn asked(&self) -> Result<Asked, StoreError> {
+        let asked = serde_json::from_value(self.request.clone());
+        asked.map_err(|error| StoreError::corrupt(Path::new("pending").join(REQUEST).as_path(), error))
+    }
+
     /// The certificate request of a renewal, PEM.
     ///
     /// # Errors
@@ -76,18 +114,18 @@ impl Pending {
         token_sha256: TokenHash,
     ) -> Result<Self, StoreError> {
         let bare = without_token(request);
-        Self::save(layout, Errand::Enrollment, key, bare, token_sha256)
+        Self::save(layout, Errand::Enrollment, key, bare, (token_sha256, None))
     }
 
-    /// Makes a renewal durable under its name, in place of an earlier one. `token_sha256` is that of the token which paid
-    /// for the identity being renewed.
+    /// Makes the renewal of a generation durable under its name, in place of an earlier one.
     pub(super) fn save_renewal(
         layout: &Layout,
         key: KeyPair,
         request: &RenewRequest,
-        token_sha256: TokenHash,
+        of: &Generation,
     ) -> Result<Self, StoreError> {
-        Self::save(layout, Errand::Renewal, key, serde_json::to_value(request), token_sha256)
+        let of = (of.state().token_sha256, Some(of.number()));
+        Self::save(layout, Errand::Renewal, key, serde_json::to_value(request), of)
     }
 
     fn save(
@@ -95,11 +133,11 @@ impl Pending {
         errand: Errand,
         key: KeyPair,
         request: Result<Value, serde_json::Error>,
-        token_sha256: TokenHash,
+        (token_sha256, renews): (TokenHash, Option<u32>),
     ) -> Result<Self, StoreError> {
         let new = layout.pending_new(errand);
         let request = request.map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
-        let on_disk = OnDisk { token_sha256, request };
+        let on_disk = OnDisk { token_sha256, renews, request };
         let bytes = serde_json::to_vec_pretty(&on_disk)
             .map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
         atomic::remove_tree(&new)?;
@@ -111,7 +149,7 @@ impl Pending {
         // being replaced anyway, never one that is being kept.
         atomic::remove_tree(&layout.pending(errand))?;
         atomic::rename(&new, &layout.pending(errand))?;
-        Ok(Self { key, token_sha256, request: on_disk.request })
+        Ok(Self { key, token_sha256, renews, request: on_disk.request })
     }
 
     /// Reads the enrollment or renewal that is under way, if any.
@@ -126,7 +164,8 @@ impl Pending {
         let file = place.join(REQUEST);
         let on_disk: OnDisk = serde_json::from_str(&half(read::text(&file))?)
             .map_err(|error| StoreError::corrupt(&file, error))?;
-        Ok(Some(Self { key, token_sha256: on_disk.token_sha256, request: on_disk.request }))
+        let OnDisk { token_sha256, renews, request } = on_disk;
+        Ok(Some(Self { key, token_sha256, renews, request }))
     }
 
     /// Whether a request built now would say the same as the stored one, but for the certificate request, whose

@@ -134,6 +134,44 @@ fn a_missing_current_is_found_again() {
 }
 
 #[test]
+fn a_missing_current_is_found_again_while_another_enrollment_is_under_way() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let held = answer(|_| {});
+    enroll(&mut store, &held, &token(1));
+    let (made, paid) = (answer(|_| {}), token(2));
+    store.begin(made.key(), &request(&paid, "edge-1"), paid.hash_as_given()).unwrap();
+    for committed in [false, true] {
+        if committed {
+            let verified = verify::check(made.claim(), made.key(), now()).unwrap();
+            store.commit(verified, state(&made, &paid)).unwrap();
+        }
+        fs::remove_file(dir.path().join("current")).unwrap();
+        assert_eq!(sensor(&store).0, held.sensor_id, "committed: {committed}");
+    }
+}
+
+/// What a disk that fails looks like: the file is there and cannot be opened (here because it is a socket).
+#[test]
+fn what_cannot_be_read_just_now_is_neither_lost_nor_rolled_back() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    enroll(&mut store, &answer(|_| {}), &token(1));
+    let held = answer(|_| {});
+    enroll(&mut store, &held, &token(2));
+    let file = dir.path().join("generations/000002").join(layout::CERTIFICATE);
+    let certificate = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    let socket = std::os::unix::net::UnixListener::bind(&file).unwrap();
+    assert!(matches!(store.load(now()), Err(StoreError::Io { path, .. }) if path == file));
+    drop(socket);
+    fs::remove_file(&file).unwrap();
+    fs::write(&file, certificate).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(sensor(&store), (held.sensor_id, vec![]));
+}
+
+#[test]
 fn a_torn_generation_falls_back_to_the_previous_one() {
     let dir = TempDir::new().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
@@ -235,11 +273,11 @@ fn a_pending_enrollment_comes_back_with_its_key_and_without_its_token() {
 fn discarding_one_errand_leaves_the_other_alone() {
     let dir = TempDir::new().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    enroll(&mut store, &answer(|_| {}), &token(1));
+    let held = enroll(&mut store, &answer(|_| {}), &token(1));
     let (made, paid) = (answer(|_| {}), token(2));
     let pending = store.begin(made.key(), &request(&paid, "edge-1"), paid.hash_as_given()).unwrap();
     let renewal = RenewRequest { csr_pem: "x".into() };
-    store.begin_renewal(answer(|_| {}).key(), &renewal, paid.hash_as_given()).unwrap();
+    store.begin_renewal(answer(|_| {}).key(), &renewal, &held).unwrap();
     let verified = verify::check(made.claim(), made.key(), now()).unwrap();
     store.commit(verified, state(&made, &paid)).unwrap();
     store.discard(Errand::Renewal).unwrap();
@@ -247,6 +285,31 @@ fn discarding_one_errand_leaves_the_other_alone() {
     assert!(store.committed(&pending, now()).unwrap().is_some(), "that was for another key");
     store.discard(Errand::Enrollment).unwrap();
     assert!(store.pending().unwrap().is_none() && store.committed(&pending, now()).unwrap().is_none());
+}
+
+#[test]
+fn a_renewal_of_what_an_enrollment_replaced_is_not_gone_on_with() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let first = enroll(&mut store, &answer(|_| {}), &token(1));
+    let renewal = RenewRequest { csr_pem: "x".into() };
+    store.begin_renewal(answer(|_| {}).key(), &renewal, &first).unwrap();
+    store.settle(&first).unwrap();
+    assert!(store.pending_renewal().unwrap().is_some(), "it is of the identity that stands");
+    enroll(&mut store, &answer(|_| {}), &token(2));
+    assert!(store.pending_renewal().unwrap().is_none());
+}
+
+#[test]
+fn consumers_are_told_of_each_identity_once() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let first = enroll(&mut store, &answer(|_| {}), &token(1));
+    assert!(!store.was_told(&first));
+    store.set_told(&first).unwrap();
+    assert!(Store::peek(dir.path()).was_told(&first));
+    let second = enroll(&mut store, &answer(|_| {}), &token(2));
+    assert!(!store.was_told(&second));
 }
 
 #[test]

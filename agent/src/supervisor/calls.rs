@@ -11,6 +11,7 @@ use telovix_contract::session::{HeartbeatAnswer, Renewed};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
+use crate::config::ConsoleUrl;
 use crate::console::{ClientIdentity, Console, ConsoleError, EnrollReply, ServerTrust};
 use crate::enrollment::EnrollError;
 use crate::enrollment::obtain::{self, FirstContact};
@@ -24,7 +25,7 @@ pub(super) type Flight = Pin<Box<dyn Future<Output = Landed>>>;
 
 /// What a call brought, not yet looked at.
 pub(super) enum Landed {
-    Enroll { pending: Pending, replaces: Option<SensorId>, reply: Result<EnrollReply, EnrollError> },
+    Enroll { pending: Pending, of: ConsoleUrl, reply: Result<EnrollReply, EnrollError> },
     Renew { pending: Pending, reply: Result<Renewed, ConsoleError> },
     Heartbeat { of: SensorId, reply: Result<HeartbeatAnswer, ConsoleError> },
     Clock(Result<(), ConsoleError>),
@@ -42,11 +43,11 @@ pub(super) fn enroll(
     contact: FirstContact,
     body: Zeroizing<Vec<u8>>,
     pending: Pending,
-    replaces: Option<SensorId>,
+    of: ConsoleUrl,
 ) -> Flight {
     Box::pin(async move {
         let reply = obtain::attempt(&console, &contact, &mut None, body).await;
-        Landed::Enroll { pending, replaces, reply }
+        Landed::Enroll { pending, of, reply }
     })
 }
 

@@ -2,7 +2,6 @@
 
 use telovix_contract::SensorId;
 use telovix_contract::session::RenewRequest;
-use telovix_contract::states::TokenType;
 
 use super::calls::{self, Voice};
 use super::{Supervisor, summary};
@@ -10,12 +9,12 @@ use crate::clock;
 use crate::console::ConsoleError;
 use crate::csr::Csr;
 use crate::enrollment::obtain::{self, Application, FirstContact};
-use crate::enrollment::{EnrollError, NewSensor};
+use crate::enrollment::{EnrollError, NewSensor, spent};
 use crate::hook;
 use crate::key::KeyPair;
 use crate::machine::{Answer, Call, Current, Effect, Input, Loaded, Outcome};
 use crate::server::ControlRequest;
-use crate::store::{self, Errand, Generation, StoreError, remove_consumed_token};
+use crate::store::{self, Errand, Generation, Publication, StoreError};
 
 impl Supervisor {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -62,9 +61,11 @@ impl Supervisor {
             }
             Effect::NotifyConsumers { .. } => self.tell_consumers(),
             Effect::TokenSpent { token, token_type } => {
-                let held = self.token.as_ref().is_some_and(|found| found.token.hash() == token);
-                if held {
-                    self.forget_token(token_type);
+                let spent_one = self.token.as_ref().filter(|found| found.token.hash() == token);
+                let mut notes = Vec::new();
+                spent::forget(spent_one, token_type, &self.config, &mut notes);
+                for note in notes {
+                    tracing::info!("{note}");
                 }
             }
             Effect::StateChanged { from, to, reason } => {
@@ -72,19 +73,23 @@ impl Supervisor {
                 self.notifier.status(&format!("{}: {reason}", to.as_str()));
             }
             Effect::CommandDone(result) => {
-                if let Some(request) = self.asked.pop_front() {
-                    request.done(result);
+                let asked = std::mem::take(&mut self.asked);
+                let (done, waiting): (Vec<_>, _) =
+                    asked.into_iter().partition(|request| request.ends_with(&result));
+                self.asked = waiting;
+                for request in done {
+                    request.done(result.clone());
                 }
             }
         }
     }
 
-    /// What people ask for. The answers come in the order of the questions.
+    /// What people ask for. Who asks for what somebody else waits for already gets the same answer.
     pub(super) fn ask(&mut self, request: ControlRequest) {
         match request.input() {
             None => request.alive(),
             Some(input) => {
-                self.asked.push_back(request);
+                self.asked.push(request);
                 self.tell(input);
             }
         }
@@ -93,8 +98,10 @@ impl Supervisor {
     pub(super) fn answer(&mut self, outcome: Outcome) {
         // The Console's time as it would stand in an answer of this moment.
         let now = clock::now(&self.clock);
-        let server_date =
-            self.console.take_sighting().map(|seen| seen.console + now.duration_since(seen.host));
+        let server_date = self
+            .console
+            .take_sighting()
+            .map(|seen| seen.console.saturating_add(now.duration_since(seen.host)).unwrap_or(seen.console));
         self.inputs.push_back(Input::Answered(Box::new(Answer { server_date, outcome })));
     }
 
@@ -126,9 +133,11 @@ impl Supervisor {
                 lost
             }
         };
+        self.barred = self.store.keeps_out(&Publication::from(&self.config.publish));
         self.committed = self.committed_before(now)?;
         let committed = self.committed.as_ref().map(|generation| summary::identity(&self.host(), generation));
-        Ok(Loaded { current, committed, ready_since: self.store.ready_since(), notes })
+        let told = self.current.as_ref().is_some_and(|current| self.store.was_told(current));
+        Ok(Loaded { current, committed, ready_since: self.store.ready_since(), told, notes })
     }
 
     /// What an earlier process committed and did not live to publish.
@@ -201,7 +210,8 @@ impl Supervisor {
             stored: self.current.as_ref().map(Generation::trust),
         };
         let body = obtain::body(&pending, &token)?;
-        self.flight = Some(calls::enroll(self.console.clone(), contact, body, pending, replaces));
+        self.flight =
+            Some(calls::enroll(self.console.clone(), contact, body, pending, self.console_url.clone()));
         Ok(None)
     }
 
@@ -209,12 +219,12 @@ impl Supervisor {
     fn take_off_to_renew(&mut self) -> Result<Option<Outcome>, EnrollError> {
         let current = self.current.as_ref().ok_or_else(|| gone("the current generation"))?;
         let pending = match self.store.pending_renewal() {
-            Ok(Some(pending)) => pending,
-            Ok(None) | Err(StoreError::Corrupt { .. }) => {
+            Ok(Some(pending)) if pending.key.is_a(self.config.key_type.value) => pending,
+            Ok(Some(_) | None) | Err(StoreError::Corrupt { .. }) => {
                 let key = KeyPair::generate(self.config.key_type.value)?;
                 let csr = Csr::build(&key, &current.state().node_name)?;
                 let request = RenewRequest { csr_pem: csr.pem().to_owned() };
-                self.store.begin_renewal(key, &request, current.state().token_sha256)?
+                self.store.begin_renewal(key, &request, current)?
             }
             Err(error) => return Err(error.into()),
         };
@@ -260,21 +270,6 @@ impl Supervisor {
         let is_renewal = renewal.is_some_and(|pending| pending.key.public_der() == public);
         complain(self.store.discard(if is_renewal { Errand::Renewal } else { Errand::Enrollment }));
     }
-
-    fn forget_token(&mut self, token_type: Option<TokenType>) {
-        let one_time = match token_type {
-            Some(TokenType::Once) => true,
-            Some(TokenType::Cluster) => false,
-            None => self.config.cluster_name.is_none(),
-        };
-        let file = self.token.as_ref().and_then(|found| found.source.file()).filter(|file| file.exists());
-        if let Some(file) = file.filter(|_| one_time) {
-            match remove_consumed_token(file) {
-                Ok(()) => tracing::info!(file = %file.display(), "deleted the file of the one-time token"),
-                Err(error) => tracing::info!(%error, "the file of the used one-time token stays"),
-            }
-        }
-    }
 }
 
 fn voice(generation: &Generation) -> Result<Voice, EnrollError> {
@@ -287,7 +282,7 @@ pub(super) fn gone(what: &str) -> EnrollError {
 }
 
 /// A disk that refuses what can be done again later is worth a line, not a change of plan.
-fn complain(done: Result<(), StoreError>) {
+pub(super) fn complain(done: Result<(), StoreError>) {
     if let Err(error) = done {
         tracing::warn!(%error, "the state directory refuses");
     }

@@ -1,19 +1,19 @@
 //! What the calls brought, looked at: an answer is committed before the machine hears of it.
 
-use telovix_contract::SensorId;
 use telovix_contract::enroll::Enrolled;
+use telovix_contract::problem::ErrorCode;
 use telovix_contract::session::Renewed;
 
 use super::calls::Landed;
-use super::effects::gone;
+use super::effects::{complain, gone};
 use super::{Supervisor, summary};
 use crate::clock;
+use crate::config::ConsoleUrl;
 use crate::console::{ConsoleError, EnrollReply};
-use crate::enrollment::obtain::{self, Application};
-use crate::enrollment::{EnrollError, Host, NewSensor};
+use crate::enrollment::{EnrollError, obtain};
 use crate::machine::{Accepted, Identity, Outcome};
 use crate::metrics;
-use crate::store::{Pending, SensorState};
+use crate::store::{Errand, Pending, SensorState};
 use crate::verify::{self, Claim};
 
 impl Supervisor {
@@ -21,8 +21,9 @@ impl Supervisor {
     pub(super) fn land(&mut self, landed: Landed) {
         self.flight = None;
         let outcome = match landed {
-            Landed::Enroll { pending, replaces, reply } => self.landed_enrollment(pending, replaces, reply),
+            Landed::Enroll { pending, of, reply } => self.landed_enrollment(pending, &of, reply),
             Landed::Renew { pending, reply } => {
+                self.forget_refused_request(&reply);
                 let renewed = reply
                     .map_err(EnrollError::from)
                     .and_then(|renewed| self.commit_renewal(pending, &renewed));
@@ -55,7 +56,7 @@ impl Supervisor {
     fn landed_enrollment(
         &mut self,
         pending: Pending,
-        replaces: Option<SensorId>,
+        of: &ConsoleUrl,
         reply: Result<EnrollReply, EnrollError>,
     ) -> Outcome {
         let enrolled = match reply {
@@ -63,7 +64,7 @@ impl Supervisor {
                 self.metrics.enrollment(metrics::Outcome::Waiting);
                 return Outcome::Waiting(after);
             }
-            Ok(EnrollReply::Enrolled(enrolled)) => self.commit_enrollment(pending, replaces, &enrolled),
+            Ok(EnrollReply::Enrolled(enrolled)) => self.commit_enrollment(pending, of, &enrolled),
             Err(error) => Err(error),
         };
         self.metrics.enrollment(counted(&enrolled));
@@ -73,25 +74,24 @@ impl Supervisor {
     fn commit_enrollment(
         &mut self,
         pending: Pending,
-        replaces: Option<SensorId>,
+        of: &ConsoleUrl,
         enrolled: &Enrolled,
     ) -> Result<Identity, EnrollError> {
-        let token = self.token.as_ref().map(|found| found.token.clone());
-        let token = token.ok_or_else(|| gone("the token"))?;
-        let host = Host {
-            config: &self.config,
-            console_url: &self.console_url,
-            facts: &self.facts,
-            clock: self.clock.clone(),
-        };
-        let application = Application { host: &host, token: &token, replaces, new_sensor: NewSensor::Refuse };
-        let (generation, warnings) = obtain::commit(&application, &mut self.store, pending, enrolled)?;
+        let now = clock::now(&self.clock);
+        let (generation, warnings) = obtain::commit(&mut self.store, pending, enrolled, of, now)?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
         let identity = summary::identity(&self.host(), &generation);
         self.committed = Some(generation);
         Ok(identity)
+    }
+
+    /// A request that the Console cannot read is not sent again: the next attempt makes another.
+    fn forget_refused_request(&mut self, reply: &Result<Renewed, ConsoleError>) {
+        if let Err(ConsoleError::Refused { known: Some(ErrorCode::InvalidCsr), .. }) = reply {
+            complain(self.store.discard(Errand::Renewal));
+        }
     }
 
     fn commit_renewal(&mut self, pending: Pending, renewed: &Renewed) -> Result<Identity, EnrollError> {

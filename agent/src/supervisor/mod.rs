@@ -57,6 +57,8 @@ pub struct Parts {
     pub reports: watch::Sender<Report>,
     /// What people ask for.
     pub requests: mpsc::Receiver<ControlRequest>,
+    /// What could not be opened, one sentence each; part of every report.
+    pub problems: Vec<String>,
 }
 
 /// The daemon at work.
@@ -75,7 +77,7 @@ pub struct Supervisor {
     committed: Option<Generation>,
     flight: Option<Flight>,
     inputs: VecDeque<Input>,
-    asked: VecDeque<ControlRequest>,
+    asked: Vec<ControlRequest>,
     consumers: Arc<Consumers>,
     told: Arc<watch::Sender<HookStatus>>,
     telling: Option<Telling>,
@@ -84,6 +86,10 @@ pub struct Supervisor {
     notifier: Notifier,
     metrics: Arc<Metrics>,
     reports: watch::Sender<Report>,
+    /// What could not be opened at the start.
+    problems: Vec<String>,
+    /// What keeps consumers out of the state directory, as last seen.
+    barred: Option<String>,
 }
 
 /// Consumers being told.
@@ -143,6 +149,7 @@ pub async fn run(parts: Parts) -> std::io::Result<()> {
             Event::Asked(None) => requests.close(),
             Event::Told => {
                 supervisor.telling = None;
+                supervisor.note_told();
                 supervisor.report();
             }
             Event::Deadline => supervisor.tell(Input::Tick),
@@ -182,9 +189,11 @@ impl Supervisor {
             committed: None,
             flight: None,
             inputs: VecDeque::new(),
-            asked: VecDeque::new(),
+            asked: Vec::new(),
             metrics: parts.metrics,
             reports: parts.reports,
+            problems: parts.problems,
+            barred: None,
         };
         (supervisor, parts.requests)
     }
@@ -254,6 +263,7 @@ impl Supervisor {
     fn report(&self) {
         let mut report = self.machine.report(self.now());
         report.notes.extend(self.told.borrow().note());
+        report.notes.extend(self.problems.iter().chain(&self.barred).cloned());
         self.reports.send_if_modified(|last| {
             let differs = *last != report;
             *last = report;
@@ -274,6 +284,15 @@ impl Supervisor {
                 .deliver(Occasion { event, sensor_id }, &told, |outcome| metrics.hook_run(outcome))
                 .await;
         }));
+    }
+
+    /// Everybody knows the current identity: a later process need not tell it again.
+    fn note_told(&mut self) {
+        if let (HookStatus::Told(_), Some(current)) = (&*self.told.borrow(), &self.current)
+            && let Err(error) = self.store.set_told(current)
+        {
+            tracing::warn!(%error, "the state directory refuses");
+        }
     }
 
     fn now(&self) -> Now {
@@ -323,8 +342,8 @@ impl Supervisor {
                 tracing::error!("the new configuration is not taken, the old one stays:\n{errors}");
             }
             Ok((config, console_url)) => {
-                if config.state_dir.value != self.config.state_dir.value {
-                    tracing::warn!("a new state_dir takes effect when the agent is started again");
+                for name in config.needs_restart(&self.config) {
+                    tracing::warn!("a new {name} takes effect when the agent is started again");
                 }
                 self.console = Arc::new(
                     Console::new(console_url.clone(), &config.proxy, self.clock.clone())

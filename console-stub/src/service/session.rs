@@ -53,7 +53,8 @@ impl Console {
     }
 
     /// Hands out the successor of a certificate, for a new key. The same request again gets the same certificate, as long
-    /// as nobody has used it.
+    /// as nobody has used it; a certificate whose hour is over may still repeat the request that superseded it, so that a
+    /// lost answer and a long outage together lose no host.
     ///
     /// # Errors
     /// As [`Console::heartbeat`]; `invalid_csr`.
@@ -68,7 +69,10 @@ impl Console {
         let renewed = self
             .db()
             .write(move |tx| {
-                let (current, sensor) = believe_and_wake(tx, &fingerprint, &origin, now)?;
+                let (current, sensor) = match repeated(tx, &fingerprint, &csr_pem, now)? {
+                    Some(repeated) => repeated,
+                    None => believe_and_wake(tx, &fingerprint, &origin, now)?,
+                };
                 successor(tx, &authority, &current, sensor, &csr_pem, &origin, now)
             })
             .await?;
@@ -105,14 +109,47 @@ fn believe(
     fingerprint: &[u8; 32],
     now: i64,
 ) -> Result<(CertificateRecord, SensorRecord), ServiceError> {
-    let Some(certificate) = certificates::by_fingerprint(tx, fingerprint)? else {
-        return Err(untrusted("This Console does not know the certificate; enroll again.").into());
-    };
-    if certificate.overlap_until.is_some_and(|until| now >= until) {
+    let (certificate, sensor) = handed_out(tx, fingerprint, now)?;
+    if is_superseded(&certificate, now) {
         return Err(
             untrusted("A newer certificate has taken this one's place; use it, or enroll again.").into()
         );
     }
+    Ok((certificate, sensor))
+}
+
+fn is_superseded(certificate: &CertificateRecord, now: i64) -> bool {
+    certificate.overlap_until.is_some_and(|until| now >= until)
+}
+
+/// A superseded certificate with the request that superseded it, whose answer nobody has used.
+fn repeated(
+    tx: &mut dyn Tx,
+    fingerprint: &[u8; 32],
+    csr_pem: &str,
+    now: i64,
+) -> Result<Option<(CertificateRecord, SensorRecord)>, ServiceError> {
+    let (certificate, sensor) = handed_out(tx, fingerprint, now)?;
+    if !is_superseded(&certificate, now) || sensor.standing != Standing::Active {
+        return Ok(None);
+    }
+    let Ok(request) = csr::check(csr_pem, &sensor.node_name) else { return Ok(None) };
+    let unseen = certificates::newest(tx, sensor.id)?.filter(|newest| newest.first_seen_at.is_none());
+    let same = unseen.is_some_and(|newest| {
+        newest.spki == request.spki_sha256 && newest.generation == certificate.generation + 1
+    });
+    Ok(same.then_some((certificate, sensor)))
+}
+
+/// Whose certificate this is, if it is one of ours, in its time, and of a sensor that may speak.
+fn handed_out(
+    tx: &mut dyn Tx,
+    fingerprint: &[u8; 32],
+    now: i64,
+) -> Result<(CertificateRecord, SensorRecord), ServiceError> {
+    let Some(certificate) = certificates::by_fingerprint(tx, fingerprint)? else {
+        return Err(untrusted("This Console does not know the certificate; enroll again.").into());
+    };
     if now >= certificate.not_after {
         return Err(untrusted("The certificate has expired; enroll again.").into());
     }

@@ -51,6 +51,27 @@ async fn section_3_renewal_overlaps_and_repeats() {
     assert_eq!(call(&world, paths::RENEW, new, &new_key, &foreign).await.refusal(), (422, "invalid_csr"));
 }
 
+/// The answer was lost, and the Console could not be reached until the hour of the old certificate was over.
+#[tokio::test]
+async fn section_3_a_lost_renewal_can_be_repeated_for_as_long_as_nobody_used_its_answer() {
+    let world = World::start(10).await;
+    let (old, old_key, _) = host(&world, "edge-1").await;
+    let new_key = key();
+    let request = json!({"csr_pem": csr("edge-1", &new_key)}).to_string();
+    let renewed = call(&world, paths::RENEW, &old, &old_key, &request).await;
+    world.clock.advance(3 * 3600);
+    assert_eq!(world.heartbeat(&old, &old_key).await.refusal(), (401, "invalid_sensor_trust"));
+    let other = json!({"csr_pem": csr("edge-1", &key())}).to_string();
+    let refused = call(&world, paths::RENEW, &old, &old_key, &other).await;
+    assert_eq!(refused.refusal(), (401, "invalid_sensor_trust"), "another key is no repeat");
+    let again = call(&world, paths::RENEW, &old, &old_key, &request).await;
+    assert_eq!((again.status, &again.body), (200, &renewed.body));
+    let new = renewed.text("control_plane_certificate_pem");
+    assert_eq!(world.heartbeat(new, &new_key).await.status, 200);
+    let late = call(&world, paths::RENEW, &old, &old_key, &request).await;
+    assert_eq!(late.refusal(), (401, "invalid_sensor_trust"));
+}
+
 #[tokio::test]
 async fn section_4_decommission_frees_the_slot_and_a_heartbeat_brings_it_back() {
     let world = World::start(1).await;

@@ -243,10 +243,13 @@ fn a_console_without_renewal_is_lived_with() {
 
 #[test]
 fn a_console_without_heartbeat_is_lived_with() {
-    let mut rig = Rig::active();
+    let missing = || Outcome::Failed(failure(Nature::MissingPath, Retry::Never));
+    let mut rig = Rig::started(None, disk(Current::Intact(identity(1, start(), token(1)))));
+    rig.answer(missing());
+    assert!(rig.wanted(&Effect::SetReady(true)) && rig.state() == StateName::Active);
     rig.send(Input::Token(Some(token(2))));
     rig.answer(Outcome::Enrolled(second(&rig, token(2))));
-    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    rig.answer(missing());
     assert_eq!(rig.effects, [Effect::Publish { generation: 2 }], "that it chains has to do");
     rig.send(Input::Published);
     assert_eq!((rig.calls(), rig.state()), (None, StateName::Active));
@@ -257,6 +260,22 @@ fn a_console_without_heartbeat_is_lived_with() {
     rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
     assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Active));
     assert!((300..=330).contains(&rig.wake().as_secs()));
+    // And it proves nothing of a successor, nor does it take a refusal back.
+    let mut rig = Rig::active();
+    rig.send(Input::Token(Some(token(2))));
+    rig.answer(Outcome::Enrolled(second(&rig, token(2))));
+    rig.answer(missing());
+    assert!(!rig.wanted(&Effect::Publish { generation: 2 }));
+    let waited = rig.wake_until(|call| *call == Call::Prove { generation: 2 }, Duration::from_secs(3600));
+    assert!((300..=330).contains(&waited.as_secs()), "{waited:?}");
+    let mut rig = Rig::active();
+    rig.wake();
+    rig.answer(Outcome::Failed(refusal(ErrorCode::SensorDisabled)));
+    assert!(rig.wanted(&Effect::SetReady(false)));
+    rig.wake();
+    rig.answer(missing());
+    assert!(!rig.wanted(&Effect::SetReady(true)));
+    assert_eq!(rig.state(), StateName::Refused);
 }
 
 #[test]

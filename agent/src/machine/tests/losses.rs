@@ -52,11 +52,40 @@ fn what_the_store_mends_is_said_and_consumers_hear_of_it() {
     assert_eq!(rig.effects, [], "the identity is the same");
     assert_eq!(rig.report().notes, [note]);
 
+    // An earlier process published it and did not live to tell anybody.
+    for (told, expected) in [(false, true), (true, false)] {
+        let rig = Rig::started(None, Loaded { told, ready_since, ..disk(current()) });
+        assert_eq!(rig.wanted(&Effect::NotifyConsumers { generation: 1 }), expected, "told: {told}");
+    }
     // Rolled back to the previous generation: another certificate, so consumers are told, and the Console is asked.
     let mut rig = Rig::active_with(identity(2, start(), token(1)));
     rig.look(Loaded { notes: vec!["went back to generation 1".to_owned()], ready_since, ..disk(current()) });
     assert!(rig.wanted(&Effect::NotifyConsumers { generation: 1 }));
     assert_eq!(rig.call(), Call::Heartbeat);
+}
+
+/// The answer to a renewal was lost, and the old certificate's time was over before the Console could be reached again.
+#[test]
+fn a_superseded_certificate_asks_for_its_lost_successor_before_it_gives_up() {
+    for answered in [true, false] {
+        let mut rig = Rig::renewing();
+        while rig.calls() != Some(Call::Heartbeat) {
+            if rig.calls() == Some(Call::Renew) {
+                rig.answer(Outcome::Failed(unreachable()));
+            } else {
+                rig.wake();
+            }
+        }
+        rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+        assert_eq!(rig.call(), Call::Renew);
+        if answered {
+            rig.answer(Outcome::Renewed(Identity { generation: 2, ..identity(2, rig.now.wall, token(1)) }));
+            assert_eq!(rig.call(), Call::Prove { generation: 2 });
+        } else {
+            rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+            assert_eq!((rig.calls(), rig.state()), (None, StateName::Lost));
+        }
+    }
 }
 
 #[test]

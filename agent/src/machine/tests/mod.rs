@@ -81,7 +81,7 @@ pub(super) fn unreachable() -> Failure {
 
 /// What the state directory says in answer to a look.
 pub(super) fn disk(current: Current) -> Loaded {
-    Loaded { current, committed: None, ready_since: None, notes: Vec::new() }
+    Loaded { current, committed: None, ready_since: None, told: true, notes: Vec::new() }
 }
 
 pub(super) fn loss(reason: &str) -> Loss {

@@ -129,7 +129,7 @@ impl Pair {
             None => (self.dice(20) == 0).then(|| self.make(number)),
         };
         let ready_since = self.ready.then_some(self.now.wall);
-        let loaded = Loaded { current, committed, ready_since, notes: Vec::new() };
+        let loaded = Loaded { current, committed, ready_since, told: true, notes: Vec::new() };
         let now = self.now;
         self.rules.loaded(now, &loaded, number_of);
         self.step(Input::Loaded(Box::new(loaded)), 0);

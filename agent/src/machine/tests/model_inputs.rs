@@ -211,7 +211,12 @@ impl Rules {
                     Meaning::Missing => {
                         let rest = if id.heard { 300.0 } else { id.rest() };
                         id.beat.rarely(now, rest);
-                        (id.beat_way, id.mind) = (Way::Missing, Mind::Fine);
+                        id.beat_way = Way::Missing;
+                    }
+                    Meaning::Unknown if id.due(now) && id.renew_way == Way::Open => {
+                        id.beat.slowly(now, asked);
+                        id.mind = Mind::Refuses;
+                        (id.renew.from, id.renew.until) = (Duration::ZERO, Duration::ZERO);
                     }
                     Meaning::Unknown => self.unknown(now),
                     Meaning::Revoked => self.revoke(),
@@ -229,6 +234,7 @@ impl Rules {
         match what {
             Meaning::Passes => next.prove.backs_off(now, asked),
             Meaning::SlowSilence => next.prove.slowly(now, asked),
+            Meaning::Missing if self.id.as_ref().is_some_and(|id| id.heard) => next.prove.slowly(now, asked),
             Meaning::Missing => next.proven = Some(None),
             Meaning::Final(_) if outdated => {}
             Meaning::SlowAnswer | Meaning::Final(_) => {

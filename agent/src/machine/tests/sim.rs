@@ -338,6 +338,7 @@ impl Disk {
         Loaded {
             current: self.current.clone().map_or(Current::Nothing, Current::Intact),
             committed: self.committed.clone(),
+            told: true,
             ready_since: self.ready_since,
             notes: Vec::new(),
         }

@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# A host whose clock is wrong, with real processes: the size of the error is said, no token is spent and no identity thrown
+# away; with the clock right again all goes on by itself (CONTRACT.md section 6).
+. "$(dirname "$0")/lib.sh"
+need faketime faketime
+library=$(dpkg -L libfaketime | grep '/libfaketime\.so\.1$') || skip 'there is no libfaketime'
+# Not by the wrapper `faketime`, which is a process of its own between us and the agent. Waits are left alone.
+at() {
+  local when=$1
+  shift
+  LD_PRELOAD=$library FAKETIME=$when FAKETIME_DONT_FAKE_MONOTONIC=1 exec "$@"
+}
+before=$(date +%s)
+(($(at '+1h' date +%s) > before + 1800)) || skip 'faketime does not reach the programs of this machine'
+
+start_console
+enroll_at() {
+  local when=$1
+  : >"$SCRATCH/empty.toml"
+  (at "$when" "$BIN/telovix-agent" --config "$SCRATCH/empty.toml" --state-dir "$SCRATCH/state" enroll \
+    --console-url "$console_url" --bootstrap-ca "$ca_file" --node-name host --token-file "$SCRATCH/token" --timeout 5s)
+}
+token_status() { "$BIN/telovix-console-stub" token list --data-dir "$SCRATCH/console" --output json | json status; }
+refuses_at() {
+  local when=$1 status=0
+  enroll_at "$when" >"$SCRATCH/out" 2>"$SCRATCH/err" || status=$?
+  ((status != 0)) || fail "enrolled with the clock at $when"
+  grep -qE 'clock.* (behind|ahead)' "$SCRATCH/err" || { cat "$SCRATCH/err" >&2; fail "no word on the clock at $when"; }
+  [[ $(token_status) == pending ]] || fail "the token was spent with the clock at $when"
+  [[ -s $SCRATCH/token ]] || fail "the file of the token went with the clock at $when"
+}
+
+make_token --type once >"$SCRATCH/token"
+chmod 600 "$SCRATCH/token"
+for when in '@1970-01-02 00:00:00' -40d +400d; do refuses_at "$when"; done
+enroll_at +0 >/dev/null
+rm -rf "$SCRATCH/kept"
+cp -a "$SCRATCH/state" "$SCRATCH/kept"
+
+# A daemon by whose clock the identity is over: it is kept, used where the Console agrees, and the size of the error is said.
+cat >"$SCRATCH/agent.toml" <<TOML
+console_url = "$console_url"
+bootstrap_ca = "$ca_file"
+state_dir = "$SCRATCH/state"
+control_socket = "$SCRATCH/control.sock"
+node_name = "host"
+TOML
+skew_at() {
+  local when=$1 tries skew=''
+  at "$when" "$BIN/telovix-agent" --config "$SCRATCH/agent.toml" run 2>"$SCRATCH/agent.log" &
+  agent_pid=$!
+  at_exit "kill $agent_pid 2>/dev/null; wait $agent_pid"
+  for ((tries = 0; tries < 200; tries++)); do
+    "$BIN/telovix-agent" --config "$SCRATCH/agent.toml" status --output json >"$SCRATCH/status" 2>/dev/null || true
+    skew=$(sed -nE 's/.*"clock_skew_seconds": *(-?[0-9]+).*/\1/p' "$SCRATCH/status")
+    [[ -n $skew && $skew != 0 ]] && break
+    sleep 0.1
+  done
+  kill "$agent_pid" || { cat "$SCRATCH/agent.log" "$SCRATCH/status" >&2; fail "the agent ended"; }
+  wait "$agent_pid" || true
+  ((${skew:-0} < -3000000 || ${skew:-0} > 3000000)) ||
+    { cat "$SCRATCH/status" "$SCRATCH/agent.log" >&2; fail "at $when the skew is said to be ${skew:-nothing}"; }
+  diff -r --no-dereference --exclude .lock --exclude .sensor-ready "$SCRATCH/kept" "$SCRATCH/state" ||
+    fail "the identity was touched with the clock at $when"
+}
+for when in +400d -40d '@1970-01-02 00:00:00'; do skew_at "$when"; done
+"$BIN/telovix-agent" --config "$SCRATCH/agent.toml" doctor >"$SCRATCH/out" || { cat "$SCRATCH/out" >&2; fail 'not well'; }
