@@ -150,9 +150,14 @@ impl App {
         }
         let (change, tls) = watch::channel(first_config(&console)?);
         let upkeep = tokio::spawn(upkeep(console.clone(), change));
-        let clock = console.clock().clone();
+        let (clock, own) = (console.clock().clone(), console.clone());
         let api = Api { console, data, limits: Arc::clone(&limits) };
-        serve::run(listener, Server { tls, router: router(api), clock, limits, chaos }, shutdown).await;
+        serve::run(
+            listener,
+            Server { tls, router: router(api), clock, limits, chaos, console: own },
+            shutdown,
+        )
+        .await;
         upkeep.abort();
         // Waits for the abort, so that nothing holds the database when this returns; a cancelled task is no failure.
         let _ = upkeep.await;

@@ -33,6 +33,8 @@ use crate::config::Limits;
 use crate::domain::Refusal;
 use crate::fault::Cut;
 use crate::fault::chaos::{Act, Chaos};
+use crate::service::Console;
+use crate::service::sensors::Verdict;
 
 /// What a server serves, and how.
 #[derive(Debug, Clone)]
@@ -47,6 +49,8 @@ pub struct Server {
     pub limits: Arc<Limits>,
     /// What is to go wrong on purpose.
     pub chaos: Chaos,
+    /// The Console, for what goes wrong with its sensors.
+    pub console: Console,
 }
 
 /// Serves connections of this listener until `shutdown` is done, then lets running requests finish for a while.
@@ -95,7 +99,15 @@ async fn connection(
 ) {
     // Without it an answer may wait for the client's acknowledgement; a platform that refuses is only slower.
     let _ = stream.set_nodelay(true);
-    let acceptor = TlsAcceptor::from(Arc::clone(&server.tls.borrow()));
+    let usual = Arc::clone(&server.tls.borrow());
+    let config = match server.chaos.strike_handshake() {
+        None => usual,
+        Some(which) => spoil::wrong_tls(&server.console, which).unwrap_or_else(|error| {
+            tracing::error!(%error, "the certificate of a bad day cannot be made");
+            usual
+        }),
+    };
+    let acceptor = TlsAcceptor::from(config);
     let tls = match tokio::time::timeout(server.limits.handshake, acceptor.accept(stream)).await {
         Ok(Ok(tls)) => tls,
         Ok(Err(error)) => {
@@ -137,15 +149,34 @@ async fn connection(
 
 /// Answers one request. An error here closes the connection without an answer, which only a fault under test wants.
 async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> Result<Response<Body>, Cut> {
-    request.extensions_mut().insert(peer);
+    if spoil::is_about_chaos(&server.chaos, request.uri().path(), peer.address) {
+        return Ok(spoil::about_chaos(&server.chaos, request).await);
+    }
     let act = server.chaos.strike(request.uri().path());
-    match &act {
-        None | Some(Act::DropAfterCommit | Act::Truncate) => {}
+    let (console, certificate) =
+        (&server.console, peer.certificate.as_ref().map(|leaf| leaf.as_ref().as_ref()));
+    let mut offset = 0;
+    let done = match &act {
+        None | Some(Act::DropAfterCommit | Act::Truncate | Act::Certificate { .. }) => Ok(()),
         Some(Act::DropBeforeCommit) => return Err(Cut),
-        Some(Act::Delay { ms }) => tokio::time::sleep(Duration::from_millis(*ms)).await,
+        Some(Act::Delay { ms }) => {
+            tokio::time::sleep(Duration::from_millis(*ms)).await;
+            Ok(())
+        }
         Some(Act::Status { status, retry_after }) => return Ok(spoil::status(*status, *retry_after)),
         Some(Act::Html) => return Ok(spoil::html()),
+        Some(Act::Clock { offset_seconds }) => {
+            offset = *offset_seconds;
+            Ok(())
+        }
+        Some(Act::Revoke) => spoil::take_identity(console, certificate, Verdict::Revoke).await,
+        Some(Act::Forget) => spoil::take_identity(console, certificate, Verdict::Delete).await,
+        Some(Act::ForgetAll) => spoil::forget_all(console).await,
+    };
+    if let Err(error) = done {
+        tracing::error!(%error, ?act, "a bad day could not be had");
     }
+    request.extensions_mut().insert(peer);
     let service = TowerToHyperService::new(server.router);
     let answered = tokio::time::timeout(server.limits.request, service.call(request)).await;
     let mut response = match answered {
@@ -164,14 +195,15 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> R
     if act == Some(Act::Truncate) {
         response = spoil::truncated(response).await;
     }
-    if let Some(date) = date(&server.clock) {
+    if let Some(date) = date(&server.clock, offset) {
         response.headers_mut().insert(header::DATE, date);
     }
     Ok(response)
 }
 
-/// The `Date` header of RFC 9110 section 5.6.7, from our own clock.
-fn date(clock: &Clock) -> Option<HeaderValue> {
-    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&timestamp(clock.now())).ok()?;
+/// The `Date` header of RFC 9110 section 5.6.7, from our own clock and so many seconds.
+fn date(clock: &Clock, offset: i64) -> Option<HeaderValue> {
+    let now = clock.now().saturating_add(offset);
+    let text = DateTimePrinter::new().timestamp_to_rfc9110_string(&timestamp(now)).ok()?;
     HeaderValue::from_str(&text).ok()
 }

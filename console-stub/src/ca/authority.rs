@@ -172,6 +172,23 @@ impl Authority {
         issue::client(&self.signer, &csr.public_key, sensor_id, node, now, life)
     }
 
+    /// A server certificate for one name and a key of the moment, kept nowhere; where `ended` is given, one whose time was
+    /// over then (unix seconds). For bad days.
+    ///
+    /// # Errors
+    /// [`CaError`].
+    pub fn passing_server(
+        &self,
+        name: &str,
+        ended: Option<i64>,
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), CaError> {
+        let key = rcgen::KeyPair::generate()?;
+        let made = issue::passing_server(&self.signer, &key, name, ended)?;
+        let issuer = self.anchors.get(1).cloned().ok_or(CaError::Missing("issuing CA"))?;
+        let private = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        Ok((vec![made.der, issuer], private))
+    }
+
     /// Signs a certificate for the TLS server's key with these names.
     ///
     /// # Errors

@@ -60,6 +60,24 @@ pub(super) fn server(
     leaf.sign(signer, public_key, now)
 }
 
+/// Signs what no host may accept: a server certificate for one strange name, or for this machine and until the moment
+/// `ended`, unix seconds.
+pub(super) fn passing_server(
+    signer: &Signer,
+    public_key: &impl PublicKeyData,
+    name: &str,
+    ended: Option<i64>,
+) -> Result<Issued, CaError> {
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::CommonName, name);
+    let names = if ended.is_some() { server_names(&[])? } else { vec![server_name(name)?] };
+    let leaf = Leaf { subject, names, purpose: ExtendedKeyUsagePurpose::ServerAuth, life: SERVER_LIFE };
+    match ended {
+        Some(end) => leaf.sign_between(signer, public_key, end - SERVER_LIFE, end),
+        None => leaf.sign_between(signer, public_key, signer.not_before, signer.not_after),
+    }
+}
+
 struct Leaf {
     subject: DistinguishedName,
     names: Vec<SanType>,
@@ -74,6 +92,16 @@ impl Leaf {
         if not_after <= now {
             return Err(CaError::IssuerExpired);
         }
+        self.sign_between(signer, public_key, not_before, not_after)
+    }
+
+    fn sign_between(
+        self,
+        signer: &Signer,
+        public_key: &impl PublicKeyData,
+        not_before: i64,
+        not_after: i64,
+    ) -> Result<Issued, CaError> {
         let (number, serial) = serial()?;
         let mut params = CertificateParams::default();
         params.serial_number = Some(number);

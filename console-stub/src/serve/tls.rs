@@ -9,6 +9,7 @@ use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::server::WebPkiClientVerifier;
 use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::ca::Authority;
 use crate::clock::Clock;
@@ -46,6 +47,25 @@ pub fn server_config(authority: &Authority, clock: &Clock) -> Result<Arc<ServerC
         .with_single_cert(identity.chain.clone(), identity.key())
         .map_err(unfit)?;
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Arc::new(config))
+}
+
+/// A configuration that shows this certificate and asks for none.
+///
+/// # Errors
+/// [`TlsError::Unfit`].
+pub(super) fn plain_config(
+    chain: Vec<CertificateDer<'static>>,
+    key: PrivateKeyDer<'static>,
+    clock: &Clock,
+) -> Result<Arc<ServerConfig>, TlsError> {
+    let provider = Arc::new(aws_lc_rs::default_provider());
+    let config = ServerConfig::builder_with_details(provider, clock.provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(unfit)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(unfit)?;
     Ok(Arc::new(config))
 }
 

@@ -80,6 +80,16 @@ impl Console {
         Ok(renewed)
     }
 
+    /// Whose certificate this is, whether or not it is still to be believed.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn holder(&self, certificate: &[u8]) -> Result<Option<SensorId>, ServiceError> {
+        let fingerprint = Sha256::digest(certificate).into();
+        let found = self.db().read(move |tx| certificates::by_fingerprint(tx, &fingerprint)).await?;
+        Ok(found.map(|record| record.sensor_id))
+    }
+
     /// Retires a sensor: its record stays, its licence slot is free. Again changes nothing.
     ///
     /// # Errors

@@ -40,3 +40,55 @@ async fn every_act_strikes_once_and_costs_no_host_and_no_token() {
     }
     assert_eq!((sensors(), world.count("SELECT use_count FROM enrollment_tokens")), (1, 1));
 }
+
+#[tokio::test]
+async fn handshakes_clocks_and_identities_can_be_spoilt_from_loopback_while_it_runs() {
+    let chaos = Chaos::parse(b"[]").unwrap();
+    let world = World::start_on(10, Faults::default(), Limits::default(), chaos).await;
+    let (held, other) = (key(), key());
+    let first = world.enroll(&body(&world.once().await, "edge-1", &held)).await;
+    let second = world.enroll(&body(&world.once().await, "edge-2", &other)).await;
+    let certificate = first.text("control_plane_certificate_pem").to_owned();
+    let bystander = second.text("control_plane_certificate_pem").to_owned();
+    let client = world.client(None);
+    let set = async |rules: &str| client.send("POST", "/chaos", rules.as_bytes(), &[]).await.unwrap();
+
+    let refused = set(r#"[{"path": "/a", "act": {"kind": "tea"}}]"#).await;
+    assert_eq!(refused.refusal(), (400, "invalid_request"));
+    for which in ["other_ca", "other_name", "expired"] {
+        let rule = format!(r#"[{{"path": "tls", "act": {{"kind": "certificate", "which": "{which}"}}}}]"#);
+        assert_eq!(set(&rule).await.status, 200);
+        assert!(world.client(None).send("GET", paths::HEALTHZ, b"", &[]).await.is_err(), "{which}");
+        assert_eq!(world.client(None).send("GET", paths::HEALTHZ, b"", &[]).await.unwrap().status, 200);
+    }
+
+    let beat = format!(
+        r#"[{{"path": "{}", "act": {{"kind": "clock", "offset_seconds": 7200}}}}]"#,
+        paths::HEARTBEAT
+    );
+    set(&beat).await;
+    let dates: Vec<_> =
+        [world.heartbeat(&certificate, &held).await, world.heartbeat(&certificate, &held).await]
+            .map(|reply| reply.headers["date"].to_str().unwrap().to_owned())
+            .into();
+    let read = |text: &String| jiff::fmt::rfc2822::parse(text).unwrap().timestamp();
+    assert_eq!(read(&dates[0]).duration_since(read(&dates[1])).as_secs(), 7200);
+
+    set(&beat.replace(r#""clock", "offset_seconds": 7200"#, r#""revoke""#)).await;
+    assert_eq!(world.heartbeat(&certificate, &held).await.refusal(), (403, "sensor_revoked"));
+    set(&beat.replace(r#""clock", "offset_seconds": 7200"#, r#""forget""#)).await;
+    assert_eq!(world.heartbeat(&certificate, &held).await.refusal(), (401, "invalid_sensor_trust"));
+    assert_eq!(world.heartbeat(&bystander, &other).await.status, 200);
+    set(&beat.replace(r#""clock", "offset_seconds": 7200"#, r#""forget_all""#)).await;
+    assert_eq!(world.heartbeat(&bystander, &other).await.refusal(), (401, "invalid_sensor_trust"));
+    assert_eq!(world.count("SELECT count(*) FROM sensors"), 0);
+    let left = client.send("GET", "/chaos", b"", &[]).await.unwrap();
+    assert_eq!((left.status, &left.body["rules"][0]["times"]), (200, &serde_json::json!(0)));
+}
+
+#[tokio::test]
+async fn a_server_without_bad_days_takes_no_rules() {
+    let world = World::start(10).await;
+    let reply = world.client(None).send("POST", "/chaos", b"[]", &[]).await.unwrap();
+    assert_eq!(reply.status, 404);
+}
