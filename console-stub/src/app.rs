@@ -12,7 +12,7 @@ use crate::api::{Api, router};
 use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
 use crate::config::{DataDir, Limits};
-use crate::db::{Database, DbError};
+use crate::db::{Database, DbError, Location};
 use crate::domain::public_url::PublicUrl;
 use crate::fault::Faults;
 use crate::fault::chaos::Chaos;
@@ -32,6 +32,8 @@ const CLEAN_UP_EVERY: u32 = 60;
 pub struct Options {
     /// Where everything lies.
     pub data: DataDir,
+    /// The database.
+    pub database: Location,
     /// Where the time comes from.
     pub clock: Clock,
     /// Faults to provoke.
@@ -43,11 +45,12 @@ pub struct Options {
 }
 
 impl Options {
-    /// This directory, the machine's clock, no faults, the usual limits.
+    /// This directory with its embedded database, the machine's clock, no faults, the usual limits.
     #[must_use]
     pub fn new(data: DataDir) -> Self {
         let (faults, limits, chaos) = (Faults::default(), Limits::default(), Chaos::default());
-        Self { data, clock: Clock::system(), faults, limits, chaos }
+        let database = Location::File(data.database());
+        Self { data, database, clock: Clock::system(), faults, limits, chaos }
     }
 }
 
@@ -86,10 +89,12 @@ impl App {
     /// # Errors
     /// [`AppError`].
     pub async fn open(options: Options) -> Result<Self, AppError> {
-        let Options { data, clock, faults, limits, chaos } = options;
+        let Options { data, database, clock, faults, limits, chaos } = options;
         files::private_dir(data.path())?;
-        files::private_file(&data.database())?;
-        let db = Database::open(&data.database(), clock.now())?;
+        if let Location::File(path) = &database {
+            files::private_file(path)?;
+        }
+        let db = Database::open(database, clock.clone()).await?;
         let console = Console::open(db, clock, faults).await?;
         let app = Self { console, data, limits: Arc::new(limits), chaos };
         app.restore_ca_file()?;
@@ -182,23 +187,27 @@ fn first_config(console: &Console) -> Result<Arc<ServerConfig>, AppError> {
 async fn upkeep(console: Console, tls: watch::Sender<Arc<ServerConfig>>) {
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut well = true;
     for round in 0u32.. {
         rounds.tick().await;
         let done = look_after(&console, &tls).await;
         let cleaned = if round % CLEAN_UP_EVERY == 0 { console.clean_up().await } else { Ok(()) };
-        if let Err(error) = done.and(cleaned.map_err(AppError::from)) {
-            tracing::error!(%error, "the Console could not look after itself");
+        let outcome = done.and(cleaned.map_err(AppError::from));
+        let before = std::mem::replace(&mut well, outcome.is_ok());
+        match outcome {
+            Ok(()) if before => {}
+            Ok(()) => tracing::info!("the Console looks after itself again"),
+            Err(error) if before => tracing::error!(%error, "the Console could not look after itself"),
+            // Said once; a database may be away for longer than anyone wants to read of.
+            Err(error) => tracing::debug!(%error, "the Console still cannot look after itself"),
         }
     }
 }
 
 async fn look_after(console: &Console, tls: &watch::Sender<Arc<ServerConfig>>) -> Result<(), AppError> {
-    let changed = if console.authority().is_ok() {
-        console.renew_server_certificate().await?
-    } else {
-        console.reload().await?
-    };
-    if changed {
+    // Another process may have changed the CA: set-up, another instance on the same database.
+    let changed = console.reload_if_changed().await?;
+    if console.authority().is_ok() && (console.renew_server_certificate().await? || changed) {
         tls.send_replace(server_config(&*console.authority()?, console.clock())?);
     }
     Ok(())

@@ -4,6 +4,7 @@
 
 mod args;
 mod audit;
+mod backup;
 mod binary;
 mod operators;
 mod output;
@@ -15,9 +16,11 @@ use std::process::ExitCode;
 
 use clap::Parser as _;
 use tracing_subscriber::EnvFilter;
+use zeroize::Zeroizing;
 
 use crate::app::{App, AppError, Options};
 use crate::config::DataDir;
+use crate::db::{DbError, InvalidUrl, Location, ServerUrl};
 use crate::fault::chaos::ChaosError;
 use crate::fault::{Faults, InvalidFault};
 use crate::files::FileError;
@@ -60,6 +63,17 @@ pub enum CliError {
     /// The audit trail is not as it was written.
     #[error("the audit trail is not as it was written: {0}")]
     AuditBroken(String),
+    /// The address of the database.
+    #[error(transparent)]
+    DatabaseUrl(#[from] InvalidUrl),
+    /// A backup by a program that is not ours.
+    #[error(
+        "the database is PostgreSQL's, at {0}; copy it with its own tool: pg_dump --format=custom --file=FILE URL"
+    )]
+    UsePgDump(String),
+    /// The copy of the database.
+    #[error(transparent)]
+    Db(#[from] DbError),
     /// Something given on the command line is not what it should be.
     #[error("{0}")]
     Usage(String),
@@ -107,29 +121,57 @@ fn execute(args: Args) -> Result<(), CliError> {
 }
 
 async fn dispatch(args: Args) -> Result<(), CliError> {
-    let data = DataDir::new(&args.data_dir);
+    let place = Place::new(&args)?;
     let print = Printer::new(args.output);
     match args.command {
-        Command::Serve(serve) => serve::run(data, serve).await,
-        Command::Setup(setup) => setup::run(data, setup, &print).await,
-        Command::License(command) => setup::license(data, command, &print).await,
-        Command::Binary(command) => binary::run(&data, command, &print),
-        Command::Token(command) => operators::tokens(&open(data).await?, command, &print).await,
-        Command::Rule(command) => operators::rules(&open(data).await?, command, &print).await,
-        Command::Approval(command) => operators::approvals(&open(data).await?, command, &print).await,
-        Command::Settings(command) => operators::settings(&open(data).await?, command, &print).await,
-        Command::User(command) => operators::users(&open(data).await?, command, &print).await,
-        Command::Apikey(command) => operators::api_keys(&open(data).await?, command, &print).await,
-        Command::Sensor(command) => operators::sensors(&open(data).await?, command, &print).await,
-        Command::Audit(command) => audit::run(&open(data).await?, command, &print).await,
+        Command::Serve(serve) => serve::run(place, serve).await,
+        Command::Setup(setup) => setup::run(place, setup, &print).await,
+        Command::License(command) => setup::license(place, command, &print).await,
+        Command::Binary(command) => binary::run(&place.data, command, &print),
+        Command::Token(command) => operators::tokens(&open(place).await?, command, &print).await,
+        Command::Rule(command) => operators::rules(&open(place).await?, command, &print).await,
+        Command::Approval(command) => operators::approvals(&open(place).await?, command, &print).await,
+        Command::Settings(command) => operators::settings(&open(place).await?, command, &print).await,
+        Command::User(command) => operators::users(&open(place).await?, command, &print).await,
+        Command::Apikey(command) => operators::api_keys(&open(place).await?, command, &print).await,
+        Command::Sensor(command) => operators::sensors(&open(place).await?, command, &print).await,
+        Command::Backup { file } => backup::run(&place, &file, &print),
+        Command::Audit(command) => audit::run(&open(place).await?, command, &print).await,
+    }
+}
+
+/// Where a Console keeps things.
+struct Place {
+    data: DataDir,
+    database: Location,
+}
+
+impl Place {
+    fn new(args: &Args) -> Result<Self, CliError> {
+        let data = DataDir::new(&args.data_dir);
+        let url = match (&args.database_url, &args.database_url_file) {
+            (Some(url), _) => Some(Zeroizing::new(url.clone())),
+            (None, Some(file)) => Some(Zeroizing::new(setup::text(file)?.trim_end().to_owned())),
+            (None, None) => None,
+        };
+        let database = match url {
+            Some(url) => Location::Server(Box::new(url.parse::<ServerUrl>()?)),
+            None => Location::File(data.database()),
+        };
+        Ok(Self { data, database })
+    }
+
+    fn options(self) -> Options {
+        Options { database: self.database, ..Options::new(self.data) }
     }
 }
 
 /// Opens a Console that exists; only `setup` and `serve` make one.
-async fn open(data: DataDir) -> Result<App, CliError> {
-    if !data.database().exists() {
-        return Err(CliError::NoConsole(data.path().display().to_string()));
+async fn open(place: Place) -> Result<App, CliError> {
+    if let Location::File(path) = &place.database
+        && !path.exists()
+    {
+        return Err(CliError::NoConsole(place.data.path().display().to_string()));
     }
-    let options = Options { faults: Faults::from_env()?, ..Options::new(data) };
-    Ok(App::open(options).await?)
+    Ok(App::open(Options { faults: Faults::from_env()?, ..place.options() }).await?)
 }

@@ -70,6 +70,32 @@ pub fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> 
     written
 }
 
+/// Makes a file with mode 0600 that stands under its name once `fill` has written it whole, and not before.
+///
+/// # Errors
+/// That of `fill`; [`FileError`] when the file cannot be made, or something has its name already.
+pub fn make_whole<T, E: From<FileError>>(
+    path: &Path,
+    fill: impl FnOnce(&Path) -> Result<T, E>,
+) -> Result<T, E> {
+    let directory = path.parent().filter(|name| !name.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let fresh = directory.join(format!(".{name}.{}", uuid::Uuid::new_v4()));
+    private_file(&fresh)?;
+    let filled = fill(&fresh).and_then(|made| {
+        let synced = File::open(&fresh).and_then(|file| file.sync_all());
+        synced.map_err(FileError::at("sync", &fresh))?;
+        // A link, because a rename would take the place of a file that is there.
+        std::fs::hard_link(&fresh, path).map_err(FileError::at("make", path))?;
+        Ok(made)
+    });
+    // The error that matters is the first; a leftover with a random name harms nothing.
+    let _ = std::fs::remove_file(&fresh);
+    let made = filled?;
+    sync_dir(directory)?;
+    Ok(made)
+}
+
 /// Reads a whole file.
 ///
 /// # Errors
@@ -105,6 +131,19 @@ mod tests {
         replace(&path, 0o644, b"two").unwrap();
         assert_eq!(read(&path).unwrap(), b"two");
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644);
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn makes_a_whole_file_or_none_and_takes_no_place() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        let fill = |path: &Path| std::fs::write(path, b"one").map_err(FileError::at("write", path));
+        make_whole(&path, fill).unwrap();
+        let full = |path: &Path| Err::<(), _>(FileError::at("write", path)(io::Error::other("full")));
+        assert!(make_whole(&dir.path().join("b"), full).unwrap_err().to_string().contains("full"));
+        assert!(make_whole(&path, fill).unwrap_err().to_string().contains("File exists"));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
     }
 

@@ -4,6 +4,7 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use telovix_contract::ErrorCode;
 
+use crate::db::DbError;
 use crate::domain::Refusal;
 use crate::fault::Cut;
 use crate::service::ServiceError;
@@ -22,6 +23,10 @@ impl IntoResponse for Failure {
     fn into_response(self) -> Response {
         match self.0 {
             ServiceError::Refused(refusal) => problem_response(&refusal),
+            ServiceError::Db(DbError::Unavailable(why)) => {
+                tracing::warn!(%why, "a request came while the database was away");
+                problem_response(&away())
+            }
             ServiceError::Db(error) => {
                 tracing::error!(%error, "the database failed a request");
                 problem_response(&internal())
@@ -49,6 +54,11 @@ pub fn problem_response(refusal: &Refusal) -> Response {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
     }
     response
+}
+
+/// Nothing was done, and the same request again is right: 503 with `Retry-After`.
+fn away() -> Refusal {
+    Refusal::new(ErrorCode::NotReady, "The Console cannot use its database at the moment; ask again in some seconds.")
 }
 
 fn internal() -> Refusal {

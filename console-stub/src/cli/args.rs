@@ -25,6 +25,13 @@ pub(super) struct Args {
     /// Directory that everything is kept under.
     #[arg(long, global = true, default_value = DEFAULT_DATA_DIR, value_name = "DIR")]
     pub(super) data_dir: PathBuf,
+    /// PostgreSQL database in place of the embedded one, for several instances behind one address:
+    /// postgres://user@host:5432/name. A password here stands in the process list; better the variable, or a file.
+    #[arg(long, global = true, value_name = "URL", env = "TELOVIX_DATABASE_URL", hide_env_values = true)]
+    pub(super) database_url: Option<String>,
+    /// File with that address.
+    #[arg(long, global = true, value_name = "FILE", env = "TELOVIX_DATABASE_URL_FILE", conflicts_with = "database_url")]
+    pub(super) database_url_file: Option<PathBuf>,
     /// How to print.
     #[arg(long, global = true, value_enum, default_value_t = Output::Human)]
     pub(super) output: Output,
@@ -89,6 +96,11 @@ pub(super) enum Command {
     /// The audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),
+    /// Copy the embedded database, while it is in use, to a new file that is a database itself.
+    Backup {
+        /// The new file.
+        file: PathBuf,
+    },
     /// Agent binaries for the one-line install.
     #[command(subcommand)]
     Binary(BinaryCommand),

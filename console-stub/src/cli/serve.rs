@@ -5,20 +5,19 @@ use std::io::Write as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::CliError;
+use super::{CliError, Place};
 use super::args::ServeArgs;
 use crate::app::{App, Options};
-use crate::config::DataDir;
 use crate::fault::Faults;
 use crate::fault::chaos::Chaos;
 use crate::files;
 
-pub(super) async fn run(data: DataDir, args: ServeArgs) -> Result<(), CliError> {
+pub(super) async fn run(place: Place, args: ServeArgs) -> Result<(), CliError> {
     let chaos = match &args.chaos {
         Some(file) => Chaos::parse(&files::read(file)?)?,
         None => Chaos::default(),
     };
-    let options = Options { faults: Faults::from_env()?, chaos, ..Options::new(data) };
+    let options = Options { faults: Faults::from_env()?, chaos, ..place.options() };
     let app = App::open(options).await?;
     let listener = TcpListener::bind(args.listen)
         .await

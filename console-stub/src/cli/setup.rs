@@ -7,10 +7,9 @@ use zeroize::Zeroizing;
 
 use super::args::{LicenseCommand, SetupArgs};
 use super::output::Printer;
-use super::{CliError, open};
-use crate::app::{App, Options};
+use super::{CliError, Place, open};
+use crate::app::App;
 use crate::clock::Clock;
-use crate::config::DataDir;
 use crate::domain::audit::Origin;
 use crate::domain::licence::LicencePayload;
 use crate::files;
@@ -21,7 +20,7 @@ use crate::service::setup::{Grant, Setup};
 const TRIAL_NODES: u32 = 100;
 const DAY: i64 = 24 * 3600;
 
-pub(super) async fn run(data: DataDir, args: SetupArgs, print: &Printer) -> Result<(), CliError> {
+pub(super) async fn run(place: Place, args: SetupArgs, print: &Printer) -> Result<(), CliError> {
     let admin_password = password(&args.admin_password_file)?;
     let licence = match &args.license {
         Some(file) => Grant::Bundle(text(file)?),
@@ -35,7 +34,8 @@ pub(super) async fn run(data: DataDir, args: SetupArgs, print: &Printer) -> Resu
         licence_trust: args.license_trust.as_deref().map(text).transpose()?,
         public_url: args.public_url,
     };
-    let app = App::open(Options::new(data.clone())).await?;
+    let data = place.data.clone();
+    let app = App::open(place.options()).await?;
     let made = app.console().set_up(setup).await?;
     files::replace(&data.ca_file(), 0o644, made.ca_pem.as_bytes())?;
     let view = serde_json::json!({
@@ -45,7 +45,7 @@ pub(super) async fn run(data: DataDir, args: SetupArgs, print: &Printer) -> Resu
     Ok(print.one(&view)?)
 }
 
-pub(super) async fn license(data: DataDir, command: LicenseCommand, print: &Printer) -> Result<(), CliError> {
+pub(super) async fn license(place: Place, command: LicenseCommand, print: &Printer) -> Result<(), CliError> {
     match command {
         LicenseCommand::Issue { key, nodes, days, customer, out } => {
             let key = key_pair(&key)?;
@@ -69,10 +69,10 @@ pub(super) async fn license(data: DataDir, command: LicenseCommand, print: &Prin
         }
         LicenseCommand::Import { file } => {
             let bundle = text(&file)?;
-            let view = open(data).await?.console().import_licence(bundle, Origin::default()).await?;
+            let view = open(place).await?.console().import_licence(bundle, Origin::default()).await?;
             Ok(print.one(&view)?)
         }
-        LicenseCommand::Show => Ok(print.one(&open(data).await?.console().licence().await?)?),
+        LicenseCommand::Show => Ok(print.one(&open(place).await?.console().licence().await?)?),
     }
 }
 
@@ -97,7 +97,7 @@ fn key_pair(file: &Path) -> Result<KeyPair, CliError> {
     Ok(key)
 }
 
-fn text(file: &Path) -> Result<String, CliError> {
+pub(super) fn text(file: &Path) -> Result<String, CliError> {
     let bytes = files::read(file)?;
     String::from_utf8(bytes).map_err(|_| CliError::Usage(format!("{} is not text", file.display())))
 }

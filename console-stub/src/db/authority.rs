@@ -104,6 +104,19 @@ pub fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
     tx.query(sql, &[])?.iter().map(issuer).collect()
 }
 
+/// What changes whenever another authority has to be read: the issuers in force and the server certificate.
+///
+/// # Errors
+/// [`DbError`].
+pub fn stamp(tx: &mut dyn Tx) -> Result<String, DbError> {
+    let sql = "SELECT id FROM issuers WHERE retired_at IS NULL ORDER BY kind DESC, created_at DESC, id";
+    let ids: Result<Vec<String>, DbError> =
+        tx.query(sql, &[])?.iter().map(|row| row.text(0).map(str::to_owned)).collect();
+    let server = tx.first("SELECT fingerprint FROM server_certificates", &[])?;
+    let server = server.map(|row| row.hash(0)).transpose()?.unwrap_or_default();
+    Ok(format!("{} {}", ids?.join(" "), telovix_contract::token::hex(&server)))
+}
+
 fn issuer(row: &Row) -> Result<IssuerRecord, DbError> {
     Ok(IssuerRecord {
         id: row.text(0)?.to_owned(),

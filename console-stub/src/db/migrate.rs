@@ -1,6 +1,9 @@
-//! Brings the schema up to date, one transaction per step; refuses a file from a newer version.
+//! Brings the schema up to date, all missing steps in one transaction; refuses a database from a newer version.
+//!
+//! Invariant: a step is done once, however many instances start on one database at once. The write transaction keeps the
+//! others out on every engine, and the version is read inside it.
 
-use super::writer::Engine;
+use super::writer::{Dialect, Engine};
 use super::{DbError, Tx, Value, audit};
 
 /// Every step, in order; the version is the position, counted from one.
@@ -9,7 +12,10 @@ const STEPS: &[Step] = &[
     Step::Script(include_str!("../../migrations/0002_approval.sql")),
     Step::Script(include_str!("../../migrations/0003_audit_chain.sql")),
     Step::Code(audit::chain_up),
-    Step::Script(include_str!("../../migrations/0005_audit_append_only.sqlite.sql")),
+    Step::Apart {
+        sqlite: include_str!("../../migrations/0005_audit_append_only.sqlite.sql"),
+        postgres: include_str!("../../migrations/0005_audit_append_only.postgres.sql"),
+    },
     Step::Script(include_str!("../../migrations/0006_renewal_requests.sql")),
     Step::Script(include_str!("../../migrations/0007_sessions.sql")),
 ];
@@ -18,11 +24,13 @@ const STEPS: &[Step] = &[
 enum Step {
     /// Statements.
     Script(&'static str),
+    /// Statements that engines spell apart.
+    Apart { sqlite: &'static str, postgres: &'static str },
     /// What SQL cannot say.
     Code(fn(&mut dyn Tx) -> Result<(), DbError>),
 }
 
-/// Runs the steps that the file does not have yet.
+/// Runs the steps that the database does not have yet.
 pub(super) fn run(engine: &mut impl Engine, now: i64) -> Result<(), DbError> {
     let known = STEPS.len() as i64;
     engine.begin()?;
@@ -45,6 +53,10 @@ fn upgrade(engine: &mut impl Engine, known: i64, now: i64) -> Result<(), DbError
     for (version, step) in (1i64..).zip(STEPS).filter(|(version, _)| *version > found) {
         match step {
             Step::Script(sql) => engine.script(sql)?,
+            Step::Apart { sqlite, postgres } => engine.script(match engine.dialect() {
+                Dialect::Sqlite => sqlite,
+                Dialect::Postgres => postgres,
+            })?,
             Step::Code(change) => change(engine)?,
         }
         let args = [Value::Int(version), Value::Int(now)];

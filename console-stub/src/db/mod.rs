@@ -2,7 +2,8 @@
 //!
 //! Two promises. A change handed to [`Database::write`] is answered only when it is on disk, and it shares its commit
 //! with every other change that waits at that moment (`writer`). And no query knows which engine runs it: all go
-//! through [`Tx`], in portable SQL, with [`Value`]s; `sqlite` is the first engine behind it.
+//! through [`Tx`], in portable SQL, with [`Value`]s. Behind it stand two engines: `sqlite`, embedded, for one instance, and
+//! `postgres`, for several on one database.
 //!
 //! One module per table holds its queries: [`settings`], [`authority`], [`tokens`], [`sensors`], [`certificates`],
 //! [`rules`], [`approvals`], [`licences`], [`api_keys`], [`users`], [`audit`].
@@ -15,6 +16,7 @@ pub mod certificates;
 pub mod licences;
 mod migrate;
 mod pool;
+mod postgres;
 pub mod rules;
 pub mod sensors;
 pub mod settings;
@@ -24,9 +26,11 @@ pub mod users;
 pub mod value;
 mod writer;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::clock::Clock;
+pub use postgres::{InvalidUrl, ServerUrl};
 pub use value::{Row, Value};
 pub use writer::WriteCounts;
 
@@ -44,16 +48,19 @@ pub enum DbError {
         /// What stands there.
         found: String,
     },
-    /// The file was written by a newer version of this program.
+    /// The database was written by a newer version of this program.
     #[error(
         "the database has schema version {found}, and this program knows versions up to {known}; use the newer program"
     )]
     Newer {
-        /// Version in the file.
+        /// Version in the database.
         found: i64,
         /// Newest version that this program knows.
         known: i64,
     },
+    /// The server is away or cannot now; nothing is lost, and it is worth coming again.
+    #[error("the database cannot be used at the moment: {0}")]
+    Unavailable(String),
     /// The change was not made: the writer could not start a transaction, or is gone because the program stops.
     #[error("the database did not take the change; the log says why")]
     Closed,
@@ -92,6 +99,23 @@ pub trait Tx {
     }
 }
 
+/// Where a database is.
+#[derive(Debug, Clone)]
+pub enum Location {
+    /// In this SQLite file, which is made where there is none.
+    File(PathBuf),
+    /// At a PostgreSQL server.
+    Server(Box<ServerUrl>),
+}
+
+/// Copies the database in an SQLite file, which may be in use, into an empty file; gives its schema version.
+///
+/// # Errors
+/// [`DbError`] when it cannot be read, or the copy is not whole.
+pub fn copy(from: &Path, to: &Path) -> Result<i64, DbError> {
+    sqlite::copy(from, to)
+}
+
 /// The open database. Clones share it; the last one to go closes it.
 #[derive(Debug, Clone)]
 pub struct Database(Arc<Inner>);
@@ -104,14 +128,34 @@ struct Inner {
 }
 
 impl Database {
-    /// Opens the SQLite file, makes it where there is none, and brings its schema up to date.
+    /// Opens the database, and brings its schema up to date.
     ///
     /// # Errors
     /// [`DbError`] when it cannot be opened, or comes from a newer version.
-    pub fn open(path: &Path, now: i64) -> Result<Self, DbError> {
-        let mut engine = sqlite::Sqlite::open(path)?;
-        migrate::run(&mut engine, now)?;
-        let readers = pool::Readers::open(path)?;
+    pub async fn open(at: Location, clock: Clock) -> Result<Self, DbError> {
+        let opened = tokio::task::spawn_blocking(move || match at {
+            Location::File(path) => {
+                let engine = sqlite::Sqlite::open(&path)?;
+                let reader = || Ok(Box::new(sqlite::Sqlite::open_reader(&path)?) as Box<dyn pool::Reader>);
+                Self::on(engine, reader, &clock)
+            }
+            Location::Server(server) => {
+                let engine = postgres::Postgres::open(&server, &clock)?;
+                let reader = || Ok(Box::new(postgres::Postgres::reader(&server, &clock)) as Box<dyn pool::Reader>);
+                Self::on(engine, reader, &clock)
+            }
+        });
+        opened.await.map_err(|_| DbError::Closed)?
+    }
+
+    fn on(
+        mut engine: impl writer::Engine + Send + 'static,
+        reader: impl Fn() -> Result<Box<dyn pool::Reader>, DbError>,
+        clock: &Clock,
+    ) -> Result<Self, DbError> {
+        migrate::run(&mut engine, clock.now())?;
+        let readers: Result<Vec<_>, DbError> = (0..pool::READERS).map(|_| reader()).collect();
+        let readers = pool::Readers::new(readers?);
         Ok(Self(Arc::new(Inner { writer: writer::Writer::start(engine)?, readers })))
     }
 

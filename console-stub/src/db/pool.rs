@@ -1,27 +1,31 @@
 //! A few connections for reading, used by one reader at a time each.
 
-use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::Semaphore;
 
-use super::sqlite::Sqlite;
 use super::{DbError, Tx};
 
 /// Readers that work side by side.
-const READERS: usize = 3;
+pub(super) const READERS: usize = 3;
+
+/// A connection that cannot change anything.
+pub(super) trait Reader: Tx + Send + std::fmt::Debug {
+    /// Begins a look: what follows is answered as of one moment, where the engine has that.
+    fn start(&mut self) -> Result<(), DbError>;
+    /// Ends it.
+    fn finish(&mut self);
+}
 
 #[derive(Debug)]
 pub(super) struct Readers {
     turns: Arc<Semaphore>,
-    idle: Arc<Mutex<Vec<Sqlite>>>,
+    idle: Arc<Mutex<Vec<Box<dyn Reader>>>>,
 }
 
 impl Readers {
-    pub(super) fn open(path: &Path) -> Result<Self, DbError> {
-        let connections: Result<Vec<Sqlite>, DbError> =
-            (0..READERS).map(|_| Sqlite::open_reader(path)).collect();
-        Ok(Self { turns: Arc::new(Semaphore::new(READERS)), idle: Arc::new(Mutex::new(connections?)) })
+    pub(super) fn new(connections: Vec<Box<dyn Reader>>) -> Self {
+        Self { turns: Arc::new(Semaphore::new(connections.len())), idle: Arc::new(Mutex::new(connections)) }
     }
 
     pub(super) async fn run<T, E, F>(&self, look: F) -> Result<T, E>
@@ -35,7 +39,11 @@ impl Readers {
         let work = tokio::task::spawn_blocking(move || {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let mut connection = taken.ok_or(DbError::Closed)?;
-            let result = look(&mut connection);
+            let result = connection.start().map_err(E::from).and_then(|()| {
+                let result = look(&mut *connection);
+                connection.finish();
+                result
+            });
             idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             drop(turn);
             result

@@ -3,10 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use rusqlite::backup::Backup;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
-use super::writer::Engine;
+use super::pool::Reader;
+use super::writer::{Dialect, Engine};
 use super::{DbError, Row, Tx, Value};
 
 /// How long a writer waits for another process (the command line beside a running server) before it gives up.
@@ -44,7 +46,27 @@ impl Sqlite {
     }
 }
 
+/// Copies a database that may be in use into this empty file, and looks at the copy; gives its schema version. The copy is
+/// of one moment, and no writer waits for it.
+pub(super) fn copy(from: &Path, to: &Path) -> Result<i64, DbError> {
+    let source = Sqlite::open_reader(from)?;
+    let mut target = Connection::open(to)?;
+    // All pages in one step: a step by step copy begins again whenever somebody writes.
+    Backup::new(&source.0, &mut target)?.run_to_completion(-1, Duration::ZERO, None)?;
+    // Out of the log's mode, so that the copy is one file; whoever opens it for writing switches back.
+    target.pragma_update(None, "journal_mode", "DELETE")?;
+    let found: String = target.query_row("PRAGMA integrity_check", (), |row| row.get(0))?;
+    if found != "ok" {
+        return Err(DbError::Corrupt { wanted: "a whole copy", found });
+    }
+    Ok(target.query_row("SELECT MAX(version) FROM schema_migrations", (), |row| row.get(0))?)
+}
+
 impl Engine for Sqlite {
+    fn dialect(&self) -> Dialect {
+        Dialect::Sqlite
+    }
+
     fn begin(&mut self) -> Result<(), DbError> {
         self.step("BEGIN IMMEDIATE")
     }
@@ -73,6 +95,14 @@ impl Engine for Sqlite {
     fn script(&mut self, sql: &str) -> Result<(), DbError> {
         Ok(self.0.execute_batch(sql)?)
     }
+}
+
+impl Reader for Sqlite {
+    fn start(&mut self) -> Result<(), DbError> {
+        Ok(())
+    }
+
+    fn finish(&mut self) {}
 }
 
 impl Tx for Sqlite {
@@ -129,5 +159,19 @@ impl ToSql for Value {
             Self::Text(text) => ValueRef::Text(text.as_bytes()),
             Self::Blob(bytes) => ValueRef::Blob(bytes),
         }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn placeholders_are_numbered_and_not_named() {
+        let sql = "SELECT $1 FROM t WHERE a > $2 OR ($1 = '' AND b = $10)";
+        assert_eq!(own_placeholders(sql), "SELECT ?1 FROM t WHERE a > ?2 OR (?1 = '' AND b = ?10)");
+        let mut db = Sqlite::open(&tempfile::tempdir().unwrap().path().join("db")).unwrap();
+        let row = db.first("SELECT $2, $1, $2", &[1.into(), "two".into()]).unwrap().unwrap();
+        assert_eq!((row.text(0).unwrap(), row.int(1).unwrap(), row.text(2).unwrap()), ("two", 1, "two"));
     }
 }

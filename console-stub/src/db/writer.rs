@@ -17,8 +17,19 @@ use super::{DbError, Tx};
 /// Most changes in one commit: enough to make the flush cheap for each, few enough that the first does not wait long.
 const MOST_PER_COMMIT: usize = 256;
 
+/// How an engine spells what SQL does not agree on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Dialect {
+    /// SQLite's.
+    Sqlite,
+    /// PostgreSQL's.
+    Postgres,
+}
+
 /// What the writer needs of an engine beyond queries.
 pub(super) trait Engine: Tx {
+    /// How it spells things.
+    fn dialect(&self) -> Dialect;
     /// Starts a transaction that will write.
     fn begin(&mut self) -> Result<(), DbError>;
     /// Makes it durable.
@@ -50,7 +61,8 @@ struct Counters {
     commits: AtomicU64,
 }
 
-type Job = Box<dyn FnOnce(&mut dyn Tx) -> Done + Send>;
+/// A change; with an error in the transaction's place, it is not made, and its caller is told why.
+type Job = Box<dyn FnOnce(Result<&mut dyn Tx, DbError>) -> Done + Send>;
 type Answer = Box<dyn FnOnce(Result<(), DbError>) + Send>;
 
 /// What a job leaves: whether to keep its change, and whom to tell how the commit went.
@@ -92,7 +104,7 @@ impl Writer {
     {
         let (tell, told) = oneshot::channel();
         let job: Job = Box::new(move |tx| {
-            let result = change(tx);
+            let result = tx.map_err(E::from).and_then(change);
             let outcome = if result.is_ok() { Outcome::Keep } else { Outcome::Undo };
             let answer: Answer = Box::new(move |committed| {
                 // Nobody listens any more when the caller's connection is gone; the change stands all the same.
@@ -135,16 +147,22 @@ fn work(mut engine: impl Engine, jobs: &Receiver<Job>, counters: &Counters) {
             std::iter::once(first).chain(jobs.try_iter().take(MOST_PER_COMMIT - 1)).collect();
         counters.changes.fetch_add(batch.len() as u64, Ordering::Relaxed);
         let mut answers = Vec::with_capacity(batch.len());
-        let committed = run(&mut engine, batch, &mut answers);
+        let mut batch = batch.into_iter();
+        let committed = run(&mut engine, &mut batch, &mut answers);
         match &committed {
             Ok(()) => {
                 counters.commits.fetch_add(1, Ordering::Relaxed);
             }
             Err(error) => {
-                tracing::error!(%error, changes = answers.len(), "a commit failed");
+                if matches!(error, DbError::Unavailable(_)) {
+                    tracing::warn!(%error, "changes were not made; their callers are told to come again");
+                } else {
+                    tracing::error!(%error, changes = answers.len(), "a commit failed");
+                }
                 if let Err(error) = engine.rollback() {
                     tracing::error!(%error, "the rollback failed too");
                 }
+                answers.extend(batch.map(|job| job(Err(error.clone())).answer));
             }
         }
         for answer in answers {
@@ -153,12 +171,19 @@ fn work(mut engine: impl Engine, jobs: &Receiver<Job>, counters: &Counters) {
     }
 }
 
-fn run(engine: &mut impl Engine, batch: Vec<Job>, answers: &mut Vec<Answer>) -> Result<(), DbError> {
+fn run(
+    engine: &mut impl Engine,
+    batch: &mut impl Iterator<Item = Job>,
+    answers: &mut Vec<Answer>,
+) -> Result<(), DbError> {
     engine.begin()?;
-    for job in batch {
-        engine.mark()?;
+    while let Some(job) = batch.next() {
+        if let Err(error) = engine.mark() {
+            answers.push(job(Err(error.clone())).answer);
+            return Err(error);
+        }
         // The closure's own state is gone with it, and the engine's is undone: nothing half-done can be seen later.
-        let done = catch_unwind(AssertUnwindSafe(|| job(&mut *engine)));
+        let done = catch_unwind(AssertUnwindSafe(|| job(Ok(&mut *engine))));
         match done {
             Ok(done) => {
                 answers.push(done.answer);
@@ -183,6 +208,8 @@ mod tests {
     #[derive(Default)]
     struct Fake {
         fail_commit: bool,
+        fail_begin: bool,
+        fail_mark: bool,
     }
 
     impl Tx for Fake {
@@ -198,8 +225,11 @@ mod tests {
     }
 
     impl Engine for Fake {
+        fn dialect(&self) -> Dialect {
+            Dialect::Sqlite
+        }
         fn begin(&mut self) -> Result<(), DbError> {
-            Ok(())
+            if self.fail_begin { Err(DbError::Unavailable("away".to_owned())) } else { Ok(()) }
         }
         fn commit(&mut self) -> Result<(), DbError> {
             if self.fail_commit { Err(DbError::Engine("disk full".to_owned())) } else { Ok(()) }
@@ -208,7 +238,7 @@ mod tests {
             Ok(())
         }
         fn mark(&mut self) -> Result<(), DbError> {
-            Ok(())
+            if self.fail_mark { Err(DbError::Unavailable("away".to_owned())) } else { Ok(()) }
         }
         fn keep(&mut self) -> Result<(), DbError> {
             Ok(())
@@ -263,13 +293,31 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_commit_fails_every_change_in_it() {
-        let writer = Arc::new(Writer::start(Fake { fail_commit: true }).unwrap());
+        let writer = Arc::new(Writer::start(Fake { fail_commit: true, ..Fake::default() }).unwrap());
         let results = queued_behind(&writer, 10).await;
         assert_eq!(results.len(), 11);
         let full =
             |result: &Result<(), DbError>| matches!(result, Err(DbError::Engine(why)) if why == "disk full");
         assert!(results.iter().all(full), "{results:?}");
         assert_eq!(writer.counts().commits, 0);
+    }
+
+    #[tokio::test]
+    async fn a_database_that_went_away_is_named_to_every_caller() {
+        let away = |result: &Result<(), DbError>| matches!(result, Err(DbError::Unavailable(_)));
+        for engine in
+            [Fake { fail_begin: true, ..Fake::default() }, Fake { fail_mark: true, ..Fake::default() }]
+        {
+            let writer = Arc::new(Writer::start(engine).unwrap());
+            let calls = (0..10).map(|_| {
+                let writer = Arc::clone(&writer);
+                tokio::spawn(async move { writer.submit(|_| Ok::<_, DbError>(())).await })
+            });
+            for call in calls.collect::<Vec<_>>() {
+                assert!(away(&call.await.unwrap()));
+            }
+            assert_eq!(writer.counts().commits, 0);
+        }
     }
 
     #[tokio::test]

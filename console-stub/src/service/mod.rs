@@ -26,7 +26,7 @@ use telovix_contract::ErrorCode;
 
 use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
-use crate::db::{Database, DbError, Tx, settings as table};
+use crate::db::{Database, DbError, Tx, authority, settings as table};
 use crate::domain::Refusal;
 use crate::fault::{Cut, Faults};
 
@@ -56,7 +56,15 @@ struct Inner {
     db: Database,
     clock: Clock,
     faults: Faults,
-    authority: RwLock<Option<Arc<Authority>>>,
+    held: RwLock<Held>,
+}
+
+/// The CA in memory, and the stamp of the rows that it was read from. All else that counts is in the database, so that
+/// several instances agree on it.
+#[derive(Debug, Default)]
+struct Held {
+    authority: Option<Arc<Authority>>,
+    stamp: String,
 }
 
 impl Console {
@@ -65,7 +73,7 @@ impl Console {
     /// # Errors
     /// [`ServiceError`] when the database or what it holds cannot be read.
     pub async fn open(db: Database, clock: Clock, faults: Faults) -> Result<Self, ServiceError> {
-        let console = Self(Arc::new(Inner { db, clock, faults, authority: RwLock::new(None) }));
+        let console = Self(Arc::new(Inner { db, clock, faults, held: RwLock::default() }));
         console.reload().await?;
         Ok(console)
     }
@@ -75,10 +83,20 @@ impl Console {
     /// # Errors
     /// [`ServiceError`].
     pub async fn reload(&self) -> Result<bool, ServiceError> {
-        let loaded = self.0.db.read(load_authority).await?;
-        let ready = loaded.is_some();
-        *self.0.authority.write().unwrap_or_else(PoisonError::into_inner) = loaded.map(Arc::new);
+        let held = self.0.db.read(load_authority).await?;
+        let ready = held.authority.is_some();
+        *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = held;
         Ok(ready)
+    }
+
+    /// Reads the CA again if the database holds another one than this process; says whether it did.
+    ///
+    /// # Errors
+    /// [`ServiceError`].
+    pub async fn reload_if_changed(&self) -> Result<bool, ServiceError> {
+        let stamp = self.0.db.read::<_, ServiceError, _>(|tx| Ok(authority::stamp(tx)?)).await?;
+        let same = self.0.held.read().unwrap_or_else(PoisonError::into_inner).stamp == stamp;
+        if same { Ok(false) } else { self.reload().await }
     }
 
     /// The CA.
@@ -86,7 +104,7 @@ impl Console {
     /// # Errors
     /// `not_ready` before set-up.
     pub fn authority(&self) -> Result<Arc<Authority>, ServiceError> {
-        let held = self.0.authority.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner).authority.clone();
         held.ok_or_else(|| not_set_up().into())
     }
 
@@ -124,12 +142,13 @@ impl Console {
     }
 }
 
-fn load_authority(tx: &mut dyn Tx) -> Result<Option<Authority>, ServiceError> {
+fn load_authority(tx: &mut dyn Tx) -> Result<Held, ServiceError> {
     if table::get(tx, table::SETUP_AT)?.is_none() {
-        return Ok(None);
+        return Ok(Held::default());
     }
+    let stamp = authority::stamp(tx)?;
     match Authority::load(tx) {
-        Ok(authority) => Ok(Some(authority)),
+        Ok(authority) => Ok(Held { authority: Some(Arc::new(authority)), stamp }),
         Err(crate::ca::LoadError::Db(error)) => Err(error.into()),
         Err(crate::ca::LoadError::Ca(error)) => Err(error.into()),
     }

@@ -40,14 +40,14 @@ impl Console {
     /// `not_ready` before set-up; [`ServiceError`] when signing or storing fails.
     pub async fn renew_server_certificate(&self) -> Result<bool, ServiceError> {
         let (authority, now) = (self.authority()?, self.now());
-        let fresh = authority.server().is_some_and(|server| {
-            let (from, to) = server.validity;
-            (from..to - (to - from) / 3).contains(&now)
-        });
-        if fresh {
+        if authority.server().is_some_and(|server| is_fresh(server.validity, now)) {
             return Ok(false);
         }
         let issue = move |tx: &mut dyn Tx| {
+            // Another instance on the same database may have been quicker.
+            if table::server_certificate(tx)?.is_some_and(|held| is_fresh((held.not_before, held.not_after), now)) {
+                return Ok(());
+            }
             let names = settings::get(tx, settings::SERVER_NAMES)?.unwrap_or_default();
             let names: Vec<String> = names.split_whitespace().map(str::to_owned).collect();
             table::put_server_certificate(tx, &authority.issue_server(&names, now)?)?;
@@ -82,4 +82,9 @@ impl Console {
         let names = self.db().read(|tx| settings::get(tx, settings::SERVER_NAMES)).await?;
         Ok(names.and_then(|names| names.split_whitespace().next().map(str::to_owned)))
     }
+}
+
+/// Whether more than a third of a life is left, and the clock stands within it.
+fn is_fresh((from, to): (i64, i64), now: i64) -> bool {
+    (from..to - (to - from) / 3).contains(&now)
 }
