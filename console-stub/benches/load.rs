@@ -2,6 +2,9 @@
 
 #![expect(clippy::unwrap_used, reason = "a measurement stops at the first surprise")]
 
+#[path = "../tests/wire/engine.rs"]
+#[expect(dead_code, reason = "the engine of the tests has more than a measurement needs")]
+mod engine;
 #[path = "../tests/wire/world.rs"]
 #[expect(dead_code, reason = "the world of the tests has more than a measurement needs")]
 mod world;

@@ -4,9 +4,11 @@
 
 mod approval;
 mod chaos;
+mod engine;
 mod enroll;
 #[cfg(feature = "failpoints")]
 mod faults;
+mod instances;
 mod limits;
 mod login;
 mod operators;

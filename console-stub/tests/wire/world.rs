@@ -1,6 +1,5 @@
 //! A Console in this process on port 0, a clock to turn, and a small TLS client.
 
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -15,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use serde_json::{Value, json};
-use telovix_console_stub::app::{App, Options};
+use telovix_console_stub::app::{App, AppError, Options};
 use telovix_console_stub::clock::Clock;
 use telovix_console_stub::config::{DataDir, Limits};
 use telovix_console_stub::domain::audit::Origin;
@@ -31,6 +30,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
+
+use crate::engine::Engine;
 
 /// A clock that stands where it is put.
 #[derive(Debug)]
@@ -57,7 +58,8 @@ pub(crate) struct World {
     pub(crate) address: std::net::SocketAddr,
     pub(crate) data: DataDir,
     pub(crate) ca_pem: String,
-    _place: tempfile::TempDir,
+    pub(crate) database: Engine,
+    place: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
 }
@@ -122,8 +124,10 @@ impl World {
         let place = tempfile::tempdir().unwrap();
         let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000)));
         let data = DataDir::new(place.path().join("data"));
+        let database = Engine::new(&data.database());
         let options = Options {
             data: data.clone(),
+            database: database.location(),
             clock: Clock::new(Arc::clone(&clock) as Arc<dyn TimeProvider>),
             faults,
             limits,
@@ -150,7 +154,19 @@ impl World {
             app.serve(listener, shutdown).await.unwrap();
         });
         let (stop, serving) = (Some(stop), Some(serving));
-        Self { console, clock, address, data, ca_pem, _place: place, stop, serving }
+        Self { console, clock, address, data, ca_pem, database, place, stop, serving }
+    }
+
+    /// Another instance on the same database, with a data directory of its own.
+    pub(crate) async fn instance(&self, name: &str) -> App {
+        self.try_instance(name).await.unwrap()
+    }
+
+    /// The same, if it starts.
+    pub(crate) async fn try_instance(&self, name: &str) -> Result<App, AppError> {
+        let data = DataDir::new(self.place.path().join(name));
+        let clock = Clock::new(Arc::clone(&self.clock) as Arc<dyn TimeProvider>);
+        App::open(Options { database: self.database.location(), clock, ..Options::new(data) }).await
     }
 
     /// A one-time token.
@@ -185,11 +201,9 @@ impl World {
         self.client(Some((certificate, key))).send("POST", paths::HEARTBEAT, b"", &[]).await.unwrap()
     }
 
-    /// The number that a query finds in the database file.
+    /// The number that a query finds in the database.
     pub(crate) fn count(&self, sql: &str) -> i64 {
-        let path: PathBuf = self.data.database();
-        let db = rusqlite::Connection::open(path).unwrap();
-        db.query_row(sql, (), |row| row.get(0)).unwrap()
+        self.database.count(sql)
     }
 
     /// Stops serving and waits for it.
