@@ -222,6 +222,77 @@ fn licences_and_binaries() {
     assert_eq!(staged["sha256"].as_str().unwrap().len(), 64);
 }
 
+/// A copy taken while the stub serves is a database: put in its place, it is the Console of that moment.
+#[test]
+fn a_backup_taken_while_serving_restores() {
+    let place = Place::new();
+    let made = place.set_up();
+    let serving = Serving::start(&place.data);
+    json(&["token", "create", "--label", "before"], &place.data);
+    let file = place.dir.path().join("copy.db");
+    let file = file.to_str().unwrap();
+    let told = json(&["backup", file], &place.data);
+    assert_eq!(told["file"], *file);
+    assert!(told["schema_version"].as_i64().unwrap() >= 7);
+    json(&["token", "create", "--label", "after"], &place.data);
+    let mode = std::os::unix::fs::MetadataExt::mode(&std::fs::metadata(file).unwrap());
+    assert_eq!(mode & 0o777, 0o600, "it holds the keys of the CA");
+
+    // Nothing is ever overwritten, and a failed copy leaves nothing behind.
+    let before = std::fs::read(file).unwrap();
+    let run = |args: &[&str]| stub().args(args).arg("--data-dir").arg(&place.data).output().unwrap();
+    let again = run(&["backup", file]);
+    assert_eq!(again.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("copy.db"));
+    assert_eq!(std::fs::read(file).unwrap(), before);
+    assert_eq!(run(&["backup", "/nonexistent/copy.db"]).status.code(), Some(1));
+    drop(serving);
+
+    let restored = place.dir.path().join("restored");
+    std::fs::create_dir(&restored).unwrap();
+    std::fs::copy(file, restored.join("console.db")).unwrap();
+    let labels = json(&["token", "list"], &restored);
+    assert_eq!(labels["data"].as_array().unwrap().len(), 1);
+    assert_eq!(labels["data"][0]["label"], "before");
+    assert_eq!(json(&["audit", "verify"], &restored)["intact"], true);
+    let ca = std::fs::read_to_string(made["ca_file"].as_str().unwrap()).unwrap();
+    let serving = Serving::start(&restored);
+    assert_eq!(serving.get("/readyz", Some(&ca)).unwrap().0, 200, "the same CA");
+}
+
+#[test]
+fn a_database_at_a_server_is_named_by_url_variable_or_file_and_backed_up_by_its_own_tool() {
+    let place = Place::new();
+    // Port 1 of loopback: nobody listens there.
+    let url = "postgres://u:hidden-word@127.0.0.1:1/console";
+    let file = place.file("url", &format!("{url}\n"));
+    let run = |args: &[&str], env: &[(&str, &str)]| {
+        let run =
+            stub().args(args).arg("--data-dir").arg(&place.data).envs(env.iter().copied()).output().unwrap();
+        let text = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(!text.contains("hidden-word"), "{text}");
+        (run.status.code(), text)
+    };
+    let variable = [("TELOVIX_DATABASE_URL", url)];
+    let by_file = [("TELOVIX_DATABASE_URL_FILE", file.as_str())];
+    for (args, env) in [
+        (&["token", "list", "--database-url", url][..], &[][..]),
+        (&["token", "list", "--database-url-file", &file], &[]),
+        (&["token", "list"], &variable),
+        (&["token", "list"], &by_file),
+    ] {
+        let (code, text) = run(args, env);
+        assert_eq!(code, Some(1));
+        assert!(text.contains("127.0.0.1:1/console") && text.contains("refused"), "{text}");
+    }
+    let (code, text) = run(&["backup", "copy.db"], &variable);
+    assert!(code == Some(1) && text.contains("pg_dump"), "{text}");
+    let (code, text) =
+        run(&["token", "list", "--database-url", "postgres://u:hidden-word@db/c?sslmode=prefer"], &[]);
+    assert!(code == Some(1) && text.contains("verify-full"), "{text}");
+    assert!(!place.data.join("console.db").exists(), "the embedded one is not made beside it");
+}
+
 #[test]
 fn rules_approvals_settings_and_the_audit_trail() {
     let place = Place::new();

@@ -67,6 +67,12 @@ impl Client {
         Self { address, name, config: config(ca_pem, Some((cert_pem, key_pem))) }
     }
 
+    /// Where it calls.
+    #[must_use]
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// The same in a handshake that asks for another server name.
     #[must_use]
     pub fn named(mut self, name: &'static str) -> Self {

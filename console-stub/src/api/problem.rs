@@ -58,7 +58,10 @@ pub fn problem_response(refusal: &Refusal) -> Response {
 
 /// Nothing was done, and the same request again is right: 503 with `Retry-After`.
 fn away() -> Refusal {
-    Refusal::new(ErrorCode::NotReady, "The Console cannot use its database at the moment; ask again in some seconds.")
+    Refusal::new(
+        ErrorCode::NotReady,
+        "The Console cannot use its database at the moment; ask again in some seconds.",
+    )
 }
 
 fn internal() -> Refusal {

@@ -30,7 +30,13 @@ pub(super) struct Args {
     #[arg(long, global = true, value_name = "URL", env = "TELOVIX_DATABASE_URL", hide_env_values = true)]
     pub(super) database_url: Option<String>,
     /// File with that address.
-    #[arg(long, global = true, value_name = "FILE", env = "TELOVIX_DATABASE_URL_FILE", conflicts_with = "database_url")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        env = "TELOVIX_DATABASE_URL_FILE",
+        conflicts_with = "database_url"
+    )]
     pub(super) database_url_file: Option<PathBuf>,
     /// How to print.
     #[arg(long, global = true, value_enum, default_value_t = Output::Human)]

@@ -5,8 +5,8 @@ use std::io::Write as _;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CliError, Place};
 use super::args::ServeArgs;
+use super::{CliError, Place};
 use crate::app::{App, Options};
 use crate::fault::Faults;
 use crate::fault::chaos::Chaos;

@@ -141,7 +141,8 @@ impl Database {
             }
             Location::Server(server) => {
                 let engine = postgres::Postgres::open(&server, &clock)?;
-                let reader = || Ok(Box::new(postgres::Postgres::reader(&server, &clock)) as Box<dyn pool::Reader>);
+                let reader =
+                    || Ok(Box::new(postgres::Postgres::reader(&server, &clock)) as Box<dyn pool::Reader>);
                 Self::on(engine, reader, &clock)
             }
         });

@@ -171,7 +171,7 @@ mod tests {
         let sql = "SELECT $1 FROM t WHERE a > $2 OR ($1 = '' AND b = $10)";
         assert_eq!(own_placeholders(sql), "SELECT ?1 FROM t WHERE a > ?2 OR (?1 = '' AND b = ?10)");
         let mut db = Sqlite::open(&tempfile::tempdir().unwrap().path().join("db")).unwrap();
-        let row = db.first("SELECT $2, $1, $2", &[1.into(), "two".into()]).unwrap().unwrap();
+        let row = db.first("SELECT $2, $1, $2", &[1i64.into(), "two".into()]).unwrap().unwrap();
         assert_eq!((row.text(0).unwrap(), row.int(1).unwrap(), row.text(2).unwrap()), ("two", 1, "two"));
     }
 }

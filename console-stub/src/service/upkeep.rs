@@ -45,7 +45,9 @@ impl Console {
         }
         let issue = move |tx: &mut dyn Tx| {
             // Another instance on the same database may have been quicker.
-            if table::server_certificate(tx)?.is_some_and(|held| is_fresh((held.not_before, held.not_after), now)) {
+            if table::server_certificate(tx)?
+                .is_some_and(|held| is_fresh((held.not_before, held.not_after), now))
+            {
                 return Ok(());
             }
             let names = settings::get(tx, settings::SERVER_NAMES)?.unwrap_or_default();

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 use telovix_console_stub::app::{App, Options};
 use telovix_console_stub::config::DataDir;
 use telovix_console_stub::domain::api_key::{Scope, SignedCall};
-use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::approval::RuleDraft;
+use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::service::enroll::EnrollAnswer;
 use telovix_console_stub::service::setup::{Grant, Setup};
@@ -88,9 +88,7 @@ async fn section_4_caps_of_tokens_rules_and_licence_hold_over_three_instances() 
     ];
     let requests: Vec<(String, String)> =
         (0..200).map(|n| (format!("n-{n}"), csr(&format!("n-{n}"), &key()))).collect();
-    let attempt = |(token, cluster): &(String, &str), (node, csr): &(String, String)| {
-        json!({"enrollment_token": token, "csr_pem": csr, "node_name": node, "cluster_name": cluster})
-    };
+    let attempt = |(token, cluster): &(String, &str), (node, csr): &(String, String)| json!({"enrollment_token": token, "csr_pem": csr, "node_name": node, "cluster_name": cluster});
     let bodies: Vec<Value> =
         requests.iter().flat_map(|request| tokens[..2].iter().map(|token| attempt(token, request))).collect();
     let ends = spread(&consoles, bodies).await;

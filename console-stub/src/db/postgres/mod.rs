@@ -90,7 +90,8 @@ impl Postgres {
             Trust::Verified(roots) => self.server.config.connect(tls::connector(roots, &self.clock)?),
         };
         let place = self.server.place();
-        let unreachable = |error: postgres::Error| DbError::Unavailable(format!("{place}: {}", in_full(&error)));
+        let unreachable =
+            |error: postgres::Error| DbError::Unavailable(format!("{place}: {}", in_full(&error)));
         let mut client = connected.map_err(unreachable)?;
         client.batch_execute(SESSION).map_err(unreachable)?;
         self.client = Some(client);

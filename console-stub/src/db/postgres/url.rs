@@ -183,7 +183,8 @@ mod tests {
         assert_eq!(trust("postgres://u@localhost/db?hostaddr=10.0.0.1"), Trust::Verified(Roots::System));
         assert_eq!(trust("postgres://u@db.example/db?sslmode=disable"), Trust::DangerPlain);
         let file = Roots::File("/etc/db ca.pem".into());
-        let url = "postgres://u@localhost/db?sslmode=verify-full&sslrootcert=/etc/db%20ca.pem&connect_timeout=3";
+        let url =
+            "postgres://u@localhost/db?sslmode=verify-full&sslrootcert=/etc/db%20ca.pem&connect_timeout=3";
         assert_eq!(trust(url), Trust::Verified(file));
     }
 

@@ -76,14 +76,14 @@ mod tests {
 
     #[test]
     fn a_value_goes_into_a_column_of_its_type_alone() {
-        assert_eq!(sent(258, &Type::INT8).unwrap().unwrap(), [0, 0, 0, 0, 0, 0, 1, 2]);
-        assert_eq!(sent(258, &Type::INT4).unwrap().unwrap(), [0, 0, 1, 2]);
+        assert_eq!(sent(258i64, &Type::INT8).unwrap().unwrap(), [0, 0, 0, 0, 0, 0, 1, 2]);
+        assert_eq!(sent(258i64, &Type::INT4).unwrap().unwrap(), [0, 0, 1, 2]);
         assert_eq!(sent("a", &Type::TEXT).unwrap().unwrap(), b"a");
         assert_eq!(sent(vec![0, 1], &Type::BYTEA).unwrap().unwrap(), [0, 1]);
         for ty in [Type::INT8, Type::TEXT, Type::BYTEA] {
             assert_eq!(sent(None::<i64>, &ty).unwrap(), None);
         }
-        assert!(sent(1, &Type::TEXT).is_err() && sent("1", &Type::INT8).is_err());
+        assert!(sent(1i64, &Type::TEXT).is_err() && sent("1", &Type::INT8).is_err());
         assert!(sent("1", &Type::BYTEA).is_err() && sent(i64::MAX, &Type::INT4).is_err());
     }
 
