@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use rusqlite::backup::Backup;
+use rusqlite::backup::{Backup, StepResult};
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
@@ -52,7 +52,9 @@ pub(super) fn copy(from: &Path, to: &Path) -> Result<i64, DbError> {
     let source = Sqlite::open_reader(from)?;
     let mut target = Connection::open(to)?;
     // All pages in one step: a step by step copy begins again whenever somebody writes.
-    Backup::new(&source.0, &mut target)?.run_to_completion(-1, Duration::ZERO, None)?;
+    if Backup::new(&source.0, &mut target)?.step(-1)? != StepResult::Done {
+        return Err(DbError::Unavailable("another process holds it; try again".to_owned()));
+    }
     // Out of the log's mode, so that the copy is one file; whoever opens it for writing switches back.
     target.pragma_update(None, "journal_mode", "DELETE")?;
     let found: String = target.query_row("PRAGMA integrity_check", (), |row| row.get(0))?;

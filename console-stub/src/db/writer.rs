@@ -177,7 +177,7 @@ fn run(
     answers: &mut Vec<Answer>,
 ) -> Result<(), DbError> {
     engine.begin()?;
-    while let Some(job) = batch.next() {
+    for job in batch {
         if let Err(error) = engine.mark() {
             answers.push(job(Err(error.clone())).answer);
             return Err(error);

@@ -175,7 +175,7 @@ enum Nature {
 
 fn nature(error: &postgres::Error) -> Nature {
     let Some(code) = error.code() else {
-        let io = std::error::Error::source(error).is_some_and(|source| source.is::<std::io::Error>());
+        let io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         return if io || error.is_closed() { Nature::Gone } else { Nature::Fault };
     };
     nature_of(code)
