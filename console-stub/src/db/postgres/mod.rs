@@ -32,8 +32,9 @@ use url::{Trust, in_full};
 const WRITERS: i64 = 0x74_65_6c_6f_76_69_78;
 
 /// What every session is told. A writer that stands still (its machine froze) loses its transaction, and with it the lock,
-/// instead of stopping the other instances; and a commit reaches the disk whatever the server's default is.
-const SESSION: &str = "SET lock_timeout = '10s'; SET statement_timeout = '30s'; \
+/// instead of stopping the other instances; who waits for the lock waits that long and no longer; and a commit reaches the
+/// disk whatever the server's default is.
+const SESSION: &str = "SET lock_timeout = 0; SET statement_timeout = '60s'; \
      SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = 'warning'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
