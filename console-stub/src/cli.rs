@@ -6,6 +6,7 @@ mod args;
 mod audit;
 mod backup;
 mod binary;
+mod ca;
 mod operators;
 mod output;
 mod serve;
@@ -136,6 +137,7 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Apikey(command) => operators::api_keys(&open(place).await?, command, &print).await,
         Command::Sensor(command) => operators::sensors(&open(place).await?, command, &print).await,
         Command::Backup { file } => backup::run(&place, &file, &print),
+        Command::Ca(command) => ca::run(&open(place).await?, command, &print).await,
         Command::Audit(command) => audit::run(&open(place).await?, command, &print).await,
     }
 }

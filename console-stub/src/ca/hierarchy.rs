@@ -42,14 +42,30 @@ pub fn root(now: i64) -> Result<MadeCa, CaError> {
 /// # Errors
 /// [`CaError`]; [`CaError::IssuerExpired`] when the root's time is over.
 pub fn issuer(root: &MadeCa, now: i64) -> Result<MadeCa, CaError> {
-    if now >= root.certificate.not_after {
+    next_issuer(&root.certificate.der, &root.private_key, root.certificate.not_after, now)
+}
+
+/// The same under a root that was read back: its certificate (DER), its key (PKCS #8), and the end of its life in unix
+/// seconds.
+///
+/// # Errors
+/// As [`issuer`].
+pub fn next_issuer(
+    root: &[u8],
+    private_key: &[u8],
+    root_not_after: i64,
+    now: i64,
+) -> Result<MadeCa, CaError> {
+    if now >= root_not_after {
         return Err(CaError::IssuerExpired);
     }
-    let signer = signer(&root.certificate.der, &root.private_key, "root CA")?;
+    let signer = signer(&CertificateDer::from(root), private_key, "root CA")?;
     let key = KeyPair::generate()?;
     let (mut params, serial) = ca_params("Telovix Console Issuing CA", BasicConstraints::Constrained(0))?;
-    let not_before = (now - BACKDATE).max(root.certificate.not_before);
-    let not_after = (now + ISSUER_LIFE).min(root.certificate.not_after);
+    // A name of its own, so that nobody who builds a chain by names tries the wrong issuer first.
+    let name = format!("Telovix Console Issuing CA {}", serial.get(..8).unwrap_or(&serial));
+    params.distinguished_name.push(DnType::CommonName, name);
+    let (not_before, not_after) = (now - BACKDATE, (now + ISSUER_LIFE).min(root_not_after));
     params.not_before = moment(not_before)?;
     params.not_after = moment(not_after)?;
     params.use_authority_key_identifier_extension = true;

@@ -1,5 +1,6 @@
 //! What may stand on the command line (DESIGN.md section 3).
 
+pub(super) mod ca;
 pub(super) mod lists;
 pub(super) mod operators;
 pub(super) mod users;
@@ -99,6 +100,9 @@ pub(super) enum Command {
     /// The licence.
     #[command(subcommand)]
     License(LicenseCommand),
+    /// The issuers of the CA.
+    #[command(subcommand)]
+    Ca(ca::CaCommand),
     /// The audit trail.
     #[command(subcommand)]
     Audit(AuditCommand),

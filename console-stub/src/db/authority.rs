@@ -117,6 +117,57 @@ pub fn stamp(tx: &mut dyn Tx) -> Result<String, DbError> {
     Ok(format!("{} {}", ids?.join(" "), telovix_contract::token::hex(&server)))
 }
 
+/// An issuer that is or was in force, and how many sensors need it.
+#[derive(Debug, Clone)]
+pub struct IssuerUse {
+    /// Its name.
+    pub id: String,
+    /// Unix seconds.
+    pub created_at: i64,
+    /// Unix seconds.
+    pub not_after: i64,
+    /// Unix seconds at which it was taken out of force.
+    pub retired_at: Option<i64>,
+    /// Sensors with a certificate from it that works, those that were revoked left out.
+    pub sensors: i64,
+}
+
+/// Every issuer that ever signed, newest first.
+///
+/// # Errors
+/// [`DbError`].
+pub fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, DbError> {
+    let sql = "SELECT i.id, i.created_at, i.not_after, i.retired_at, \
+               (SELECT COUNT(DISTINCT c.sensor_id) FROM certificates c JOIN sensors s ON s.id = c.sensor_id \
+               WHERE c.issuer_id = i.id AND c.not_after > $1 AND s.revoked_at IS NULL \
+               AND (c.overlap_until IS NULL OR c.overlap_until > $1)) \
+               FROM issuers i WHERE i.kind = $2 ORDER BY i.created_at DESC";
+    let rows = tx.query(sql, &[now.into(), IssuerKind::Issuing.as_str().into()])?;
+    rows.iter()
+        .map(|row| {
+            Ok(IssuerUse {
+                id: row.text(0)?.to_owned(),
+                created_at: row.int(1)?,
+                not_after: row.int(2)?,
+                retired_at: row.maybe_int(3)?,
+                sensors: row.int(4)?,
+            })
+        })
+        .collect()
+}
+
+/// Takes an issuer out of force, and with it every certificate that it signed.
+///
+/// # Errors
+/// [`DbError`].
+pub fn retire_issuer(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError> {
+    let args: [Value; 2] = [id.into(), now.into()];
+    tx.execute("UPDATE issuers SET retired_at = $2 WHERE id = $1", &args)?;
+    let sql = "UPDATE certificates SET overlap_until = $2 \
+               WHERE issuer_id = $1 AND (overlap_until IS NULL OR overlap_until > $2)";
+    tx.execute(sql, &args).map(|_| ())
+}
+
 fn issuer(row: &Row) -> Result<IssuerRecord, DbError> {
     Ok(IssuerRecord {
         id: row.text(0)?.to_owned(),

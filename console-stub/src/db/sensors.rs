@@ -119,6 +119,24 @@ pub fn ask_renewal(tx: &mut dyn Tx, id: SensorId, from: i64, until: i64) -> Resu
     tx.execute(sql, &[id.to_string().into(), from.into(), until.into()]).map(|_| ())
 }
 
+/// Writes down that every sensor which was not revoked is to renew its certificate in this time. Gives how many.
+///
+/// # Errors
+/// [`DbError`].
+pub fn ask_everybody(tx: &mut dyn Tx, from: i64, until: i64) -> Result<u64, DbError> {
+    let sql = "UPDATE sensors SET renew_from = $1, renew_until = $2 WHERE revoked_at IS NULL";
+    tx.execute(sql, &[from.into(), until.into()])
+}
+
+/// How many sensors were not revoked.
+///
+/// # Errors
+/// [`DbError`].
+pub fn count_not_revoked(tx: &mut dyn Tx) -> Result<i64, DbError> {
+    let row = tx.first("SELECT COUNT(*) FROM sensors WHERE revoked_at IS NULL", &[])?;
+    row.map_or(Ok(0), |row| row.int(0))
+}
+
 /// Writes down a heartbeat; an empty version leaves the known one.
 ///
 /// # Errors

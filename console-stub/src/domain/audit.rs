@@ -77,6 +77,10 @@ actions! {
     ApiKeyRevoked = "api_key_revoked";
     /// A licence was imported.
     LicenceImported = "license_imported";
+    /// Another issuer signs from now on.
+    IssuerRotated = "ca_issuer_rotated";
+    /// An issuer was taken out of force.
+    IssuerRetired = "ca_issuer_retired";
 }
 
 /// How it went.

@@ -12,6 +12,7 @@ pub mod approvals;
 pub mod audit;
 pub mod enroll;
 pub mod licence;
+pub mod rotation;
 pub mod sensors;
 pub mod session;
 pub mod settings;

@@ -144,7 +144,8 @@ fn repeated(
         return Ok(None);
     }
     let Ok(request) = csr::check(csr_pem, &sensor.node_name) else { return Ok(None) };
-    let unseen = certificates::newest(tx, sensor.id)?.filter(|newest| newest.first_seen_at.is_none());
+    let newest = certificates::newest(tx, sensor.id)?;
+    let unseen = newest.filter(|newest| newest.first_seen_at.is_none() && newest.overlap_until.is_none());
     let same = unseen.is_some_and(|newest| {
         newest.spki == request.spki_sha256 && newest.generation == certificate.generation + 1
     });

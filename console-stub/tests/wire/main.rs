@@ -12,5 +12,6 @@ mod instances;
 mod limits;
 mod login;
 mod operators;
+mod rotation;
 mod session;
 mod world;

@@ -201,6 +201,18 @@ impl World {
         self.client(Some((certificate, key))).send("POST", paths::HEARTBEAT, b"", &[]).await.unwrap()
     }
 
+    /// Waits until a certificate of a new issuer is taken without its issuer: the server reads the CA again once a second.
+    pub(crate) async fn until_accepted(&self, certificate: &str, key: &KeyPair) {
+        for _ in 0..600 {
+            let client = self.client(Some((certificate, key)));
+            if client.send("POST", paths::HEARTBEAT, b"", &[]).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        panic!("the new issuer is not trusted");
+    }
+
     /// The number that a query finds in the database.
     pub(crate) fn count(&self, sql: &str) -> i64 {
         self.database.count(sql)
