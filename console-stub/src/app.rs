@@ -188,9 +188,10 @@ async fn upkeep(console: Console, tls: watch::Sender<Arc<ServerConfig>>) {
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut well = true;
+    let mut served = String::new();
     for round in 0u32.. {
         rounds.tick().await;
-        let done = look_after(&console, &tls).await;
+        let done = look_after(&console, &tls, &mut served).await;
         let cleaned = if round % CLEAN_UP_EVERY == 0 { console.clean_up().await } else { Ok(()) };
         let outcome = done.and(cleaned.map_err(AppError::from));
         let before = std::mem::replace(&mut well, outcome.is_ok());
@@ -204,11 +205,22 @@ async fn upkeep(console: Console, tls: watch::Sender<Arc<ServerConfig>>) {
     }
 }
 
-async fn look_after(console: &Console, tls: &watch::Sender<Arc<ServerConfig>>) -> Result<(), AppError> {
-    // Another process may have changed the CA: set-up, another instance on the same database.
-    let changed = console.reload_if_changed().await?;
-    if console.authority().is_ok() && (console.renew_server_certificate().await? || changed) {
+/// `served` is the stamp of the CA that the server shows.
+async fn look_after(
+    console: &Console,
+    tls: &watch::Sender<Arc<ServerConfig>>,
+    served: &mut String,
+) -> Result<(), AppError> {
+    // Another process may have changed the CA: set-up, the command line, another instance on the same database.
+    console.reload_if_changed().await?;
+    if console.authority().is_err() {
+        return Ok(());
+    }
+    console.renew_server_certificate().await?;
+    let stamp = console.stamp();
+    if stamp != *served {
         tls.send_replace(server_config(&*console.authority()?, console.clock())?);
+        *served = stamp;
     }
     Ok(())
 }

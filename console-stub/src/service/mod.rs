@@ -100,6 +100,12 @@ impl Console {
         if same { Ok(false) } else { self.reload().await }
     }
 
+    /// Changes whenever the CA in memory does.
+    #[must_use]
+    pub fn stamp(&self) -> String {
+        self.0.held.read().unwrap_or_else(PoisonError::into_inner).stamp.clone()
+    }
+
     /// The CA.
     ///
     /// # Errors
