@@ -4,11 +4,10 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ServerConfig;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
-use crate::api::{Api, router};
+use crate::api::{Api, Guard, router, sensors_router};
 use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
 use crate::config::{DataDir, Limits};
@@ -17,7 +16,7 @@ use crate::domain::public_url::PublicUrl;
 use crate::fault::Faults;
 use crate::fault::chaos::Chaos;
 use crate::files::{self, FileError};
-use crate::serve::tls::{TlsError, server_config};
+use crate::serve::tls::{Door, TlsConfigs, TlsError, server_configs};
 use crate::serve::{self, Server};
 use crate::service::tokens::url_for;
 use crate::service::{Console, ServiceError};
@@ -52,6 +51,15 @@ impl Options {
         let database = Location::File(data.database());
         Self { data, database, clock: Clock::system(), faults, limits, chaos }
     }
+}
+
+/// Where an application listens.
+#[derive(Debug)]
+pub struct Listeners {
+    /// For operators and sensors: asks for a client certificate without requiring one.
+    pub main: TcpListener,
+    /// For sensors alone: requires one (CONTRACT.md section 2).
+    pub sensors: Option<TcpListener>,
 }
 
 /// Why an application does not start.
@@ -149,6 +157,18 @@ impl App {
         listener: TcpListener,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
+        self.serve_on(Listeners { main: listener, sensors: None }, shutdown).await
+    }
+
+    /// The same, on one or two listeners.
+    ///
+    /// # Errors
+    /// [`AppError`] when it cannot start.
+    pub async fn serve_on(
+        self,
+        listeners: Listeners,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), AppError> {
         let Self { console, data, limits, chaos } = self;
         if console.authority().is_ok() {
             console.renew_server_certificate().await?;
@@ -156,13 +176,33 @@ impl App {
         let (change, tls) = watch::channel(first_config(&console)?);
         let upkeep = tokio::spawn(upkeep(console.clone(), change));
         let (clock, own) = (console.clock().clone(), console.clone());
-        let api = Api { console, data, limits: Arc::clone(&limits) };
-        serve::run(
-            listener,
-            Server { tls, router: router(api), clock, limits, chaos, console: own },
-            shutdown,
-        )
-        .await;
+        let guard = Arc::new(Guard::new(&limits.rates, &clock));
+        let api = Api { console, data, limits: Arc::clone(&limits), guard };
+        let server = Server {
+            door: Door::Everyone,
+            tls,
+            router: router(api.clone()),
+            clock,
+            limits,
+            chaos,
+            console: own,
+        };
+        match listeners.sensors {
+            None => serve::run(listeners.main, server, shutdown).await,
+            Some(listener) => {
+                let sensors = Server { door: Door::Sensors, router: sensors_router(api), ..server.clone() };
+                let (stop, mut stopping) = watch::channel(());
+                let stopped = async move {
+                    // It ends by the sender's end.
+                    while stopping.changed().await.is_ok() {}
+                };
+                let main = async {
+                    serve::run(listeners.main, server, shutdown).await;
+                    drop(stop);
+                };
+                tokio::join!(main, serve::run(listener, sensors, stopped));
+            }
+        }
         upkeep.abort();
         // Waits for the abort, so that nothing holds the database when this returns; a cancelled task is no failure.
         let _ = upkeep.await;
@@ -170,21 +210,21 @@ impl App {
     }
 }
 
-fn first_config(console: &Console) -> Result<Arc<ServerConfig>, AppError> {
+fn first_config(console: &Console) -> Result<TlsConfigs, AppError> {
     match console.authority() {
-        Ok(authority) => Ok(server_config(&authority, console.clock())?),
+        Ok(authority) => Ok(server_configs(&authority, console.clock())?),
         Err(_) => {
             tracing::warn!(
                 "the Console is not set up; run `telovix-console-stub setup` on its data directory"
             );
             let passing = Authority::temporary(console.now())?;
-            Ok(server_config(&passing, console.clock())?)
+            Ok(server_configs(&passing, console.clock())?)
         }
     }
 }
 
 /// Looks after the Console for as long as it is served.
-async fn upkeep(console: Console, tls: watch::Sender<Arc<ServerConfig>>) {
+async fn upkeep(console: Console, tls: watch::Sender<TlsConfigs>) {
     let mut rounds = tokio::time::interval(ROUND);
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut well = true;
@@ -208,7 +248,7 @@ async fn upkeep(console: Console, tls: watch::Sender<Arc<ServerConfig>>) {
 /// `served` is the stamp of the CA that the server shows.
 async fn look_after(
     console: &Console,
-    tls: &watch::Sender<Arc<ServerConfig>>,
+    tls: &watch::Sender<TlsConfigs>,
     served: &mut String,
 ) -> Result<(), AppError> {
     // Another process may have changed the CA: set-up, the command line, another instance on the same database.
@@ -219,7 +259,7 @@ async fn look_after(
     console.renew_server_certificate().await?;
     let stamp = console.stamp();
     if stamp != *served {
-        tls.send_replace(server_config(&*console.authority()?, console.clock())?);
+        tls.send_replace(server_configs(&*console.authority()?, console.clock())?);
         *served = stamp;
     }
     Ok(())

@@ -128,6 +128,10 @@ async fn dispatch(args: Args) -> Result<(), CliError> {
         Command::Serve(serve) => serve::run(place, serve).await,
         Command::Setup(setup) => setup::run(place, setup, &print).await,
         Command::License(command) => setup::license(place, command, &print).await,
+        Command::Openapi => {
+            std::io::stdout().lock().write_all(crate::api::DOCUMENT.as_bytes())?;
+            Ok(())
+        }
         Command::Binary(command) => binary::run(&place.data, command, &print),
         Command::Token(command) => operators::tokens(&open(place).await?, command, &print).await,
         Command::Rule(command) => operators::rules(&open(place).await?, command, &print).await,

@@ -49,6 +49,8 @@ impl DataDir {
 pub struct Limits {
     /// Connections open at once; further ones wait in the listener's queue.
     pub connections: usize,
+    /// Connections open at once from one address; further ones are closed at once, so that none takes all.
+    pub connections_per_source: usize,
     /// Time for a TLS handshake.
     pub handshake: Duration,
     /// Time for a request's head, which is also how long an idle connection is kept.
@@ -61,21 +63,49 @@ pub struct Limits {
     pub body: usize,
     /// Longest request head in bytes.
     pub head_size: usize,
+    /// Most header fields of a request; more is answered with 431.
+    pub head_fields: usize,
     /// Time that running requests get when the server stops.
     pub shutdown: Duration,
+    /// How often a source may try.
+    pub rates: Rates,
+}
+
+/// Attempts a minute, as many at once; 0 for no limit.
+#[derive(Debug, Clone)]
+pub struct Rates {
+    /// To enroll, from one source, of whatever kind: wide, because a fleet may share an address.
+    pub enroll: u32,
+    /// To enroll, from one source, with tokens that nobody made.
+    pub guess: u32,
+    /// To enroll, from one source, with one token that is unknown or spent.
+    pub token: u32,
+    /// To sign in, from one source.
+    pub login: u32,
+    /// Most sources, or pairs of source and token, that each limit tells apart.
+    pub tracked: usize,
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self { enroll: 12_000, guess: 60, token: 600, login: 30, tracked: 10_000 }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections: 4096,
+            connections_per_source: 2048,
             handshake: Duration::from_secs(10),
             head: Duration::from_secs(10),
             request: Duration::from_secs(30),
             life: Duration::from_secs(600),
             body: 64 * 1024,
             head_size: 16 * 1024,
+            head_fields: 64,
             shutdown: Duration::from_secs(5),
+            rates: Rates::default(),
         }
     }
 }

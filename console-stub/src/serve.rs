@@ -3,6 +3,7 @@
 //! Invariant: nothing that one client does or omits keeps the accept loop from the next. The handshake runs in the
 //! connection's own task, under a deadline; so do heads, bodies and the connection as a whole.
 
+mod crowd;
 mod spoil;
 pub mod tls;
 
@@ -21,7 +22,6 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use jiff::fmt::rfc2822::DateTimePrinter;
-use rustls::ServerConfig;
 use telovix_contract::ErrorCode;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
@@ -35,12 +35,16 @@ use crate::fault::Cut;
 use crate::fault::chaos::{Act, Chaos};
 use crate::service::Console;
 use crate::service::sensors::Verdict;
+use crowd::Crowd;
+use tls::{Door, TlsConfigs};
 
 /// What a server serves, and how.
 #[derive(Debug, Clone)]
 pub struct Server {
-    /// The TLS configuration; a new one counts from the next connection on.
-    pub tls: watch::Receiver<Arc<ServerConfig>>,
+    /// Whom the listener is for.
+    pub door: Door,
+    /// The TLS configurations; new ones count from the next connection on.
+    pub tls: watch::Receiver<TlsConfigs>,
     /// The paths.
     pub router: Router,
     /// Where the `Date` header comes from.
@@ -56,6 +60,7 @@ pub struct Server {
 /// Serves connections of this listener until `shutdown` is done, then lets running requests finish for a while.
 pub async fn run(listener: TcpListener, server: Server, shutdown: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(server.limits.connections));
+    let crowd = Crowd::new(server.limits.connections_per_source);
     // Connections hold a receiver; when all are gone, the sender sees the channel closed.
     let (stop, stopping) = watch::channel(());
     tokio::pin!(shutdown);
@@ -68,10 +73,14 @@ pub async fn run(listener: TcpListener, server: Server, shutdown: impl Future<Ou
             () = &mut shutdown => break,
             (slot, accepted) = accepted => match accepted {
                 Ok((stream, address)) => {
+                    let Some(place) = crowd.enter(address.ip()) else {
+                        tracing::debug!(%address, "an address has as many connections as it may");
+                        continue;
+                    };
                     let (server, stopping) = (server.clone(), stopping.clone());
                     tokio::spawn(async move {
                         connection(stream, address, server, stopping).await;
-                        drop(slot);
+                        drop((slot, place));
                     });
                 }
                 Err(error) => {
@@ -99,7 +108,7 @@ async fn connection(
 ) {
     // Without it an answer may wait for the client's acknowledgement; a platform that refuses is only slower.
     let _ = stream.set_nodelay(true);
-    let usual = Arc::clone(&server.tls.borrow());
+    let usual = server.tls.borrow().of(server.door);
     let config = match server.chaos.strike_handshake() {
         None => usual,
         Some(which) => spoil::wrong_tls(&server.console, which).unwrap_or_else(|error| {
@@ -128,6 +137,7 @@ async fn connection(
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_header_size(limits.head_size)
+        .max_headers(limits.head_fields)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(tls), service);
     tokio::pin!(serving);

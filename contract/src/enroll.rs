@@ -16,6 +16,7 @@ pub const SENSOR_ORGANIZATION: &str = "Telovix Sensor";
 
 /// Answer to `GET trust-bootstrap`: the CA to compare with a pinned fingerprint. Nothing in it is trusted by itself.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct TrustBootstrap {
     /// One or more certificates in PEM, the Console's root CA first.
     pub control_plane_ca_certificate_pem: String,
@@ -23,6 +24,7 @@ pub struct TrustBootstrap {
 
 /// Body of `POST enroll`. Key names are ours but for the first three.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnrollRequest {
     /// The secret that pays for the identity.
     pub enrollment_token: EnrollmentToken,
@@ -63,6 +65,7 @@ pub struct EnrollRequest {
 
 /// Answer 201: the identity.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Enrolled {
     /// The identity's id, also in the certificate's URI.
     pub sensor_id: SensorId,
@@ -88,6 +91,7 @@ pub struct Enrolled {
 
 /// Answer 202: an operator has to approve first; repeat the identical request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnrollmentWaiting {
     /// Always `bootstrap_pending`.
     pub trust_state: TrustState,

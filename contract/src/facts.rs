@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// The host as it describes itself. Everything but the architecture may be missing: an older sensor or a confined
 /// container does not always know, and no rule of the Console hangs on it.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct HostFacts {
     /// Machine hardware name: `x86_64`, `aarch64`.

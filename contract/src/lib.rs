@@ -16,6 +16,8 @@ pub mod fingerprint;
 pub mod ids;
 pub mod paths;
 pub mod problem;
+#[cfg(feature = "openapi")]
+mod schema;
 pub mod session;
 pub mod states;
 pub mod token;

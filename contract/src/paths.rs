@@ -28,6 +28,14 @@ pub const V1_ENROLLMENT: &str = "/api/v1/enrollment";
 pub const V1_SENSORS: &str = "/api/v1/sensors";
 /// `GET`: the audit trail, with a session (ours).
 pub const V1_AUDIT: &str = "/api/v1/audit";
+/// Operators who sign in, with a session (ours).
+pub const V1_USERS: &str = "/api/v1/users";
+/// API keys of the v2 interface, with a session (ours).
+pub const V1_API_KEYS: &str = "/api/v1/api-keys";
+/// `GET`, `POST`: the licence, with a session (ours).
+pub const V1_LICENSE: &str = "/api/v1/license";
+/// `GET`: the OpenAPI document of all these (ours).
+pub const OPENAPI: &str = "/api/openapi.json";
 /// Tokens, and beside them `rules` and `approvals` (ours), with an API key.
 pub const V2_ENROLLMENT: &str = "/api/v2/enrollment";
 /// `GET`: the audit trail, with an API key (ours).

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 /// The body of every refusal.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Problem {
     /// What it is, for programs.
     pub error: String,

@@ -9,6 +9,7 @@ use crate::states::TrustState;
 
 /// Body of the heartbeat. The certificate says who speaks; the rest is for the fleet list.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]
 pub struct Heartbeat {
     /// Version of the software that speaks.
@@ -17,6 +18,7 @@ pub struct Heartbeat {
 
 /// Answer to a heartbeat: the certificate is known and in force.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct HeartbeatAnswer {
     /// The sensor that the certificate belongs to.
     pub sensor_id: SensorId,
@@ -32,15 +34,19 @@ pub struct HeartbeatAnswer {
 
 /// When to renew: a moment drawn between the two, so that a fleet does not come at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RenewalWindow {
     /// Not before, RFC 3339.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub start: Timestamp,
     /// Not after, RFC 3339.
+    #[cfg_attr(feature = "openapi", schema(value_type = String, format = DateTime))]
     pub end: Timestamp,
 }
 
 /// Body of the renewal call.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RenewRequest {
     /// PKCS #10 request in PEM for a new key.
     pub csr_pem: String,
@@ -48,6 +54,7 @@ pub struct RenewRequest {
 
 /// Answer to a renewal: the successor. The old certificate works until this one has been seen, or for an hour.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Renewed {
     /// The identity, unchanged.
     pub sensor_id: SensorId,

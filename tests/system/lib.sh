@@ -9,6 +9,9 @@ fi
 unset "${!TELOVIX_@}" HTTP_PROXY HTTPS_PROXY http_proxy https_proxy
 
 undo=()
+# Arguments for the Console that start_console sets up and starts.
+setup_args=(--trial-nodes 50)
+serve_args=()
 # Does these words at the end, the last one first, whatever happens.
 at_exit() { undo+=("$*"); }
 finish() {
@@ -58,12 +61,12 @@ start_console() {
   local data=$SCRATCH/console line
   echo 'correct horse battery staple' >"$SCRATCH/password"
   "$BIN/telovix-console-stub" setup --data-dir "$data" --admin-email admin@example.com \
-    --admin-password-file "$SCRATCH/password" --server-name 127.0.0.1 --server-name localhost --trial-nodes 50 \
+    --admin-password-file "$SCRATCH/password" --server-name 127.0.0.1 --server-name localhost "${setup_args[@]}" \
     --output json >"$SCRATCH/setup.json"
   ca_file=$(json ca_file <"$SCRATCH/setup.json")
   ca_fingerprint=$(json ca_fingerprint <"$SCRATCH/setup.json")
   mkfifo "$SCRATCH/first-line"
-  "$BIN/telovix-console-stub" serve --data-dir "$data" --listen 127.0.0.1:0 \
+  "$BIN/telovix-console-stub" serve --data-dir "$data" --listen 127.0.0.1:0 "${serve_args[@]}" \
     >"$SCRATCH/first-line" 2>"$SCRATCH/console.log" &
   console_pid=$!
   at_exit "kill $console_pid; wait $console_pid"

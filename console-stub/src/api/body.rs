@@ -24,6 +24,41 @@ pub(super) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
     }
 }
 
+/// Reads a JSON object of this type.
+///
+/// # Errors
+/// `invalid_request` naming the field.
+pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
+    let Fields(fields) = Fields::parse(body)?;
+    serde_path_to_error::deserialize(whole(Value::Object(fields))).map_err(|error| {
+        let path = error.path().to_string();
+        let why = short(error.inner());
+        // A missing field belongs to no path: serde names it in its words alone.
+        match why.strip_prefix("missing field `").and_then(|rest| rest.split_once('`')) {
+            Some((name, _)) => Refusal::field(name, "it is missing"),
+            None => Refusal::field(&path, why),
+        }
+    })
+}
+
+/// Writes `2.0` as `2`: in JSON Schema both are the same integer.
+fn whole(value: Value) -> Value {
+    match value {
+        Value::Number(number) => match number.as_f64().filter(|_| number.is_f64()) {
+            // Up to 2^53 every whole number has a place of its own.
+            Some(float) if float.fract() == 0.0 && float.abs() <= 9_007_199_254_740_992.0 => {
+                format!("{float:.0}").parse().unwrap_or(Value::Number(number))
+            }
+            Some(_) | None => Value::Number(number),
+        },
+        Value::Array(items) => Value::Array(items.into_iter().map(whole).collect()),
+        Value::Object(fields) => {
+            Value::Object(fields.into_iter().map(|(name, value)| (name, whole(value))).collect())
+        }
+        plain @ (Value::Null | Value::Bool(_) | Value::String(_)) => plain,
+    }
+}
+
 /// The fields of a JSON object.
 #[derive(Debug)]
 pub(super) struct Fields(Map<String, Value>);

@@ -7,26 +7,65 @@ use axum::extract::State;
 use axum::response::{IntoResponse as _, Response};
 use http::{HeaderMap, StatusCode};
 use sha2::{Digest as _, Sha256};
-use telovix_contract::enroll::EnrollRequest;
+use telovix_contract::enroll::{EnrollRequest, Enrolled, EnrollmentWaiting};
 use telovix_contract::token::TOKEN_BYTES;
-use telovix_contract::{EnrollmentToken, TokenHash};
+use telovix_contract::{EnrollmentToken, ErrorCode, TokenHash, paths};
 use zeroize::Zeroizing;
 
 use super::body::{Fields, read};
+use super::doc::{Book, Op};
+use super::guard::Source;
 use super::{Api, Failure, Peer, origin};
 use crate::domain::Refusal;
 use crate::fault::ENROLL_BEFORE_ANSWER;
+use crate::service::ServiceError;
 use crate::service::enroll::EnrollAnswer;
 
-pub(super) async fn enroll(
+pub(super) fn routes() -> Book {
+    let op = Op::post("enroll", "An identity for a host, paid for with a token.")
+        .takes::<EnrollRequest>()
+        .gives::<Enrolled>(
+            201,
+            "The identity. The same token with the same key gets the same one for 24 hours.",
+        )
+        .gives::<EnrollmentWaiting>(202, "An operator has to approve first; repeat the identical request.")
+        .refuses(&[
+            ErrorCode::InvalidCsr,
+            ErrorCode::InvalidEnrollmentToken,
+            ErrorCode::EnrollmentTokenExpired,
+            ErrorCode::EnrollmentTokenRevoked,
+            ErrorCode::EnrollmentTokenUsed,
+            ErrorCode::ClusterMismatch,
+            ErrorCode::SensorBindingMismatch,
+            ErrorCode::MaxNodesExceeded,
+            ErrorCode::RoleNotAllowed,
+            ErrorCode::EnrollmentDenied,
+            ErrorCode::NodeLimitExceeded,
+            ErrorCode::SensorRevoked,
+            ErrorCode::SensorDisabled,
+            ErrorCode::RateLimited,
+            ErrorCode::NotReady,
+        ]);
+    Book::default().add(paths::ENROLL, op, self::enroll)
+}
+
+async fn enroll(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Failure> {
     let origin = origin(&peer, &headers);
-    let (token_hash, request) = match application(body, api.limits.body).await {
+    let source = Source::of(peer.address.ip());
+    let admitted = match api.guard.attempt(source) {
+        Ok(()) => admit(&api, source, body).await?,
+        Err(refusal) => Err(refusal),
+    };
+    let (token_hash, request) = match admitted {
         Ok(read) => read,
+        Err(refusal) if refusal.code == ErrorCode::RateLimited && !api.guard.is_noted(source) => {
+            return Err(refusal.into());
+        }
         Err(refusal) => return Err(api.console.refuse_enrollment(refusal, None, origin).await.into()),
     };
     let answer = api.console.enroll(token_hash, request, origin).await?;
@@ -35,6 +74,20 @@ pub(super) async fn enroll(
         EnrollAnswer::Enrolled(enrolled) => (StatusCode::CREATED, Json(enrolled)).into_response(),
         EnrollAnswer::Waiting(waiting) => (StatusCode::ACCEPTED, Json(waiting)).into_response(),
     })
+}
+
+/// Reads the body, and counts the attempt against its source where its token is not good for one.
+async fn admit(
+    api: &Api,
+    source: Source,
+    body: Body,
+) -> Result<Result<(TokenHash, EnrollRequest), Refusal>, ServiceError> {
+    let (hash, request) = match application(body, api.limits.body).await {
+        Ok(read) => read,
+        Err(refusal) => return Ok(Err(api.guard.unreadable(source).err().unwrap_or(refusal))),
+    };
+    let status = api.console.token_status(hash).await?;
+    Ok(api.guard.token(source, &hash, status).map(|()| (hash, request)))
 }
 
 /// Reads the body. The token is taken out first, as any text: a malformed one is looked up by its own hash, which no

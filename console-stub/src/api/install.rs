@@ -1,35 +1,51 @@
 //! What a new host downloads before it can enroll: the installer, and the agent's binary with its checksum.
 
-use axum::extract::{Path, Query, State};
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Query, State};
 use axum::response::{IntoResponse as _, Response};
 use http::header;
 use serde::Deserialize;
 use sha2::{Digest as _, Sha256};
 use telovix_contract::token::hex;
-use telovix_contract::{ErrorCode, Flavor};
+use telovix_contract::{ErrorCode, Flavor, paths};
 
-use super::{Api, Failure};
+use super::doc::{Book, Op, word};
+use super::{Api, Failure, Named};
 use crate::domain::Refusal;
 use crate::files;
 
 /// Header with the hex of the binary's SHA-256.
 const CHECKSUM: &str = "x-checksum-sha256";
+const SHELL: &str = "text/x-shellscript; charset=utf-8";
 const SCRIPT: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../install.sh"));
 
-pub(super) async fn script() -> Response {
-    ([(header::CONTENT_TYPE, "text/x-shellscript; charset=utf-8")], SCRIPT).into_response()
+pub(super) fn routes() -> Book {
+    let script = Op::get("getInstaller", "The installer.").gives_raw(200, SHELL, "A shell script.");
+    let flavors = [Flavor::Standard, Flavor::Telecom].map(Flavor::as_str);
+    let binary = Op::get("getBinary", "The agent's binary for `amd64` or `arm64`, as it was staged.")
+        .query([word("flavor", "Edition; `standard` where absent.", flavors)])
+        .gives_raw(200, "application/octet-stream", "The binary; X-Checksum-Sha256 has its SHA-256 in hex.")
+        .refuses(&[ErrorCode::InvalidRequest, ErrorCode::NotFound]);
+    let path = format!("{}/{{architecture}}", paths::BINARY);
+    Book::default().add(paths::INSTALL_SH, script, self::script).add(&path, binary, self::binary)
+}
+
+async fn script() -> Response {
+    ([(header::CONTENT_TYPE, SHELL)], SCRIPT).into_response()
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Choice {
+struct Choice {
     flavor: Option<String>,
 }
 
-pub(super) async fn binary(
+async fn binary(
     State(api): State<Api>,
-    Path(architecture): Path<String>,
-    Query(choice): Query<Choice>,
+    Named(architecture): Named,
+    choice: Result<Query<Choice>, QueryRejection>,
 ) -> Result<Response, Failure> {
+    let wrong = |_| Refusal::new(ErrorCode::InvalidRequest, "The query cannot be read; check the address.");
+    let Query(choice) = choice.map_err(wrong)?;
     let architecture = match architecture.as_str() {
         "amd64" => "amd64",
         "arm64" => "arm64",

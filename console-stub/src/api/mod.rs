@@ -4,7 +4,9 @@
 //! back in it unread. Handlers translate; [`crate::service`] does.
 
 mod body;
+mod doc;
 mod enroll;
+mod guard;
 mod health;
 mod install;
 mod operators;
@@ -12,12 +14,12 @@ mod problem;
 mod sensors;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::Router;
-use axum::extract::Request;
-use axum::routing::{get, post};
-use http::HeaderMap;
+use axum::extract::{FromRequestParts, Path, Request};
+use http::request::Parts;
+use http::{HeaderMap, header};
 use rustls_pki_types::CertificateDer;
 use telovix_contract::{ErrorCode, paths};
 
@@ -25,7 +27,9 @@ use crate::config::{DataDir, Limits};
 use crate::domain::Refusal;
 use crate::domain::audit::{Origin, clean};
 use crate::service::Console;
+use doc::{Book, Op};
 
+pub use guard::Guard;
 pub use problem::{Failure, problem_response};
 
 /// Who is at the other end of the connection; the server puts it into every request's extensions.
@@ -46,27 +50,65 @@ pub struct Api {
     pub data: DataDir,
     /// Longest request body, and other limits.
     pub limits: Arc<Limits>,
+    /// How often a source may try.
+    pub guard: Arc<Guard>,
 }
+
+/// The cookie: the prefix makes browsers insist on `Secure` and on no other host or path.
+const SESSION_COOKIE: &str = "__Host-telovix_session";
+/// Header with the session's CSRF token, on every call that changes something.
+const CSRF_HEADER: &str = "x-csrf-token";
+
+/// The OpenAPI 3.1 document of all paths, as it is committed and served.
+pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    let text = serde_json::to_string_pretty(&book().document());
+    text.expect("a document of texts is JSON") + "\n"
+});
 
 /// All paths.
 pub fn router(api: Api) -> Router {
-    let binary = format!("{}/{{architecture}}", paths::BINARY);
-    Router::new()
-        .route(paths::HEALTHZ, get(health::alive))
-        .route(paths::READYZ, get(health::ready))
-        .route(paths::TRUST_BOOTSTRAP, get(sensors::trust_bootstrap))
-        .route(paths::ENROLL, post(enroll::enroll))
-        .route(paths::HEARTBEAT, post(sensors::heartbeat))
-        .route(paths::RENEW, post(sensors::renew))
-        .route(paths::DECOMMISSION, post(sensors::decommission))
-        .route(paths::INSTALL_SH, get(install::script))
-        .route(&binary, get(install::binary))
+    served(book(), api)
+}
+
+/// The sensors' paths alone, for a listener of their own.
+pub fn sensors_router(api: Api) -> Router {
+    served(sensors_book(), api)
+}
+
+fn served(book: Book, api: Api) -> Router {
+    let router = book.into_router().fallback(not_found).method_not_allowed_fallback(method_not_allowed);
+    router.with_state(api)
+}
+
+fn book() -> Book {
+    let says = Op::get("getDocument", "This document.").gives_raw(200, "application/json", "OpenAPI 3.1.");
+    sensors_book()
+        .add(paths::OPENAPI, says, document)
         .merge(operators::login::routes())
+        .merge(operators::console::routes())
         .merge(operators::routes(paths::V1_ENROLLMENT, paths::V1_SENSORS, paths::V1_AUDIT))
         .merge(operators::routes(paths::V2_ENROLLMENT, paths::V2_SENSORS, paths::V2_AUDIT))
-        .fallback(not_found)
-        .method_not_allowed_fallback(method_not_allowed)
-        .with_state(api)
+}
+
+fn sensors_book() -> Book {
+    health::routes().merge(enroll::routes()).merge(sensors::routes()).merge(install::routes())
+}
+
+async fn document() -> impl axum::response::IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], DOCUMENT.as_str())
+}
+
+/// The name at the end of a path, or before its last word. What cannot be read names nothing.
+struct Named(String);
+
+impl<S: Send + Sync> FromRequestParts<S> for Named {
+    type Rejection = Failure;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Failure> {
+        let none = |_| Refusal::new(ErrorCode::NotFound, "There is nothing of this name.");
+        let Path(name) = Path::<String>::from_request_parts(parts, state).await.map_err(none)?;
+        Ok(Self(name))
+    }
 }
 
 async fn not_found() -> Failure {

@@ -1,13 +1,14 @@
 //! The operators' interface: who calls, tokens, the fleet; rows in `data` (CONTRACT.md section 5).
 
 mod approvals;
+mod audit;
+pub(super) mod console;
 mod fleet;
 pub(super) mod login;
 mod tokens;
 
 use std::collections::BTreeMap;
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{Query, Request};
 use bytes::Bytes;
@@ -19,6 +20,7 @@ use telovix_contract::ErrorCode;
 use telovix_contract::token::unhex;
 
 use super::body::read;
+use super::doc::Book;
 use super::{Api, Peer, origin};
 use crate::domain::Refusal;
 use crate::domain::api_key::{
@@ -32,13 +34,16 @@ use crate::service::ServiceError;
 /// A list's rows.
 #[derive(Debug, Serialize)]
 struct Rows<T> {
+    /// The rows.
     data: Vec<T>,
 }
 
 /// A piece of a list.
 #[derive(Debug, Serialize)]
 struct Piecewise<T> {
+    /// The rows.
     data: Vec<T>,
+    /// Where the next piece begins; null at the end.
     next_cursor: Option<String>,
 }
 
@@ -49,7 +54,7 @@ impl<T> From<Page<T>> for Piecewise<T> {
 }
 
 /// All paths below these: of the enrollment, of sensors, and of the audit trail.
-pub(super) fn routes(enrollment: &str, sensors: &str, audit: &str) -> Router<Api> {
+pub(super) fn routes(enrollment: &str, sensors: &str, audit: &str) -> Book {
     tokens::routes(enrollment).merge(approvals::routes(enrollment)).merge(fleet::routes(sensors, audit))
 }
 

@@ -9,6 +9,9 @@ use crate::domain::Refusal;
 use crate::fault::Cut;
 use crate::service::ServiceError;
 
+/// Seconds to wait where nobody knows better.
+const SOON: i64 = 5;
+
 /// A handler's error.
 #[derive(Debug)]
 pub struct Failure(ServiceError);
@@ -50,8 +53,9 @@ impl IntoResponse for Failure {
 pub fn problem_response(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, axum::Json(refusal.problem())).into_response();
-    if refusal.code == ErrorCode::NotReady || refusal.code == ErrorCode::RateLimited {
-        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("5"));
+    let waits = refusal.code == ErrorCode::NotReady || refusal.code == ErrorCode::RateLimited;
+    if let Some(seconds) = refusal.retry_after.or(waits.then_some(SOON)) {
+        response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }
     response
 }

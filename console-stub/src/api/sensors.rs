@@ -7,21 +7,50 @@ use axum::extract::State;
 use http::HeaderMap;
 use rustls_pki_types::CertificateDer;
 use serde::Serialize;
-use telovix_contract::SensorId;
 use telovix_contract::enroll::TrustBootstrap;
-use telovix_contract::session::{Heartbeat, HeartbeatAnswer, Renewed};
+use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewed};
+use telovix_contract::{ErrorCode, SensorId, paths};
+use utoipa::ToSchema;
 
-use super::body::{Fields, read};
+use super::body::{parse, read};
+use super::doc::{Book, Op};
 use super::{Api, Failure, Peer, origin};
 use crate::domain::Refusal;
 use crate::service::session::untrusted;
 
-pub(super) async fn trust_bootstrap(State(api): State<Api>) -> Result<Json<TrustBootstrap>, Failure> {
+pub(super) fn routes() -> Book {
+    let bootstrap = Op::get("getTrustBootstrap", "The Console's CA, to compare with a pinned fingerprint.")
+        .gives::<TrustBootstrap>(200, "The CA. Nothing in it is trusted by itself.")
+        .refuses(&[ErrorCode::NotReady]);
+    let heartbeat = Op::post("heartbeat", "A sensor lives, and asks whether its certificate is in force.")
+        .sensors()
+        .may_take::<Heartbeat>()
+        .gives::<HeartbeatAnswer>(200, "It is.")
+        .refuses(&[ErrorCode::NodeLimitExceeded]);
+    let renew = Op::post("renewCertificate", "A new certificate for a new key.")
+        .sensors()
+        .takes::<RenewRequest>()
+        .gives::<Renewed>(
+            200,
+            "The successor; the old certificate works until it has been seen, or for an hour.",
+        )
+        .refuses(&[ErrorCode::InvalidCsr, ErrorCode::NodeLimitExceeded, ErrorCode::NotReady]);
+    let decommission = Op::post("decommission", "A sensor retires; again changes nothing.")
+        .sensors()
+        .gives::<Decommissioned>(200, "It has retired, and its licence slot is free.");
+    Book::default()
+        .add(paths::TRUST_BOOTSTRAP, bootstrap, self::trust_bootstrap)
+        .add(paths::HEARTBEAT, heartbeat, self::heartbeat)
+        .add(paths::RENEW, renew, self::renew)
+        .add(paths::DECOMMISSION, decommission, self::decommission)
+}
+
+async fn trust_bootstrap(State(api): State<Api>) -> Result<Json<TrustBootstrap>, Failure> {
     let control_plane_ca_certificate_pem = api.console.authority()?.ca_pem().to_owned();
     Ok(Json(TrustBootstrap { control_plane_ca_certificate_pem }))
 }
 
-pub(super) async fn heartbeat(
+async fn heartbeat(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
@@ -29,16 +58,11 @@ pub(super) async fn heartbeat(
 ) -> Result<Json<HeartbeatAnswer>, Failure> {
     let certificate = certificate(&peer)?;
     let body = read(body, api.limits.body).await?;
-    let beat = if body.is_empty() {
-        Heartbeat::default()
-    } else {
-        let sensor_version = Fields::parse(&body)?.optional("sensor_version")?;
-        Heartbeat { sensor_version: sensor_version.unwrap_or_default() }
-    };
+    let beat = if body.is_empty() { Heartbeat::default() } else { parse(&body)? };
     Ok(Json(api.console.heartbeat(certificate, beat, origin(&peer, &headers)).await?))
 }
 
-pub(super) async fn renew(
+async fn renew(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,
@@ -46,17 +70,18 @@ pub(super) async fn renew(
 ) -> Result<Json<Renewed>, Failure> {
     let certificate = certificate(&peer)?;
     let body = read(body, api.limits.body).await?;
-    let csr_pem = Fields::parse(&body)?.required("csr_pem")?;
+    let RenewRequest { csr_pem } = parse(&body)?;
     Ok(Json(api.console.renew(certificate, csr_pem, origin(&peer, &headers)).await?))
 }
 
 /// Answer to a decommission: who retired.
-#[derive(Debug, Serialize)]
-pub(super) struct Decommissioned {
+#[derive(Debug, Serialize, ToSchema)]
+struct Decommissioned {
+    /// Its identity.
     sensor_id: SensorId,
 }
 
-pub(super) async fn decommission(
+async fn decommission(
     State(api): State<Api>,
     Extension(peer): Extension<Peer>,
     headers: HeaderMap,

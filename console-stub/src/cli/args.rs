@@ -3,11 +3,12 @@
 pub(super) mod ca;
 pub(super) mod lists;
 pub(super) mod operators;
+mod serve;
 pub(super) mod users;
 
-pub(super) use lists::{AuditCommand, ExportFormat, SensorCommand};
+pub(super) use lists::{AuditCommand, SensorCommand};
+pub(super) use serve::ServeArgs;
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -16,6 +17,7 @@ use telovix_contract::{ClusterName, Flavor, SensorId};
 
 use crate::config::DEFAULT_DATA_DIR;
 use crate::domain::api_key::Scope;
+use crate::domain::licence::MOST_GRACE_DAYS;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::token::{TokenDraft, TokenId};
 
@@ -111,22 +113,11 @@ pub(super) enum Command {
         /// The new file.
         file: PathBuf,
     },
+    /// Print the OpenAPI document of the interface.
+    Openapi,
     /// Agent binaries for the one-line install.
     #[command(subcommand)]
     Binary(BinaryCommand),
-}
-
-#[derive(Debug, clap::Args)]
-pub(super) struct ServeArgs {
-    /// Address to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:15483", value_name = "ADDRESS")]
-    pub(super) listen: SocketAddr,
-    /// Address that hosts reach the Console under, if it differs from the one derived.
-    #[arg(long, value_name = "URL")]
-    pub(super) public_url: Option<PublicUrl>,
-    /// File with rules of what is to go wrong on purpose, JSON; for testing agents.
-    #[arg(long, value_name = "FILE")]
-    pub(super) chaos: Option<PathBuf>,
 }
 
 #[derive(Debug, clap::Args)]
@@ -239,6 +230,9 @@ pub(super) enum LicenseCommand {
         /// Life in days.
         #[arg(long, value_name = "N", default_value_t = 365)]
         days: u32,
+        /// Days for which hosts are let in after that, with a warning.
+        #[arg(long, value_name = "N", default_value_t = 14, value_parser = clap::value_parser!(u32).range(0..=i64::from(MOST_GRACE_DAYS)))]
+        grace_days: u32,
         /// Whom it is made out to.
         #[arg(long, default_value = "")]
         customer: String,

@@ -55,9 +55,7 @@ pub(super) async fn api_keys(app: &App, command: ApiKeyCommand, print: &Printer)
     match command {
         ApiKeyCommand::Create { scopes, label } => {
             let made = console.create_api_key(label, scopes, Origin::default()).await?;
-            let scopes: Vec<&str> = made.scopes.iter().map(|scope| scope.as_str()).collect();
-            let view = serde_json::json!({"key_id": made.key_id, "secret": *made.secret, "scopes": scopes});
-            Ok(print.one(&view)?)
+            Ok(print.one(&made.view())?)
         }
         ApiKeyCommand::List => {
             let columns = ["key_id", "label", "scopes", "created_at", "revoked_at"];
@@ -148,6 +146,8 @@ pub(super) async fn users(app: &App, command: UserCommand, print: &Printer) -> R
             return Ok(print.rows(&console.list_users().await?, &columns)?);
         }
         UserCommand::Disable { email } => console.disable_user(email, Origin::default()).await?,
+        UserCommand::Enable { email } => console.enable_user(email, Origin::default()).await?,
+        UserCommand::Role { email, role } => console.change_role(email, role, Origin::default()).await?,
         UserCommand::Password { email, password_file } => {
             console.change_password(email, password(&password_file)?, Origin::default()).await?
         }

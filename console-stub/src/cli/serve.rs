@@ -1,13 +1,14 @@
 //! `serve`.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ServeArgs;
 use super::{CliError, Place};
-use crate::app::{App, Options};
+use crate::app::{App, Listeners, Options};
 use crate::fault::Faults;
 use crate::fault::chaos::Chaos;
 use crate::files;
@@ -17,17 +18,23 @@ pub(super) async fn run(place: Place, args: ServeArgs) -> Result<(), CliError> {
         Some(file) => Chaos::parse(&files::read(file)?)?,
         None => Chaos::default(),
     };
-    let options = Options { faults: Faults::from_env()?, chaos, ..place.options() };
+    let limits = args.limits();
+    let options = Options { faults: Faults::from_env()?, chaos, limits, ..place.options() };
     let app = App::open(options).await?;
-    let listener = TcpListener::bind(args.listen)
-        .await
-        .map_err(|source| CliError::Listen { address: args.listen, source })?;
+    let listener = bind(args.listen).await?;
+    let sensors = match args.sensor_listen {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
     app.publish_url(args.public_url, &listener).await?;
     let bound = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     {
         let mut out = std::io::stdout().lock();
         writeln!(out, "{bound}")?;
+        if let Some(sensors) = &sensors {
+            writeln!(out, "{}", sensors.local_addr()?)?;
+        }
         out.flush()?;
     }
     tracing::info!(address = %bound, "listening");
@@ -38,5 +45,9 @@ pub(super) async fn run(place: Place, args: ServeArgs) -> Result<(), CliError> {
         }
         tracing::info!("stopping");
     };
-    Ok(app.serve(listener, shutdown).await?)
+    Ok(app.serve_on(Listeners { main: listener, sensors }, shutdown).await?)
+}
+
+async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
+    TcpListener::bind(address).await.map_err(|source| CliError::Listen { address, source })
 }

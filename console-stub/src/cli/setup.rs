@@ -47,7 +47,7 @@ pub(super) async fn run(place: Place, args: SetupArgs, print: &Printer) -> Resul
 
 pub(super) async fn license(place: Place, command: LicenseCommand, print: &Printer) -> Result<(), CliError> {
     match command {
-        LicenseCommand::Issue { key, nodes, days, customer, out } => {
+        LicenseCommand::Issue { key, nodes, days, grace_days, customer, out } => {
             let key = key_pair(&key)?;
             let now = Clock::system().now();
             let payload = LicencePayload {
@@ -55,7 +55,8 @@ pub(super) async fn license(place: Place, command: LicenseCommand, print: &Print
                 customer,
                 max_protected_nodes: nodes,
                 not_before: now,
-                not_after: now + i64::from(days) * DAY,
+                expires_at: now + i64::from(days) * DAY,
+                grace_days,
             };
             let bundle = issue(&payload, &key).map_err(|error| CliError::Usage(error.to_string()))?;
             match out {

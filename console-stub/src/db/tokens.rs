@@ -48,6 +48,16 @@ pub fn by_hash(tx: &mut dyn Tx, hash: &TokenHash) -> Result<Option<TokenRecord>,
     tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()
 }
 
+/// How the token with this hash stands at this moment; holds nobody up.
+///
+/// # Errors
+/// [`DbError`].
+pub fn status_by_hash(tx: &mut dyn Tx, hash: &TokenHash, now: i64) -> Result<Option<TokenStatus>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE token_hash = $1");
+    let token = tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()?;
+    Ok(token.map(|token| token.status_at(now)))
+}
+
 /// The token with this id.
 ///
 /// # Errors

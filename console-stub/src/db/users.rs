@@ -66,6 +66,23 @@ pub fn disable(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError> {
     tx.execute("DELETE FROM sessions WHERE user_id = $1", &[id.into()]).map(|_| ())
 }
 
+/// Lets a disabled user sign in again.
+///
+/// # Errors
+/// [`DbError`].
+pub fn enable(tx: &mut dyn Tx, id: &str) -> Result<(), DbError> {
+    tx.execute("UPDATE users SET disabled_at = NULL WHERE id = $1", &[id.into()]).map(|_| ())
+}
+
+/// Gives a user another role, and ends all sessions.
+///
+/// # Errors
+/// [`DbError`].
+pub fn set_role(tx: &mut dyn Tx, id: &str, role: Role) -> Result<(), DbError> {
+    tx.execute("UPDATE users SET role = $2 WHERE id = $1", &[id.into(), role.as_str().into()])?;
+    tx.execute("DELETE FROM sessions WHERE user_id = $1", &[id.into()]).map(|_| ())
+}
+
 /// Gives a user another password, and ends all sessions.
 ///
 /// # Errors

@@ -1,7 +1,9 @@
 //! Signed calls of an operator's program (CONTRACT.md section 5): the headers, the text that is signed, the window.
 
+use serde::Deserialize;
 use telovix_contract::ErrorCode;
 use telovix_contract::token::hex;
+use utoipa::ToSchema;
 
 use super::Refusal;
 
@@ -19,11 +21,13 @@ pub const MAX_SKEW: i64 = 300;
 pub const MAX_NONCE: usize = 128;
 
 /// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
 pub enum Scope {
     /// `sensors:read`: list.
+    #[serde(rename = "sensors:read")]
     Read,
     /// `sensors:write`: create and revoke.
+    #[serde(rename = "sensors:write")]
     Write,
 }
 

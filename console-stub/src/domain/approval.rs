@@ -10,6 +10,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use telovix_contract::states::TokenType;
 use telovix_contract::{ClusterName, ErrorCode, NodeRole};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Refusal;
@@ -22,8 +23,9 @@ const MAX_ROLES: usize = 64;
 macro_rules! uuid_names {
     ($($(#[$doc:meta])* $name:ident;)+) => {$(
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
         #[serde(transparent)]
+        #[schema(value_type = String, format = "uuid")]
         pub struct $name(Uuid);
 
         impl $name {
@@ -216,15 +218,20 @@ pub fn judge(case: &Case<'_>) -> Approval {
 }
 
 /// What someone asks for, unchecked: the body of `POST rules`, or the command line's flags.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct RuleDraft {
     /// The cluster.
     pub cluster_id: ClusterName,
     /// A name for people.
+    #[schema(min_length = 1, max_length = 128, pattern = r"^[^\x00-\x1f\x7f-\x9f]+$")]
     pub label: String,
     /// Roles to let in; empty for all.
+    #[serde(default)]
+    #[schema(max_items = 64)]
     pub allowed_roles: Vec<NodeRole>,
     /// Most distinct nodes.
+    #[serde(default)]
+    #[schema(minimum = 1, maximum = 1_000_000)]
     pub max_nodes: Option<i64>,
 }
 

@@ -65,6 +65,10 @@ actions! {
     UserCreated = "user_created";
     /// A user was disabled.
     UserDisabled = "user_disabled";
+    /// A disabled user was let in again.
+    UserEnabled = "user_enabled";
+    /// A user got another role.
+    UserRoleChanged = "user_role_changed";
     /// A user got another password.
     UserPasswordChanged = "user_password_changed";
     /// An operator signed in, or failed to.

@@ -312,6 +312,8 @@ fn denied() -> Refusal {
 fn slot_for(own: Option<&Own>, slots: Slots) -> Result<SlotPlan, Refusal> {
     if own.is_some_and(|own| own.standing.takes_a_slot()) {
         Ok(SlotPlan::Keep)
+    } else if let (None, Some(refusal)) = (own, slots.term.refusal()) {
+        Err(refusal)
     } else if slots.one_left() {
         Ok(SlotPlan::Take)
     } else {

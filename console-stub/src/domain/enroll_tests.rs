@@ -1,6 +1,7 @@
 //! The rules of CONTRACT.md sections 3, 4 and 6, one test each, on the pure decision.
 
 use super::*;
+use crate::domain::licence::Term;
 
 const NOW: i64 = 1_000_000;
 
@@ -37,7 +38,7 @@ fn known(token: TokenRecord) -> Known {
         earlier: None,
         own: None,
         node: NodeCount::New,
-        slots: Slots { limit: 10, taken: 0 },
+        slots: Slots { limit: 10, taken: 0, ..Slots::default() },
         approval: Approval::NotNeeded,
         reservation: Reservation::Free,
     }
@@ -151,14 +152,14 @@ fn section_4_a_cluster_node_gets_its_own_record_back() {
 
 #[test]
 fn section_4_the_licence_limits_new_slots_only() {
-    let slots = Slots { limit: 3, taken: 3 };
+    let slots = Slots { limit: 3, taken: 3, ..Slots::default() };
     let fresh = Known { slots, ..known(token(TokenType::Once)) };
     assert_eq!(code(&attempt(), &fresh), "NodeLimitExceeded");
     let active = Known { slots, own: Some(own(Standing::Active)), ..known(token(TokenType::Cluster)) };
     assert_eq!(plan(&attempt(), &active).slot, SlotPlan::Keep);
     let retired = Known { own: Some(own(Standing::Decommissioned)), ..active };
     assert_eq!(code(&attempt(), &retired), "NodeLimitExceeded");
-    let room = Known { slots: Slots { limit: 4, taken: 3 }, ..retired };
+    let room = Known { slots: Slots { limit: 4, taken: 3, ..Slots::default() }, ..retired };
     assert_eq!(plan(&attempt(), &room).slot, SlotPlan::Take);
 }
 
@@ -177,7 +178,7 @@ fn section_6_revoked_and_disabled_nodes_stay_off() {
 fn section_3_a_repeat_is_the_same_enrollment_for_24_hours() {
     let sensor = own(Standing::Active);
     let used = TokenRecord { status: TokenStatus::Used, used_at: Some(NOW), ..token(TokenType::Once) };
-    let full = Slots { limit: 0, taken: 0 };
+    let full = Slots { limit: 0, taken: 0, ..Slots::default() };
     let facts = Known { earlier: Some(Earlier { sensor, used_at: NOW }), slots: full, ..known(used.clone()) };
     let day = 24 * 3600;
     for now in [NOW, NOW + 3600, NOW + day - 1] {
@@ -209,7 +210,7 @@ fn section_4_a_decommissioned_node_comes_back_by_a_repeat_if_a_slot_is_left() {
     let sensor = own(Standing::Decommissioned);
     let facts = Known { earlier: Some(Earlier { sensor, used_at: NOW }), ..known(token(TokenType::Cluster)) };
     assert_eq!(decide(&attempt(), &facts), Decision::Repeat(sensor.id, SlotPlan::Take));
-    let full = Known { slots: Slots { limit: 1, taken: 1 }, ..facts };
+    let full = Known { slots: Slots { limit: 1, taken: 1, ..Slots::default() }, ..facts };
     assert_eq!(code(&attempt(), &full), "NodeLimitExceeded");
 }
 
@@ -252,4 +253,17 @@ fn section_4_a_node_key_tells_the_three_names_apart() {
     };
     assert_eq!(key("c", Some("i"), "n"), "c/i/n");
     assert_ne!(key("c", None, "n"), key("c", Some("n"), "n"));
+}
+
+/// Issue 4, point 4: when the licence's time is over no new host comes in, and whoever is known goes on.
+#[test]
+fn section_4_an_expired_licence_refuses_new_hosts_alone() {
+    let slots = Slots { limit: 10, taken: 1, term: Term::Expired { ended_at: 0 } };
+    let fresh = Known { slots, ..known(token(TokenType::Once)) };
+    assert_eq!(code(&attempt(), &fresh), "NodeLimitExceeded");
+    for standing in [Standing::Active, Standing::Decommissioned] {
+        plan(&attempt(), &Known { slots, own: Some(own(standing)), ..known(token(TokenType::Cluster)) });
+    }
+    let grace = Slots { term: Term::Grace { ended_at: 0, grace_ends_at: 1 }, ..slots };
+    plan(&attempt(), &Known { slots: grace, ..known(token(TokenType::Once)) });
 }

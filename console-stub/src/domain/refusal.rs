@@ -10,13 +10,21 @@ pub struct Refusal {
     pub code: ErrorCode,
     /// What to do about it.
     pub message: String,
+    /// Seconds after which to try again, where that is known.
+    pub retry_after: Option<i64>,
 }
 
 impl Refusal {
     /// A refusal with this code and this sentence.
     #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
-        Self { code, message: message.into() }
+        Self { code, message: message.into(), retry_after: None }
+    }
+
+    /// The same, to be tried again after so many seconds.
+    #[must_use]
+    pub fn after(self, seconds: i64) -> Self {
+        Self { retry_after: Some(seconds.max(1)), ..self }
     }
 
     /// `invalid_request`, saying which field breaks its rule and how.

@@ -1,9 +1,13 @@
 //! Who may do what: the one table (CONTRACT.md section 5).
 
+use serde::Deserialize;
+use utoipa::ToSchema;
+
 use super::api_key::Scope;
 
 /// What an operator is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum Role {
     /// Looks.
     Viewer,

@@ -1,6 +1,9 @@
 //! What an administrator may set, with its bounds and what counts where nobody set anything.
 
 use telovix_contract::enroll::DEFAULT_HEARTBEAT_SECONDS;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::Refusal;
 use super::approval::Mode;
@@ -26,6 +29,15 @@ pub enum Setting {
     /// Longest life of a cluster token that may be asked for.
     ClusterMaxDays,
 }
+
+impl PartialSchema for Setting {
+    fn schema() -> RefOr<Schema> {
+        let names = Self::ALL.map(Self::name);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build().into()
+    }
+}
+
+impl ToSchema for Setting {}
 
 /// What a setting takes.
 enum Takes {

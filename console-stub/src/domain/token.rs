@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::{ClusterName, SensorId};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Refusal;
@@ -25,8 +26,9 @@ pub const MAX_LABEL: usize = 128;
 const DAY: i64 = 24 * 3600;
 
 /// Names a token without being one.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(transparent)]
+#[schema(value_type = String, format = "uuid")]
 pub struct TokenId(Uuid);
 
 impl TokenId {
@@ -98,28 +100,32 @@ impl TokenRecord {
 }
 
 /// What someone asks for, unchecked: the body of `POST tokens`, or the command line's flags.
-#[derive(Debug, Clone, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 pub struct TokenDraft {
     /// `once` or `cluster`; one-time where absent.
     #[serde(default, rename = "type")]
     pub kind: Option<TokenType>,
     /// Life of a one-time token in seconds.
     #[serde(default)]
+    #[schema(minimum = 60, maximum = 86_400)]
     pub ttl_seconds: Option<i64>,
     /// Life of a cluster token in days.
     #[serde(default)]
+    #[schema(minimum = 1, maximum = 730)]
     pub expires_days: Option<i64>,
     /// The cluster to bind to; required for a cluster token.
     #[serde(default)]
     pub cluster_id: Option<ClusterName>,
     /// Most distinct nodes of a cluster token.
     #[serde(default)]
+    #[schema(minimum = 1)]
     pub max_nodes: Option<i64>,
     /// The sensor to bind to: makes a re-enrollment token.
     #[serde(default)]
     pub sensor_id: Option<SensorId>,
     /// A name for people.
     #[serde(default)]
+    #[schema(max_length = 128)]
     pub label: Option<String>,
 }
 

@@ -86,9 +86,9 @@ pub fn wrong_login() -> Refusal {
 
 /// The refusal for an account with too many failures.
 #[must_use]
-pub fn locked() -> Refusal {
+pub fn locked(last_at: i64, now: i64) -> Refusal {
     let message = "There were too many failures for this address; try again a quarter of an hour later.";
-    Refusal::new(ErrorCode::RateLimited, message)
+    Refusal::new(ErrorCode::RateLimited, message).after(LOCKED_FOR - (now - last_at))
 }
 
 /// The refusal without a session.

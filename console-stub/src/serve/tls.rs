@@ -1,6 +1,6 @@
 //! The TLS side of the server: which certificate it shows, and which client certificates it takes.
 //!
-//! Invariant: a client certificate is asked for and not required; one that is shown has to chain to the Console's root or
+//! Invariant: a client certificate is asked for, and required by the sensors' own listener alone; one that is shown has to chain to the Console's root or
 //! to an issuer in force, at the injected clock's time. Whether the Console still believes it is decided per request.
 
 use std::sync::Arc;
@@ -25,21 +25,63 @@ pub enum TlsError {
     Unfit(String),
 }
 
-/// The configuration for this authority, on this clock.
+/// Whom a listener is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Door {
+    /// Asks for a client certificate.
+    Everyone,
+    /// Requires one.
+    Sensors,
+}
+
+/// The configurations of both kinds of listener; they change together.
+#[derive(Debug, Clone)]
+pub struct TlsConfigs {
+    everyone: Arc<ServerConfig>,
+    sensors: Arc<ServerConfig>,
+}
+
+impl TlsConfigs {
+    /// That of this kind.
+    #[must_use]
+    pub fn of(&self, door: Door) -> Arc<ServerConfig> {
+        Arc::clone(match door {
+            Door::Everyone => &self.everyone,
+            Door::Sensors => &self.sensors,
+        })
+    }
+}
+
+/// The configurations for this authority, on this clock.
 ///
 /// # Errors
 /// [`TlsError`].
-pub fn server_config(authority: &Authority, clock: &Clock) -> Result<Arc<ServerConfig>, TlsError> {
+pub fn server_configs(authority: &Authority, clock: &Clock) -> Result<TlsConfigs, TlsError> {
+    let config = |door| server_config(authority, clock, door);
+    Ok(TlsConfigs { everyone: config(Door::Everyone)?, sensors: config(Door::Sensors)? })
+}
+
+/// The configuration of one listener.
+///
+/// # Errors
+/// [`TlsError`].
+pub fn server_config(
+    authority: &Authority,
+    clock: &Clock,
+    door: Door,
+) -> Result<Arc<ServerConfig>, TlsError> {
     let identity = authority.server().ok_or(TlsError::NoCertificate)?;
     let provider: Arc<CryptoProvider> = Arc::new(aws_lc_rs::default_provider());
     let mut anchors = RootCertStore::empty();
     for anchor in authority.anchors() {
         anchors.add(anchor.clone()).map_err(unfit)?;
     }
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(anchors), Arc::clone(&provider))
-        .allow_unauthenticated()
-        .build()
-        .map_err(unfit)?;
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(anchors), Arc::clone(&provider));
+    let verifier = match door {
+        Door::Everyone => verifier.allow_unauthenticated(),
+        Door::Sensors => verifier,
+    };
+    let verifier = verifier.build().map_err(unfit)?;
     let mut config = ServerConfig::builder_with_details(provider, clock.provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(unfit)?

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Serialize;
 use telovix_contract::ErrorCode;
 use telovix_contract::token::hex;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{Console, ServiceError, require_setup};
@@ -16,6 +17,7 @@ use crate::db::{Tx, api_keys, audit};
 use crate::domain::Refusal;
 use crate::domain::api_key::{Scope, SignedCall, check_time, signed_text, unauthorized};
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
+use crate::domain::token::MAX_LABEL;
 
 /// An API key that was just made: the only time that its secret is shown.
 #[derive(Debug)]
@@ -28,8 +30,28 @@ pub struct CreatedKey {
     pub scopes: Vec<Scope>,
 }
 
+/// The answer to whoever made an API key.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CreatedKeyView<'a> {
+    /// Its name, for `X-Telovix-Key-ID`.
+    pub key_id: &'a str,
+    /// The HMAC key is the bytes of this text; shown this once.
+    pub secret: &'a str,
+    /// What it may do.
+    pub scopes: Vec<&'static str>,
+}
+
+impl CreatedKey {
+    /// The answer.
+    #[must_use]
+    pub fn view(&self) -> CreatedKeyView<'_> {
+        let scopes = self.scopes.iter().map(|scope| scope.as_str()).collect();
+        CreatedKeyView { key_id: &self.key_id, secret: &self.secret, scopes }
+    }
+}
+
 /// An API key in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ApiKeyView {
     /// Its name.
     pub key_id: String,
@@ -47,7 +69,7 @@ impl Console {
     /// Makes an API key.
     ///
     /// # Errors
-    /// `not_ready` before set-up; `invalid_request` without a scope.
+    /// `not_ready` before set-up; `invalid_request` without a scope, or for a label that is none.
     pub async fn create_api_key(
         &self,
         label: String,
@@ -56,6 +78,10 @@ impl Console {
     ) -> Result<CreatedKey, ServiceError> {
         if scopes.is_empty() {
             return Err(Refusal::field("scopes", "name sensors:read, sensors:write or both").into());
+        }
+        if label.chars().count() > MAX_LABEL || label.chars().any(char::is_control) {
+            let problem = format!("at most {MAX_LABEL} printable characters are allowed");
+            return Err(Refusal::field("label", problem).into());
         }
         let key_id = format!("tak_{}", hex(&ca::random::<8>()?));
         let secret = Zeroizing::new(URL_SAFE_NO_PAD.encode(ca::random::<32>()?));

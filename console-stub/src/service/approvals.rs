@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 use telovix_contract::ErrorCode;
+use telovix_contract::facts::HostFacts;
 use telovix_contract::states::TokenType;
+use utoipa::ToSchema;
 
 use super::{Console, ServiceError, require_setup};
 use crate::clock::timestamp;
@@ -14,7 +16,7 @@ use crate::domain::approval::{ApprovalId, RuleDraft, RuleId, Ruling, check_rule}
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 
 /// A rule in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct RuleView {
     /// Its name.
     pub id: RuleId,
@@ -33,7 +35,7 @@ pub struct RuleView {
 }
 
 /// A waiting enrollment in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ApprovalView {
     /// Its name.
     pub id: ApprovalId,
@@ -52,6 +54,7 @@ pub struct ApprovalView {
     /// SHA-256 of its public key in hex, to compare with what the host shows.
     pub public_key_sha256: String,
     /// The host as it describes itself.
+    #[schema(value_type = HostFacts)]
     pub host: serde_json::Value,
     /// Where it came from.
     pub client_ip: Option<String>,

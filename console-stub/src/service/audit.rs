@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use telovix_contract::token::hex;
+use utoipa::ToSchema;
 
 use super::{Console, ServiceError};
 use crate::clock::timestamp;
@@ -14,7 +15,7 @@ use crate::domain::page::{Cursor, Page, Piece};
 const AT_ONCE: i64 = 1000;
 
 /// A record of the audit trail (CONTRACT.md section 5).
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AuditView {
     /// RFC 3339.
     pub created_at: String,
@@ -35,7 +36,7 @@ pub struct AuditView {
 }
 
 /// A record as it is taken out: with its place and its hashes.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ExportedRecord {
     /// Position in the trail, counted from one.
     pub seq: i64,
@@ -49,7 +50,7 @@ pub struct ExportedRecord {
 }
 
 /// What following the trail found.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AuditReport {
     /// Whether the trail is as it was written.
     pub intact: bool,

@@ -146,7 +146,7 @@ impl Application {
             earlier: None,
             own: None,
             node: NodeCount::New,
-            slots: licence::slots(tx)?,
+            slots: licence::slots(tx, self.now)?,
             approval: Approval::NotNeeded,
             reservation: Reservation::Free,
         };

@@ -7,6 +7,7 @@ use rcgen::{KeyPair, SigningKey as _};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
@@ -17,10 +18,10 @@ use crate::db::licences::{self, LicenceRecord};
 use crate::db::{DbError, Tx, audit, settings};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
-use crate::domain::licence::{LicencePayload, Slots};
+use crate::domain::licence::{LicencePayload, Slots, Term};
 
 /// A licence on its way: the payload as base64 of its JSON, and an Ed25519 signature over that JSON in base64.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct Bundle {
     /// Base64 of the payload's JSON, exactly as it was signed.
     pub payload: String,
@@ -29,7 +30,7 @@ pub struct Bundle {
 }
 
 /// How the licence stands, for people and programs.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct LicenceView {
     /// Its id.
     pub id: String,
@@ -39,8 +40,16 @@ pub struct LicenceView {
     pub max_protected_nodes: i64,
     /// Sensors that take a slot.
     pub protected_nodes: i64,
-    /// RFC 3339; absent where it does not end.
-    pub not_after: Option<String>,
+    /// RFC 3339, from when it counts; null for a trial.
+    pub not_before: Option<String>,
+    /// RFC 3339, when its time is over; null where it does not end.
+    pub expires_at: Option<String>,
+    /// RFC 3339, when no new host is let in any more.
+    pub grace_ends_at: Option<String>,
+    /// `valid`, `grace`, `expired` or `not_yet_valid`.
+    pub state: &'static str,
+    /// A sentence where there is something to do, else null.
+    pub warning: Option<String>,
 }
 
 impl Console {
@@ -58,7 +67,7 @@ impl Console {
                     .with("id", &licence.id)
                     .with("max_protected_nodes", licence.max_protected_nodes);
                 audit::append(tx, &AuditEntry::success(Action::LicenceImported, None, detail), &origin, now)?;
-                view(tx)
+                view(tx, now)
             })
             .await
     }
@@ -68,7 +77,8 @@ impl Console {
     /// # Errors
     /// `not_ready` before set-up.
     pub async fn licence(&self) -> Result<LicenceView, ServiceError> {
-        self.db().read(|tx| view(tx)).await
+        let now = self.now();
+        self.db().read(move |tx| view(tx, now)).await
     }
 }
 
@@ -82,10 +92,18 @@ pub fn issue(payload: &LicencePayload, key: &KeyPair) -> Result<Bundle, rcgen::E
     Ok(Bundle { payload: STANDARD.encode(&json), signature: STANDARD.encode(signature) })
 }
 
-/// How many sensors there may be and are.
-pub(super) fn slots(tx: &mut dyn Tx) -> Result<Slots, DbError> {
-    let limit = licences::current(tx)?.map_or(0, |licence| licence.max_protected_nodes);
-    Ok(Slots { limit, taken: settings::slots_taken(tx)? })
+/// How many sensors there may be and are, and whether new ones may come.
+pub(super) fn slots(tx: &mut dyn Tx, now: i64) -> Result<Slots, DbError> {
+    let licence = licences::current(tx)?;
+    let term = licence.as_ref().and_then(payload).map_or(Term::Valid, |payload| payload.term(now));
+    let limit = licence.map_or(0, |licence| licence.max_protected_nodes);
+    Ok(Slots { limit, taken: settings::slots_taken(tx)?, term })
+}
+
+/// What the bundle says that was verified when it was imported; a trial has none.
+fn payload(licence: &LicenceRecord) -> Option<LicencePayload> {
+    let bundle: Bundle = serde_json::from_str(licence.bundle.as_deref()?).ok()?;
+    serde_json::from_slice(&STANDARD.decode(bundle.payload).ok()?).ok()
 }
 
 /// Stores the keys that may sign licences.
@@ -116,7 +134,7 @@ pub(super) fn grant(tx: &mut dyn Tx, grant: &Grant, now: i64) -> Result<LicenceR
                 source: "bundle".to_owned(),
                 bundle: Some(text.clone()),
                 max_protected_nodes: i64::from(payload.max_protected_nodes),
-                not_after: Some(payload.not_after),
+                not_after: Some(payload.expires_at),
                 imported_at: now,
             }
         }
@@ -130,8 +148,8 @@ fn check_time(payload: &LicencePayload, now: i64) -> Result<(), Refusal> {
         let problem = format!("it counts from {} on; import it then", timestamp(payload.not_before));
         return Err(Refusal::field("license", problem));
     }
-    if now >= payload.not_after {
-        let problem = format!("it ended at {}; ask for a new one", timestamp(payload.not_after));
+    if now >= payload.expires_at {
+        let problem = format!("it ended at {}; ask for a new one", timestamp(payload.expires_at));
         return Err(Refusal::field("license", problem));
     }
     Ok(())
@@ -161,14 +179,23 @@ fn trusted_keys(pem: &str) -> Vec<Vec<u8>> {
     .collect()
 }
 
-fn view(tx: &mut dyn Tx) -> Result<LicenceView, ServiceError> {
+fn view(tx: &mut dyn Tx, now: i64) -> Result<LicenceView, ServiceError> {
     let licence = licences::current(tx)?.ok_or_else(super::not_set_up)?;
+    let payload = payload(&licence);
+    let when = |read: fn(&LicencePayload) -> i64| {
+        payload.as_ref().map(|payload| timestamp(read(payload)).to_string())
+    };
+    let term = payload.as_ref().map_or(Term::Valid, |payload| payload.term(now));
     Ok(LicenceView {
         id: licence.id,
         source: licence.source,
         max_protected_nodes: licence.max_protected_nodes,
         protected_nodes: settings::slots_taken(tx)?,
-        not_after: licence.not_after.map(|end| timestamp(end).to_string()),
+        not_before: when(|payload| payload.not_before),
+        expires_at: when(|payload| payload.expires_at),
+        grace_ends_at: when(LicencePayload::grace_ends_at),
+        state: term.as_str(),
+        warning: term.warning(),
     })
 }
 
@@ -182,7 +209,8 @@ mod tests {
             customer: "us".to_owned(),
             max_protected_nodes: 5,
             not_before: 100,
-            not_after: 200,
+            expires_at: 200,
+            grace_days: 0,
         }
     }
 

@@ -5,11 +5,12 @@
 //! [`crate::ca`] carry out.
 //!
 //! [`setup`] makes a Console; [`tokens`] invites hosts; [`enroll`] lets them in; [`session`] serves them afterwards;
-//! [`users`], [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`] and [`audit`] are for operators; [`upkeep`] is what happens by itself.
+//! [`users`], [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`], [`audit`] and [`audit_export`] are for operators; [`upkeep`] is what happens by itself.
 
 pub mod api_keys;
 pub mod approvals;
 pub mod audit;
+pub mod audit_export;
 pub mod enroll;
 pub mod licence;
 pub mod rotation;

@@ -1,9 +1,11 @@
 //! The fleet, for operators: list, ask to renew, disable, enable, revoke, delete.
 
 use serde::Serialize;
+use telovix_contract::facts::HostFacts;
 use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
 use telovix_contract::{ErrorCode, SensorId};
+use utoipa::ToSchema;
 
 use super::{Console, ServiceError};
 use crate::clock::timestamp;
@@ -16,7 +18,7 @@ use crate::domain::page::{Cursor, Page, Piece};
 use crate::domain::sensor::{SensorRecord, Standing};
 
 /// A sensor in the fleet list (CONTRACT.md section 5).
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SensorView {
     /// Its identity.
     pub sensor_id: SensorId,
@@ -31,10 +33,12 @@ pub struct SensorView {
     /// `standard` or `telecom`.
     pub flavor: String,
     /// Labels.
+    #[schema(value_type = Vec<String>)]
     pub tags: serde_json::Value,
     /// Version of its software.
     pub sensor_version: String,
     /// The host as it described itself.
+    #[schema(value_type = HostFacts)]
     pub host: serde_json::Value,
     /// healthy, stale, disabled, revoked.
     pub status: SensorStatus,

@@ -182,7 +182,7 @@ fn believe_and_wake(
 ) -> Result<(CertificateRecord, SensorRecord), ServiceError> {
     let (certificate, mut sensor) = believe(tx, fingerprint, now)?;
     if sensor.standing == Standing::Decommissioned {
-        let slots = licence::slots(tx)?;
+        let slots = licence::slots(tx, now)?;
         if !settings::take_slot(tx, slots.limit)? {
             return Err(licence_full().into());
         }

@@ -1,6 +1,7 @@
 //! What an administrator may set.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Console, ServiceError, require_setup};
 use crate::db::{Tx, audit, settings as table};
@@ -9,7 +10,7 @@ use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::setting::Setting;
 
 /// A setting in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SettingView {
     /// What it is called.
     pub name: &'static str,

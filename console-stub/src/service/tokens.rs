@@ -4,7 +4,8 @@ use serde::Serialize;
 use telovix_contract::paths::DEFAULT_PORT;
 use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::token::TOKEN_BYTES;
-use telovix_contract::{CaFingerprint, EnrollmentToken, ErrorCode};
+use telovix_contract::{CaFingerprint, EnrollmentToken, ErrorCode, TokenHash};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{Console, ServiceError, licence, require_setup};
@@ -32,10 +33,12 @@ pub struct CreatedToken {
     pub install_command: String,
     /// A sentence when the licence is 90 % full or more.
     pub capacity_warning: Option<String>,
+    /// A sentence when the licence's time is over.
+    pub licence_warning: Option<String>,
 }
 
 /// The answer to whoever made a token.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 pub struct CreatedView<'a> {
     /// Names it without being it.
     pub id: TokenId,
@@ -50,6 +53,8 @@ pub struct CreatedView<'a> {
     pub install_command: &'a str,
     /// A sentence when the licence is 90 % full or more, else null.
     pub capacity_warning: Option<&'a str>,
+    /// A sentence when the licence's time is over, else null.
+    pub licence_warning: Option<&'a str>,
 }
 
 impl CreatedToken {
@@ -63,12 +68,13 @@ impl CreatedToken {
             expires_at: timestamp(self.expires_at).to_string(),
             install_command: &self.install_command,
             capacity_warning: self.capacity_warning.as_deref(),
+            licence_warning: self.licence_warning.as_deref(),
         }
     }
 }
 
 /// A token in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct TokenView {
     /// Its name.
     pub id: TokenId,
@@ -119,14 +125,16 @@ impl Console {
             require_sensor(tx, &spec)?;
             tokens::insert(tx, id, &hash, &spec, now)?;
             audit::append(tx, &creation(id, &spec), &origin, now)?;
-            Ok::<_, ServiceError>((spec, licence::slots(tx)?.capacity_warning(), public_url(tx)?))
+            Ok::<_, ServiceError>((spec, licence::slots(tx, now)?, public_url(tx)?))
         };
-        let (spec, capacity_warning, url) = self.db().write(made).await?;
+        let (spec, slots, url) = self.db().write(made).await?;
         tracing::info!(token_id = %id, r#type = %spec.kind, "token created");
         let install_command =
             install_command(&url, &authority.fingerprint(), &authority.server_pin(), &token);
         let expires_at = now + spec.lifetime;
-        Ok(CreatedToken { id, token, kind: spec.kind, expires_at, install_command, capacity_warning })
+        let (capacity_warning, licence_warning) = (slots.capacity_warning(), slots.term.warning());
+        let kind = spec.kind;
+        Ok(CreatedToken { id, token, kind, expires_at, install_command, capacity_warning, licence_warning })
     }
 
     /// Tokens, newest first.
@@ -143,6 +151,15 @@ impl Console {
         let rows = self.db().read(look).await?;
         let cursor = |token: &TokenRecord| Cursor { at: token.created_at, id: token.id.to_string() };
         Ok(Page::cut(rows, most, cursor).map(|token| view(token, now)))
+    }
+
+    /// How the token with this hash stands at this moment, if there is one.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn token_status(&self, hash: TokenHash) -> Result<Option<TokenStatus>, ServiceError> {
+        let now = self.now();
+        Ok(self.db().read(move |tx| tokens::status_by_hash(tx, &hash, now)).await?)
     }
 
     /// Takes a pending token back.

@@ -12,6 +12,7 @@ use serde::Serialize;
 use sha2::{Digest as _, Sha256};
 use telovix_contract::ErrorCode;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
 use super::{Console, ServiceError, require_setup};
@@ -35,7 +36,7 @@ static NOBODY: LazyLock<String> = LazyLock::new(|| hash_password("nobody has thi
 const NOTE_EVERY: i64 = 60;
 
 /// A user in a list.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct UserView {
     /// The address.
     pub email: String,
@@ -113,16 +114,58 @@ impl Console {
         let now = self.now();
         let change = move |tx: &mut dyn Tx| {
             let user = find(tx, &email)?;
-            let active = |other: &UserRecord| other.role == Role::Admin && other.disabled_at.is_none();
-            if active(&user) && users::list(tx)?.iter().filter(|other| active(other)).count() == 1 {
-                let message = "This is the last administrator; make another one first.";
-                return Err(Refusal::new(ErrorCode::Conflict, message).into());
-            }
+            require_another_admin(tx, &user)?;
             if user.disabled_at.is_none() {
                 users::disable(tx, &user.id, now)?;
                 let entry =
                     AuditEntry::success(Action::UserDisabled, None, Detail::new().with("user", &email));
                 audit::append(tx, &entry, &origin, now)?;
+            }
+            Ok::<_, ServiceError>(view(find(tx, &email)?))
+        };
+        self.db().write(change).await
+    }
+
+    /// Lets a disabled user sign in again.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn enable_user(&self, email: String, origin: Origin) -> Result<UserView, ServiceError> {
+        let now = self.now();
+        let change = move |tx: &mut dyn Tx| {
+            let user = find(tx, &email)?;
+            if user.disabled_at.is_some() {
+                users::enable(tx, &user.id)?;
+                let entry =
+                    AuditEntry::success(Action::UserEnabled, None, Detail::new().with("user", &email));
+                audit::append(tx, &entry, &origin, now)?;
+            }
+            Ok::<_, ServiceError>(view(find(tx, &email)?))
+        };
+        self.db().write(change).await
+    }
+
+    /// Gives a user another role; the sessions end.
+    ///
+    /// # Errors
+    /// `not_found`; `conflict` for the last administrator.
+    pub async fn change_role(
+        &self,
+        email: String,
+        role: Role,
+        origin: Origin,
+    ) -> Result<UserView, ServiceError> {
+        let now = self.now();
+        let change = move |tx: &mut dyn Tx| {
+            let user = find(tx, &email)?;
+            if user.role != role {
+                require_another_admin(tx, &user)?;
+                users::set_role(tx, &user.id, role)?;
+                let detail = Detail::new()
+                    .with("user", &email)
+                    .with("from", user.role.as_str())
+                    .with("to", role.as_str());
+                audit::append(tx, &AuditEntry::success(Action::UserRoleChanged, None, detail), &origin, now)?;
             }
             Ok::<_, ServiceError>(view(find(tx, &email)?))
         };
@@ -174,7 +217,7 @@ impl Console {
         };
         let ((failures, last_at), user) = self.db().read(look).await?;
         if is_locked(failures, last_at, now) {
-            return Err(locked().into());
+            return Err(locked(last_at, now).into());
         }
         let hash = user.as_ref().map_or_else(|| NOBODY.clone(), |user| user.password_hash.clone());
         let holds = verified(password, hash).await?;
@@ -237,7 +280,7 @@ fn settle(
         return Ok(Ok(user));
     }
     if locked_now {
-        return Ok(Err(locked()));
+        return Ok(Err(locked(last_at, now)));
     }
     users::set_failures(tx, email, one_more_failure(failures, last_at, now), now)?;
     // Of an unknown address nothing is kept: it may be a password in the wrong field.
@@ -246,6 +289,16 @@ fn settle(
     let (action, outcome) = (Action::LoggedIn, AuditOutcome::Failure);
     audit::append(tx, &AuditEntry { action, outcome, sensor_id: None, detail }, &origin, now)?;
     Ok(Err(wrong_login()))
+}
+
+/// A Console without an administrator could not be helped but on the machine itself.
+fn require_another_admin(tx: &mut dyn Tx, user: &UserRecord) -> Result<(), ServiceError> {
+    let active = |other: &UserRecord| other.role == Role::Admin && other.disabled_at.is_none();
+    if active(user) && users::list(tx)?.iter().filter(|other| active(other)).count() == 1 {
+        let message = "This is the last administrator; make another one first.";
+        return Err(Refusal::new(ErrorCode::Conflict, message).into());
+    }
+    Ok(())
 }
 
 /// Argon2id with the library's parameters (19 MiB, two passes), which are OWASP's.

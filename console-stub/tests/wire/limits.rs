@@ -7,7 +7,8 @@ use telovix_console_stub::fault::Faults;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio_rustls::client::TlsStream;
 
-use crate::world::World;
+use crate::world::{World, body, key};
+use telovix_contract::paths;
 
 /// Longer than every limit below, and shorter than a person's patience.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -74,6 +75,93 @@ async fn silent_clients_do_not_keep_the_others_out_for_long() {
     let mut silent = Vec::new();
     for _ in 0..6 {
         silent.push(client.socket().await);
+    }
+    let reply = tokio::time::timeout(PATIENCE, client.send("GET", "/healthz", b"", &[])).await;
+    assert_eq!(reply.expect("the server answers").unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn one_address_does_not_take_all_connections() {
+    let limits = Limits { connections: 6, connections_per_source: 3, ..Limits::default() };
+    let world = World::start_with(10, Faults::default(), limits).await;
+    let greedy = world.client(None);
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        held.push(greedy.tls().await.unwrap());
+    }
+    // Closed before a word of TLS.
+    let mut fourth = greedy.socket().await;
+    let closed = tokio::time::timeout(PATIENCE, fourth.read(&mut [0; 1])).await.expect("the server hangs up");
+    assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
+    let other = world.client(None).from(2);
+    assert_eq!(other.send("GET", "/healthz", b"", &[]).await.unwrap().status, 200);
+    // A place that is given back can be taken again; the server hears of it a moment later.
+    drop(held.pop());
+    let again = tokio::time::timeout(PATIENCE, async {
+        while greedy.send("GET", "/healthz", b"", &[]).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    again.await.expect("a place is free again");
+}
+
+#[tokio::test]
+async fn too_many_header_fields_are_refused() {
+    let world = World::start(10).await;
+    let fields: Vec<(String, &str)> = (0..65).map(|n| (format!("x-{n}"), "1")).collect();
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (name.as_str(), *value)).collect();
+    let client = world.client(None);
+    assert_eq!(client.send("GET", "/healthz", b"", &fields).await.unwrap().status, 431);
+    assert_eq!(client.send("GET", "/healthz", b"", &fields[..60]).await.unwrap().status, 200);
+}
+
+/// CONTRACT.md section 2: the second listener is for sensors alone and requires their certificate.
+#[tokio::test]
+async fn section_2_the_sensors_listener_requires_a_certificate_and_serves_sensors_alone() {
+    let world = World::start(10).await;
+    let key = key();
+    let made = world.enroll(&body(&world.once().await, "edge-1", &key)).await;
+    let identity = Some((made.text("control_plane_certificate_pem"), &key));
+    let sensor = world.sensor_client(identity);
+    assert_eq!(sensor.send("POST", paths::HEARTBEAT, b"", &[]).await.unwrap().status, 200);
+    assert_eq!(sensor.send("GET", paths::HEALTHZ, b"", &[]).await.unwrap().status, 200);
+    for path in [paths::V1_SESSION, paths::V1_SENSORS, paths::V2_TOKENS, paths::OPENAPI] {
+        assert_eq!(sensor.send("GET", path, b"", &[]).await.unwrap().refusal(), (404, "not_found"), "{path}");
+    }
+    // In TLS 1.3 a client hears of it after its first words.
+    assert!(world.sensor_client(None).send("GET", paths::HEALTHZ, b"", &[]).await.is_err());
+    assert_eq!(world.client(None).send("GET", paths::HEALTHZ, b"", &[]).await.unwrap().status, 200);
+}
+
+#[tokio::test]
+async fn a_connection_that_idles_after_an_answer_is_dropped_and_so_is_one_that_lasts_too_long() {
+    let short = Duration::from_millis(200);
+    let long = Duration::from_secs(600);
+    for limits in [
+        Limits { head: short, life: long, ..Limits::default() },
+        Limits { head: long, life: short, ..Limits::default() },
+    ] {
+        let world = World::start_with(10, Faults::default(), limits).await;
+        let mut tls = world.client(None).tls().await.unwrap();
+        tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
+        let text = rest(tls).await;
+        assert!(text.starts_with("HTTP/1.1 200") && text.ends_with("\"}"), "{text}");
+    }
+}
+
+/// A client that sends a call and takes nothing of the answer holds its own connection, until its time is over.
+#[tokio::test]
+async fn a_client_that_does_not_read_holds_nobody_up() {
+    let limits = Limits { connections: 2, life: Duration::from_millis(500), ..Limits::default() };
+    let world = World::start_with(10, Faults::default(), limits).await;
+    let client = world.client(None);
+    let mut deaf = Vec::new();
+    for _ in 0..2 {
+        let mut tls = client.tls().await.unwrap();
+        // More answers than fit into what lies between.
+        let calls = "GET /api/openapi.json HTTP/1.1\r\nHost: x\r\n\r\n".repeat(200);
+        let _ = tokio::time::timeout(Duration::from_millis(100), tls.write_all(calls.as_bytes())).await;
+        deaf.push(tls);
     }
     let reply = tokio::time::timeout(PATIENCE, client.send("GET", "/healthz", b"", &[])).await;
     assert_eq!(reply.expect("the server answers").unwrap().status, 200);

@@ -3,15 +3,21 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod approval;
+mod browser;
 mod chaos;
+mod contract;
 mod engine;
 mod enroll;
 #[cfg(feature = "failpoints")]
 mod faults;
 mod instances;
+mod licence;
 mod limits;
 mod login;
+mod openapi;
 mod operators;
+mod people;
+mod rates;
 mod rotation;
 mod session;
 mod world;

@@ -261,7 +261,7 @@ async fn section_5_signed_calls_decide_about_waiting_hosts() {
         (renew.status, renew.body["renew_between"]["end"].as_str()),
         (200, Some("2027-01-15T08:01:00Z"))
     );
-    assert_eq!(call("POST", &format!("{sensor}/disable"), "", "").await.refusal(), (403, "forbidden"));
+    assert_eq!(call("POST", &format!("{sensor}/disable"), "", "").await.refusal(), (404, "not_found"));
     let page = call("GET", paths::V2_SENSORS, "?limit=1&status=healthy", "").await;
     assert_eq!((page.body["data"].as_array().unwrap().len(), &page.body["next_cursor"]), (1, &json!(null)));
     for bad in ["?limit=0", "?cursor=x", "?status=fine"] {

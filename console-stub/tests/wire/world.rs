@@ -14,7 +14,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use serde_json::{Value, json};
-use telovix_console_stub::app::{App, AppError, Options};
+use telovix_console_stub::app::{App, AppError, Listeners, Options};
 use telovix_console_stub::clock::Clock;
 use telovix_console_stub::config::{DataDir, Limits};
 use telovix_console_stub::domain::audit::Origin;
@@ -25,7 +25,7 @@ use telovix_console_stub::service::Console;
 use telovix_console_stub::service::setup::{Grant, Setup};
 use telovix_contract::paths;
 use telovix_contract::states::TokenType;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsConnector;
@@ -56,9 +56,11 @@ pub(crate) struct World {
     pub(crate) console: Console,
     pub(crate) clock: Arc<TestClock>,
     pub(crate) address: std::net::SocketAddr,
+    pub(crate) sensors: std::net::SocketAddr,
     pub(crate) data: DataDir,
     pub(crate) ca_pem: String,
     pub(crate) database: Engine,
+    pub(crate) licence_key: KeyPair,
     place: tempfile::TempDir,
     stop: Option<oneshot::Sender<()>>,
     serving: Option<JoinHandle<()>>,
@@ -67,6 +69,11 @@ pub(crate) struct World {
 /// A host's key pair.
 pub(crate) fn key() -> KeyPair {
     KeyPair::generate().unwrap()
+}
+
+/// A key that signs licences.
+fn licence_key() -> KeyPair {
+    KeyPair::generate_for(&rcgen::PKCS_ED25519).unwrap()
 }
 
 /// A certificate request for this node.
@@ -135,26 +142,30 @@ impl World {
         };
         let app = App::open(options).await.unwrap();
         let console = app.console().clone();
+        let licence_key = licence_key();
         let setup = Setup {
             admin_email: "admin@example.com".to_owned(),
             admin_password: "correct horse battery staple".to_owned().into(),
             server_names: vec!["console.example".to_owned()],
             licence: Grant::Trial(nodes),
-            licence_trust: None,
+            licence_trust: Some(licence_key.public_key_pem()),
             public_url: None,
         };
         let ca_pem = console.set_up(setup).await.unwrap().ca_pem;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
+        let second = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let sensors = second.local_addr().unwrap();
+        let listeners = Listeners { main: listener, sensors: Some(second) };
         let (stop, stopped) = oneshot::channel();
         let serving = tokio::spawn(async move {
             let shutdown = async {
                 let _ = stopped.await;
             };
-            app.serve(listener, shutdown).await.unwrap();
+            app.serve_on(listeners, shutdown).await.unwrap();
         });
         let (stop, serving) = (Some(stop), Some(serving));
-        Self { console, clock, address, data, ca_pem, database, place, stop, serving }
+        Self { console, clock, address, sensors, data, ca_pem, database, licence_key, place, stop, serving }
     }
 
     /// Another instance on the same database, with a data directory of its own.
@@ -196,6 +207,11 @@ impl World {
         Client::new(self.address, &self.ca_pem, Arc::clone(&self.clock) as Arc<dyn TimeProvider>, identity)
     }
 
+    /// A client of the sensors' own listener.
+    pub(crate) fn sensor_client(&self, identity: Option<(&str, &KeyPair)>) -> Client {
+        Client::new(self.sensors, &self.ca_pem, Arc::clone(&self.clock) as Arc<dyn TimeProvider>, identity)
+    }
+
     /// A heartbeat with this certificate.
     pub(crate) async fn heartbeat(&self, certificate: &str, key: &KeyPair) -> Reply {
         self.client(Some((certificate, key))).send("POST", paths::HEARTBEAT, b"", &[]).await.unwrap()
@@ -229,6 +245,7 @@ impl World {
 #[derive(Clone)]
 pub(crate) struct Client {
     address: std::net::SocketAddr,
+    from: std::net::IpAddr,
     config: Arc<ClientConfig>,
 }
 
@@ -255,16 +272,19 @@ impl Client {
                 builder.with_client_auth_cert(vec![leaf], key).unwrap()
             }
         };
-        Self { address, config: Arc::new(config) }
+        Self { address, from: [127, 0, 0, 1].into(), config: Arc::new(config) }
+    }
+
+    /// The same, calling from another address of the loopback network.
+    pub(crate) fn from(self, last: u8) -> Self {
+        Self { from: [127, 0, 0, last].into(), ..self }
     }
 
     /// A connection to write anything to; the socket alone, and with TLS on it.
     pub(crate) async fn socket(&self) -> TcpStream {
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "this is the one place of these tests that opens sockets"
-        )]
-        TcpStream::connect(self.address).await.unwrap()
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((self.from, 0).into()).unwrap();
+        socket.connect(self.address).await.unwrap()
     }
 
     pub(crate) async fn tls(&self) -> std::io::Result<TlsStream<TcpStream>> {

@@ -1,39 +1,66 @@
 //! Auto-approve rules and the waiting list.
 
-use axum::extract::{Path, Request, State};
+use axum::Json;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
 use http::StatusCode;
 use telovix_contract::ErrorCode;
 
 use super::{Rows, authorize};
-use crate::api::body::Fields;
-use crate::api::{Api, Failure};
+use crate::api::body::parse;
+use crate::api::doc::{Book, Op, word};
+use crate::api::{Api, Failure, Named};
 use crate::domain::Refusal;
 use crate::domain::approval::{RuleDraft, Ruling};
 use crate::domain::role::Act;
 use crate::service::approvals::{ApprovalView, RuleView, Say};
 
 /// The paths below this one.
-pub(super) fn routes(base: &str) -> Router<Api> {
-    Router::new()
-        .route(&format!("{base}/rules"), get(list_rules).post(create_rule))
-        .route(&format!("{base}/rules/{{id}}"), delete(delete_rule))
-        .route(&format!("{base}/approvals"), get(list_approvals))
-        .route(&format!("{base}/approvals/{{id}}/approve"), post(approve))
-        .route(&format!("{base}/approvals/{{id}}/deny"), post(deny))
+pub(super) fn routes(base: &str) -> Book {
+    let (rules, approvals) = (format!("{base}/rules"), format!("{base}/approvals"));
+    let list = Op::get("listRules", "Auto-approve rules, oldest first.")
+        .operators(Act::ReadTokens)
+        .gives_rows::<RuleView>("All of them.");
+    let create = Op::post("createRule", "An auto-approve rule.")
+        .operators(Act::ManageTokens)
+        .takes::<RuleDraft>()
+        .gives::<RuleView>(201, "The rule.")
+        .refuses(&[ErrorCode::NotReady]);
+    let delete = Op::delete("deleteRule", "Deletes a rule; sensors that it let in stay.")
+        .operators(Act::ManageTokens)
+        .gives::<RuleView>(200, "The rule that was.")
+        .refuses(&[ErrorCode::NotFound]);
+    let statuses = [Ruling::Waiting, Ruling::Approved, Ruling::Denied].map(Ruling::as_str);
+    let waiting = Op::get("listApprovals", "Enrollments that an operator has to look at, oldest first.")
+        .operators(Act::ReadTokens)
+        .query([word("status", "Only those of this status.", statuses)])
+        .gives_rows::<ApprovalView>("All of them.");
+    let decide = |id, summary| {
+        Op::post(id, summary)
+            .operators(Act::ManageTokens)
+            .gives::<ApprovalView>(200, "The enrollment; its host hears of it when it asks again.")
+            .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict])
+    };
+    Book::default()
+        .add(&rules, list, list_rules)
+        .add(&rules, create, create_rule)
+        .add(&format!("{rules}/{{id}}"), delete, delete_rule)
+        .add(&approvals, waiting, list_approvals)
+        .add(
+            &format!("{approvals}/{{id}}/approve"),
+            decide("approveEnrollment", "Lets a waiting host in."),
+            approve,
+        )
+        .add(
+            &format!("{approvals}/{{id}}/deny"),
+            decide("denyEnrollment", "Turns a waiting host away."),
+            deny,
+        )
 }
 
 async fn create_rule(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
     let call = authorize(&api, request, Act::ManageTokens).await?;
-    let mut fields = Fields::parse(&call.body)?;
-    let draft = RuleDraft {
-        cluster_id: fields.required("cluster_id")?,
-        label: fields.required("label")?,
-        allowed_roles: fields.optional("allowed_roles")?.unwrap_or_default(),
-        max_nodes: fields.optional("max_nodes")?,
-    };
+    let draft: RuleDraft = parse(&call.body)?;
     let made = api.console.create_rule(draft, call.origin).await?;
     Ok((StatusCode::CREATED, Json(made)).into_response())
 }
@@ -45,7 +72,7 @@ async fn list_rules(State(api): State<Api>, request: Request) -> Result<Json<Row
 
 async fn delete_rule(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Named(id): Named,
     request: Request,
 ) -> Result<Json<RuleView>, Failure> {
     let call = authorize(&api, request, Act::ManageTokens).await?;
@@ -68,7 +95,7 @@ async fn list_approvals(
 
 async fn approve(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Named(id): Named,
     request: Request,
 ) -> Result<Json<ApprovalView>, Failure> {
     decide(&api, &id, request, Say::Approve).await
@@ -76,7 +103,7 @@ async fn approve(
 
 async fn deny(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Named(id): Named,
     request: Request,
 ) -> Result<Json<ApprovalView>, Failure> {
     decide(&api, &id, request, Say::Deny).await

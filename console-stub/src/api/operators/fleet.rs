@@ -1,50 +1,104 @@
-//! The fleet and the audit trail.
+//! The fleet.
 
-use axum::extract::{Path, Request, State};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
-use serde::Serialize;
+use axum::Json;
+use axum::extract::{Request, State};
+use serde::{Deserialize, Serialize};
 use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
-use telovix_contract::{ErrorCode, SensorId};
+use telovix_contract::{ErrorCode, Flavor, SensorId};
+use utoipa::ToSchema;
 
-use super::{Piecewise, authorize};
-use crate::api::body::Fields;
-use crate::api::{Api, Failure};
-use crate::db::audit::AuditFilter;
+use super::{Piecewise, audit, authorize};
+use crate::api::body::parse;
+use crate::api::doc::{Asked, Book, Op, text, word};
+use crate::api::{Api, Failure, Named};
 use crate::domain::Refusal;
 use crate::domain::listing::SensorFilter;
 use crate::domain::role::Act;
-use crate::service::audit::{AuditReport, AuditView};
 use crate::service::sensors::{SensorView, Verdict};
 
 /// Seconds that a sensor has to renew its certificate where nobody says.
 const WITHIN: i64 = 3600;
 
 /// The paths below these.
-pub(super) fn routes(sensors: &str, audit: &str) -> Router<Api> {
-    Router::new()
-        .route(sensors, get(list))
-        .route(&format!("{sensors}/{{id}}"), delete(forget))
-        .route(&format!("{sensors}/{{id}}/disable"), post(disable))
-        .route(&format!("{sensors}/{{id}}/enable"), post(enable))
-        .route(&format!("{sensors}/{{id}}/revoke"), post(revoke))
-        .route(&format!("{sensors}/{{id}}/renew"), post(renew))
-        .route(audit, get(list_audit))
-        .route(&format!("{audit}/verify"), get(verify_audit))
+pub(super) fn routes(sensors: &str, audit: &str) -> Book {
+    let list = Op::get("listSensors", "The fleet, oldest first.")
+        .operators(Act::ReadSensors)
+        .query(filters())
+        .gives_piece::<SensorView>("A piece of the list.");
+    let renew = Op::post(
+        "askRenewal",
+        "Asks a sensor to renew its certificate; it hears of it with its next heartbeat.",
+    )
+    .operators(Act::RenewSensor)
+    .may_take::<Ask>()
+    .gives::<RenewalAsked>(200, "When it is to renew.")
+    .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict]);
+    let mut book = Book::default().add(sensors, list, self::list).add(
+        &format!("{sensors}/{{id}}/renew"),
+        renew,
+        self::renew,
+    );
+    // API keys cannot do these.
+    if !sensors.starts_with("/api/v2/") {
+        let judge = |op: Op| {
+            op.operators(Act::JudgeSensors)
+                .gives::<Judged>(200, "Done.")
+                .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict])
+        };
+        let one = format!("{sensors}/{{id}}");
+        let forget = judge(Op::delete("deleteSensor", "Forgets a sensor; its licence slot is free."));
+        let disable = judge(Op::post("disableSensor", "Switches a sensor off for a time."));
+        let enable = judge(Op::post("enableSensor", "Switches a sensor on again."));
+        let revoke =
+            judge(Op::post("revokeSensor", "Switches a sensor off for good; its licence slot is free."));
+        book = book
+            .add(&one, forget, self::forget)
+            .add(&format!("{one}/disable"), disable, self::disable)
+            .add(&format!("{one}/enable"), enable, self::enable)
+            .add(&format!("{one}/revoke"), revoke, self::revoke);
+    }
+    book.merge(audit::routes(audit))
+}
+
+fn filters() -> [Asked; 10] {
+    [
+        word("decommissioned", "`true`: the retired too.", ["true", "false"]),
+        word("status", "Only those of this status.", SensorStatus::ALL.iter().map(|word| word.as_str())),
+        word(
+            "health_state",
+            "Only those heard of so lately.",
+            HealthState::ALL.iter().map(|word| word.as_str()),
+        ),
+        word("trust_state", "Only those trusted so.", TrustState::ALL.iter().map(|word| word.as_str())),
+        word(
+            "trust_health",
+            "Only those whose certificate stands so.",
+            TrustHealth::ALL.iter().map(|word| word.as_str()),
+        ),
+        text("cluster_id", "Only those of this cluster."),
+        text("role", "Only those of this role."),
+        word(
+            "flavor",
+            "Only those of this edition.",
+            [Flavor::Standard, Flavor::Telecom].map(Flavor::as_str),
+        ),
+        text("tag", "Only those with this label."),
+        text("node_name", "Only those whose node name begins so."),
+    ]
 }
 
 async fn list(State(api): State<Api>, request: Request) -> Result<Json<Piecewise<SensorView>>, Failure> {
     let call = authorize(&api, request, Act::ReadSensors).await?;
     let filter = SensorFilter {
-        decommissioned: call.text("decommissioned").as_deref() == Some("true"),
+        decommissioned: call.word("decommissioned", |word| word.parse().ok())?.unwrap_or(false),
         status: call.word("status", SensorStatus::from_word)?,
         health_state: call.word("health_state", HealthState::from_word)?,
         trust_state: call.word("trust_state", TrustState::from_word)?,
         trust_health: call.word("trust_health", TrustHealth::from_word)?,
         cluster_id: call.text("cluster_id"),
         role: call.text("role"),
-        flavor: call.text("flavor"),
+        flavor: call.word("flavor", |word| word.parse::<Flavor>().ok())?.map(|flavor| flavor.to_string()),
         tag: call.text("tag"),
         node_name: call.text("node_name"),
     };
@@ -52,27 +106,29 @@ async fn list(State(api): State<Api>, request: Request) -> Result<Json<Piecewise
 }
 
 /// Answer to a verdict.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Judged {
+    /// Its identity.
     sensor_id: SensorId,
+    /// `disabled`, `enabled`, `revoked` or `deleted`.
     status: &'static str,
 }
 
 type Answer<T> = Result<Json<T>, Failure>;
 
-async fn disable(State(api): State<Api>, Path(id): Path<String>, request: Request) -> Answer<Judged> {
+async fn disable(State(api): State<Api>, Named(id): Named, request: Request) -> Answer<Judged> {
     judge(&api, &id, request, Verdict::Disable, "disabled").await
 }
 
-async fn enable(State(api): State<Api>, Path(id): Path<String>, request: Request) -> Answer<Judged> {
+async fn enable(State(api): State<Api>, Named(id): Named, request: Request) -> Answer<Judged> {
     judge(&api, &id, request, Verdict::Enable, "enabled").await
 }
 
-async fn revoke(State(api): State<Api>, Path(id): Path<String>, request: Request) -> Answer<Judged> {
+async fn revoke(State(api): State<Api>, Named(id): Named, request: Request) -> Answer<Judged> {
     judge(&api, &id, request, Verdict::Revoke, "revoked").await
 }
 
-async fn forget(State(api): State<Api>, Path(id): Path<String>, request: Request) -> Answer<Judged> {
+async fn forget(State(api): State<Api>, Named(id): Named, request: Request) -> Answer<Judged> {
     judge(&api, &id, request, Verdict::Delete, "deleted").await
 }
 
@@ -89,38 +145,32 @@ async fn judge(
     Ok(Json(Judged { sensor_id, status }))
 }
 
+/// How long a sensor has to renew its certificate.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+struct Ask {
+    /// Seconds from now; an hour where absent.
+    #[schema(minimum = 1, maximum = 604_800)]
+    within_seconds: Option<i64>,
+}
+
 /// Answer to a request for a renewal.
-#[derive(Debug, Serialize)]
-struct Asked {
+#[derive(Debug, Serialize, ToSchema)]
+struct RenewalAsked {
+    /// Its identity.
     sensor_id: SensorId,
+    /// When it is to renew.
     renew_between: RenewalWindow,
 }
 
-async fn renew(State(api): State<Api>, Path(id): Path<String>, request: Request) -> Answer<Asked> {
+async fn renew(State(api): State<Api>, Named(id): Named, request: Request) -> Answer<RenewalAsked> {
     let call = authorize(&api, request, Act::RenewSensor).await?;
-    let within: Option<i64> =
-        if call.body.is_empty() { None } else { Fields::parse(&call.body)?.optional("within_seconds")? };
+    let ask: Ask = if call.body.is_empty() { Ask::default() } else { parse(&call.body)? };
     let sensor_id = sensor(&id)?;
-    let renew_between = api.console.ask_renewal(sensor_id, within.unwrap_or(WITHIN), call.origin).await?;
-    Ok(Json(Asked { sensor_id, renew_between }))
+    let renew_between =
+        api.console.ask_renewal(sensor_id, ask.within_seconds.unwrap_or(WITHIN), call.origin).await?;
+    Ok(Json(RenewalAsked { sensor_id, renew_between }))
 }
 
 fn sensor(id: &str) -> Result<SensorId, Refusal> {
     id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, "There is no such sensor."))
-}
-
-async fn list_audit(State(api): State<Api>, request: Request) -> Answer<Piecewise<AuditView>> {
-    let call = authorize(&api, request, Act::ReadAudit).await?;
-    let filter = AuditFilter {
-        action_type: call.text("action_type"),
-        outcome: call.text("outcome"),
-        actor_email: call.text("actor_email"),
-        sensor_id: call.text("sensor_id"),
-    };
-    Ok(Json(api.console.list_audit(filter, call.piece()?).await?.into()))
-}
-
-async fn verify_audit(State(api): State<Api>, request: Request) -> Answer<AuditReport> {
-    authorize(&api, request, Act::ReadAudit).await?;
-    Ok(Json(api.console.verify_audit().await?))
 }

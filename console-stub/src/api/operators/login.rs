@@ -1,46 +1,66 @@
 //! Browser sessions: signing in and out, and who calls by cookie (CONTRACT.md section 5, v1).
 
+use axum::Json;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::get;
-use axum::{Json, Router};
 use http::request::Parts;
 use http::{HeaderMap, Method, StatusCode, header};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use telovix_contract::{ErrorCode, paths};
+use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::authorize;
-use crate::api::body::{Fields, read};
-use crate::api::{Api, Failure, Peer, origin};
+use crate::api::body::{parse, read};
+use crate::api::doc::{Book, Op};
+use crate::api::guard::Source;
+use crate::api::{Api, CSRF_HEADER, Failure, Peer, SESSION_COOKIE as COOKIE, origin};
 use crate::clock::timestamp;
 use crate::domain::Refusal;
 use crate::domain::audit::Origin;
 use crate::domain::role::{Act, may};
-use crate::domain::setting::Setting;
 use crate::domain::user::{SESSION_LONGEST, csrf_holds, csrf_token, not_signed_in};
 use crate::service::ServiceError;
-use crate::service::settings::SettingView;
 
-/// The cookie: the prefix makes browsers insist on `Secure` and on no other host or path.
-const COOKIE: &str = "__Host-telovix_session";
-/// Header with the session's CSRF token, on every call that changes something.
-const CSRF_HEADER: &str = "x-csrf-token";
+/// `/api/v1/session`.
+pub(in crate::api) fn routes() -> Book {
+    let who = Op::get("whoAmI", "Who is signed in.").signed_in().gives::<Who>(200, "The session.");
+    let log_in =
+        Op::post("logIn", "Signs an operator in. Five failures lock an address for a quarter of an hour.")
+            .takes::<Credentials>()
+            .gives::<Who>(200, "The session; its secret is in the cookie.")
+            .refuses(&[ErrorCode::Unauthorized, ErrorCode::RateLimited]);
+    let log_out = Op::delete("logOut", "Ends the session.")
+        .signed_in()
+        .gives_nothing(204, "It has ended.")
+        .refuses(&[ErrorCode::Forbidden]);
+    Book::default().add(paths::V1_SESSION, who, self::who).add(paths::V1_SESSION, log_in, self::log_in).add(
+        paths::V1_SESSION,
+        log_out,
+        self::log_out,
+    )
+}
 
-/// `/api/v1/session` and `/api/v1/settings`.
-pub(in crate::api) fn routes() -> Router<Api> {
-    Router::new()
-        .route(paths::V1_SESSION, get(who).post(log_in).delete(log_out))
-        .route(paths::V1_SETTINGS, get(list_settings).post(change_setting))
+/// What an operator signs in with.
+#[derive(Deserialize, ToSchema)]
+struct Credentials {
+    /// The address.
+    email: String,
+    /// The password.
+    #[schema(value_type = String, format = Password)]
+    password: Zeroizing<String>,
 }
 
 /// Who is signed in.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 struct Who {
+    /// The address.
     email: String,
+    /// What the operator may do.
     role: &'static str,
+    /// To be sent in X-CSRF-Token with every call that changes something.
     csrf_token: String,
+    /// RFC 3339, when it ends at the latest; in the answer to signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
     expires_at: Option<String>,
 }
@@ -48,15 +68,16 @@ struct Who {
 /// Only JSON is taken: a form of another site cannot send that without asking first.
 async fn log_in(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
     let (parts, body): (Parts, Body) = request.into_parts();
+    if let Some(peer) = parts.extensions.get::<Peer>() {
+        api.guard.login(Source::of(peer.address.ip()))?;
+    }
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if kind.split(';').next().map(str::trim) != Some("application/json") {
         let message = "Send the address and the password as application/json.";
         return Err(Refusal::new(ErrorCode::InvalidRequest, message).into());
     }
     let body = Zeroizing::new(read(body, api.limits.body).await?.to_vec());
-    let mut fields = Fields::parse(&body)?;
-    let email = fields.required("email")?;
-    let password = Zeroizing::new(fields.required("password")?);
+    let Credentials { email, password } = parse(&body)?;
     let login = api.console.log_in(email, password, source(&parts)).await?;
     let cookie = format!(
         "{COOKIE}={}; Path=/; Max-Age={SESSION_LONGEST}; HttpOnly; Secure; SameSite=Strict",
@@ -87,23 +108,6 @@ async fn log_out(State(api): State<Api>, request: Request) -> Result<Response, F
     api.console.log_out(&secret, origin).await?;
     let cookie = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict");
     Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
-}
-
-async fn list_settings(
-    State(api): State<Api>,
-    request: Request,
-) -> Result<Json<super::Rows<SettingView>>, Failure> {
-    authorize(&api, request, Act::Administer).await?;
-    Ok(Json(super::Rows { data: api.console.list_settings().await? }))
-}
-
-async fn change_setting(State(api): State<Api>, request: Request) -> Result<Json<SettingView>, Failure> {
-    let call = authorize(&api, request, Act::Administer).await?;
-    let mut fields = Fields::parse(&call.body)?;
-    let (name, value): (String, String) = (fields.required("name")?, fields.required("value")?);
-    let setting =
-        Setting::from_name(&name).ok_or_else(|| Refusal::field("name", "there is no such setting"))?;
-    Ok(Json(api.console.change_setting(setting, value, call.origin).await?))
 }
 
 /// Checks that whoever calls is signed in, may do this, and, where it changes something, meant it.

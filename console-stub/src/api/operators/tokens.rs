@@ -1,28 +1,50 @@
 //! Enrollment tokens.
 
-use axum::extract::{Path, Request, State};
+use axum::Json;
+use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
-use axum::routing::{delete, get, post};
-use axum::{Json, Router};
 use http::StatusCode;
+use telovix_contract::ErrorCode;
 use telovix_contract::states::{TokenStatus, TokenType};
-use telovix_contract::{ClusterName, ErrorCode};
 
 use super::{Call, Piecewise, authorize};
-use crate::api::body::Fields;
-use crate::api::{Api, Failure};
+use crate::api::body::parse;
+use crate::api::doc::{Book, Op, text, word};
+use crate::api::{Api, Failure, Named};
 use crate::domain::Refusal;
 use crate::domain::listing::TokenFilter;
 use crate::domain::role::Act;
 use crate::domain::token::TokenDraft;
-use crate::service::tokens::TokenView;
+use crate::service::tokens::{CreatedView, TokenView};
 
 /// The paths below this one.
-pub(super) fn routes(base: &str) -> Router<Api> {
-    Router::new()
-        .route(&format!("{base}/tokens"), get(list).post(create))
-        .route(&format!("{base}/tokens/{{id}}"), delete(revoke))
-        .route(&format!("{base}/cluster-tokens"), post(create_for_cluster))
+pub(super) fn routes(base: &str) -> Book {
+    let tokens = format!("{base}/tokens");
+    let list = Op::get("listTokens", "Enrollment tokens, newest first; used ones for a day.")
+        .operators(Act::ReadTokens)
+        .query([
+            word("status", "Only those of this status.", TokenStatus::ALL.iter().map(|word| word.as_str())),
+            word("type", "Only those of this kind.", TokenType::ALL.iter().map(|word| word.as_str())),
+            text("cluster_id", "Only those bound to this cluster."),
+        ])
+        .gives_piece::<TokenView>("A piece of the list.");
+    let create = |id, summary| {
+        Op::post(id, summary)
+            .operators(Act::ManageTokens)
+            .takes::<TokenDraft>()
+            .gives::<CreatedView<'static>>(201, "The token, this once.")
+            .refuses(&[ErrorCode::NotReady])
+    };
+    let revoke = Op::delete("revokeToken", "Takes a pending token back.")
+        .operators(Act::ManageTokens)
+        .gives::<TokenView>(200, "The token as it is now.")
+        .refuses(&[ErrorCode::NotFound, ErrorCode::Conflict]);
+    let for_cluster = create("createClusterToken", "An enrollment token for every node of one cluster.");
+    Book::default()
+        .add(&tokens, list, self::list)
+        .add(&tokens, create("createToken", "An enrollment token."), self::create)
+        .add(&format!("{tokens}/{{id}}"), revoke, self::revoke)
+        .add(&format!("{base}/cluster-tokens"), for_cluster, create_for_cluster)
 }
 
 async fn create(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
@@ -36,17 +58,8 @@ async fn create_for_cluster(State(api): State<Api>, request: Request) -> Result<
 }
 
 async fn make(api: &Api, call: Call, kind: Option<TokenType>) -> Result<Response, Failure> {
-    let mut fields = Fields::parse(&call.body)?;
-    let named = fields.optional("type")?;
-    let draft = TokenDraft {
-        kind: kind.or(named),
-        ttl_seconds: fields.optional("ttl_seconds")?,
-        expires_days: fields.optional("expires_days")?,
-        cluster_id: fields.optional::<ClusterName>("cluster_id")?,
-        max_nodes: fields.optional("max_nodes")?,
-        sensor_id: fields.optional("sensor_id")?,
-        label: fields.optional("label")?,
-    };
+    let mut draft: TokenDraft = parse(&call.body)?;
+    draft.kind = kind.or(draft.kind);
     let created = api.console.create_token(draft, call.origin).await?;
     Ok((StatusCode::CREATED, Json(created.view())).into_response())
 }
@@ -64,7 +77,7 @@ async fn list(State(api): State<Api>, request: Request) -> Result<Json<Piecewise
 
 async fn revoke(
     State(api): State<Api>,
-    Path(id): Path<String>,
+    Named(id): Named,
     request: Request,
 ) -> Result<Json<TokenView>, Failure> {
     let call = authorize(&api, request, Act::ManageTokens).await?;

@@ -1,11 +1,12 @@
 //! Arguments of `token list`, `sensor` and `audit`: lists, their filters and pieces.
 
-use clap::{Subcommand, ValueEnum};
+use clap::Subcommand;
 use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType, TrustHealth, TrustState};
 use telovix_contract::{ClusterName, SensorId};
 
 use super::seconds;
 use crate::domain::listing::{SensorFilter, TokenFilter};
+use crate::service::audit_export::ExportFormat;
 
 /// Which piece of a list.
 #[derive(Debug, clap::Args)]
@@ -153,19 +154,10 @@ pub(in crate::cli) enum AuditCommand {
     Verify,
     /// Write the whole trail to standard output, oldest first, with its hashes.
     Export {
-        /// In which form.
-        #[arg(long, value_enum, default_value_t = ExportFormat::Json)]
+        /// In which form: json or csv.
+        #[arg(long, default_value = "json", value_parser = |word: &str| read(word, ExportFormat::from_word))]
         format: ExportFormat,
     },
-}
-
-/// How to write the trail.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(in crate::cli) enum ExportFormat {
-    /// One JSON object.
-    Json,
-    /// RFC 4180.
-    Csv,
 }
 
 fn read<T>(word: &str, from_word: fn(&str) -> Option<T>) -> Result<T, String> {

@@ -27,6 +27,19 @@ pub(in crate::cli) enum UserCommand {
         /// The address.
         email: String,
     },
+    /// Let a disabled user sign in again.
+    Enable {
+        /// The address.
+        email: String,
+    },
+    /// Give a user another role; the sessions end.
+    Role {
+        /// The address.
+        email: String,
+        /// viewer, analyst, sensor_owner, operator or admin.
+        #[arg(value_parser = role)]
+        role: Role,
+    },
     /// Give a user another password; the sessions end, a lock is lifted.
     Password {
         /// The address.
