@@ -104,6 +104,15 @@ pub fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
     tx.query(sql, &[])?.iter().map(issuer).collect()
 }
 
+/// Whether an issuer is in force.
+///
+/// # Errors
+/// [`DbError`].
+pub fn in_force(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
+    let sql = "SELECT 1 FROM issuers WHERE id = $1 AND retired_at IS NULL";
+    Ok(tx.first(sql, &[id.into()])?.is_some())
+}
+
 /// What changes whenever another authority has to be read: the issuers in force and the server certificate.
 ///
 /// # Errors

@@ -6,11 +6,13 @@ use std::collections::BTreeMap;
 use serde_json::{Value, json};
 use telovix_console_stub::app::{App, Options};
 use telovix_console_stub::config::DataDir;
+use telovix_console_stub::db::DbError;
 use telovix_console_stub::domain::api_key::{Scope, SignedCall};
 use telovix_console_stub::domain::approval::RuleDraft;
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::service::enroll::EnrollAnswer;
+use telovix_console_stub::service::rotation::Drain;
 use telovix_console_stub::service::setup::{Grant, Setup};
 use telovix_console_stub::service::{Console, ServiceError};
 use telovix_contract::enroll::EnrollRequest;
@@ -157,6 +159,23 @@ async fn one_renews_the_server_certificate_and_the_others_take_it() {
     assert_eq!(shown(&second), shown(&third));
     assert_eq!(second.authority().unwrap().server_pin(), third.authority().unwrap().server_pin());
     assert!(!third.renew_server_certificate().await.unwrap());
+}
+
+#[tokio::test]
+async fn no_instance_signs_with_an_issuer_that_another_has_retired() {
+    let world = World::start(10).await;
+    let [first, second, _] = three(&world).await;
+    let token = world.once().await;
+    let origin = Origin::default;
+    let rotation = first.rotate_issuer(Drain::Within(60), origin()).await.unwrap();
+    first.retire_issuer(rotation.replaces, true, origin()).await.unwrap();
+    let request = body(&token, "edge-1", &key());
+    let asked: EnrollRequest = serde_json::from_value(request.clone()).unwrap();
+    let stale = second.enroll(asked.enrollment_token.hash(), asked, origin()).await;
+    assert!(matches!(&stale, Err(ServiceError::Db(DbError::Unavailable(_)))), "{stale:?}");
+    assert_eq!(world.count("SELECT count(*) FROM sensors"), 0);
+    assert!(second.reload_if_changed().await.unwrap());
+    assert_eq!(enroll(&second, request).await, "201");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -8,6 +8,7 @@ use telovix_contract::{ErrorCode, SensorId};
 use super::{Application, EnrollAnswer, OVERLAP, heartbeat_seconds, recommission};
 use crate::ca::Authority;
 use crate::ca::csr::CheckedCsr;
+use crate::db::authority as issuers;
 use crate::db::certificates::{self, CertificateRecord};
 use crate::db::tokens::{self, Enrollment};
 use crate::db::{DbError, Tx, approvals, audit, rules, sensors, settings};
@@ -165,6 +166,10 @@ pub(in crate::service) fn issue(
     sensor: &SensorRecord,
     now: i64,
 ) -> Result<CertificateRecord, ServiceError> {
+    // Another instance may have retired the issuer since this one read the CA; it reads again within a second.
+    if !issuers::in_force(tx, authority.signer_id())? {
+        return Err(DbError::Unavailable("the issuer was retired a moment ago".to_owned()).into());
+    }
     let life = settings::number(tx, Setting::CertificateHours)? * 3600;
     let issued = authority.issue_client(csr, sensor.id, &sensor.node_name, now, life)?;
     let made = CertificateRecord {
