@@ -8,6 +8,7 @@ use std::time::Instant;
 use nix::sys::signal::Signal;
 use serde_json::Value;
 use telovix_tests::daemon::Daemon;
+use telovix_tests::pki::Ca;
 use telovix_tests::{Agent, World};
 
 const PUBLISHED: [&str; 4] =
@@ -79,13 +80,16 @@ fn deleted_names_are_linked_again_and_nothing_else_happens() {
 /// Every way to spoil the files of the one generation there is; a re-enrollment token brings the same sensor back.
 #[test]
 fn spoilt_files_are_a_loss_that_a_re_enrollment_token_mends() {
-    let spoils: [(&str, Spoil); 5] = [
+    let spoils: [(&str, Spoil); 6] = [
         ("a missing key", |daemon| fs::remove_file(daemon.current("client.key.pem")).unwrap()),
         ("a truncated certificate", |daemon| truncate(daemon, "client.cert.pem")),
         ("an empty state file", |daemon| fs::write(daemon.current("sensor-state.json"), "").unwrap()),
         ("another key", |daemon| {
             fs::write(daemon.current("client.key.pem"), rcgen::KeyPair::generate().unwrap().serialize_pem())
                 .unwrap();
+        }),
+        ("another CA", |daemon| {
+            fs::write(daemon.current("console-ca.cert.pem"), Ca::root("Another").pem()).unwrap();
         }),
         ("a missing generation", |daemon| {
             fs::remove_dir_all(daemon.state_dir().join("generations")).unwrap();
@@ -108,7 +112,7 @@ fn spoilt_files_are_a_loss_that_a_re_enrollment_token_mends() {
         assert_eq!(sensor(&after), id, "{what}");
         assert_ne!(after["serial"], before["serial"], "{what}");
     }
-    assert_eq!(world.db().sensors(), 5);
+    assert_eq!(world.db().sensors(), 6);
 }
 
 #[test]
@@ -228,6 +232,22 @@ fn a_cluster_token_brings_a_deleted_sensor_back_by_itself() {
     });
     assert!(daemon.token_file().exists(), "a cluster token is not used up");
     assert_ne!(sensor(&after), sensor(&before));
+}
+
+/// A changed role takes effect at once where the token can pay again, and the node keeps its record.
+#[test]
+fn a_changed_role_enrolls_the_same_node_again_with_its_cluster_token() {
+    let world = World::new();
+    let cluster = "cluster_name = \"c1\"";
+    let daemon = Daemon::start(&world, "host", cluster);
+    let before = daemon.enroll(&world.token(&["--type", "cluster", "--cluster-id", "c1"]).token);
+    daemon.configure(&world, "host", &format!("{cluster}\nnode_role = \"amf\""));
+    daemon.signal(Signal::SIGHUP);
+    let after = daemon.until("the new role in force", |status| {
+        status["node_role"] == "amf" && status["serial"] != before["serial"] && status["accepted"] == true
+    });
+    assert_eq!(sensor(&after), sensor(&before));
+    assert_eq!(world.db().one::<String>("SELECT role FROM sensors", ()), "amf");
 }
 
 #[test]
