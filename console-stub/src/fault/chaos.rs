@@ -166,11 +166,8 @@ impl Chaos {
     /// What to do to a handshake, if anything; counts it.
     #[must_use]
     pub fn strike_handshake(&self) -> Option<Wrong> {
-        match self.strike(HANDSHAKE)? {
-            Act::Certificate { which } => Some(which),
-            // No such rule passes `problem`.
-            _ => None,
-        }
+        // No rule about handshakes says anything else.
+        if let Act::Certificate { which } = self.strike(HANDSHAKE)? { Some(which) } else { None }
     }
 }
 
@@ -240,12 +237,12 @@ impl Rule {
         if self.path != HANDSHAKE && !self.path.starts_with('/') && self.path != "*" {
             return Some("a path begins with `/`, or is `*` or `tls`");
         }
-        match self.act {
-            Act::Status { status, .. } if !(200..=599).contains(&status) => {
-                Some("a status is from 200 to 599")
-            }
-            _ => None,
+        if let Act::Status { status, .. } = self.act
+            && !(200..=599).contains(&status)
+        {
+            return Some("a status is from 200 to 599");
         }
+        None
     }
 }
 
