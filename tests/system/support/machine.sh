@@ -1,0 +1,139 @@
+# Whole machines for the system tests: a booted systemd in a root of its own, on an address of its own, beside a Console on
+# another. Sourced after lib.sh. The roots are kept under target/system, so that only the first run pays for them.
+# shellcheck shell=bash
+readonly CACHE=${BIN%/*}/system
+readonly CONSOLE_ADDRESS=10.77.0.1 HOST_ADDRESS=10.77.0.2
+
+# Makes the root of a Debian release once.
+debian_root() {
+  local suite=$1 base=$CACHE/rootfs
+  root_base=$base/$suite
+  [[ -e $root_base/.done ]] && return
+  need debootstrap debootstrap
+  mkdir -p "$base"
+  rm -rf "$root_base.new"
+  debootstrap --variant=minbase \
+    --include=systemd,systemd-sysv,dbus,libpam-systemd,ca-certificates,procps,iproute2,curl \
+    "$suite" "$root_base.new" >"$SCRATCH/debootstrap.log" 2>&1 ||
+    skip "debootstrap $suite: $(tail -n 3 "$SCRATCH/debootstrap.log")"
+  touch "$root_base.new/.done"
+  mv "$root_base.new" "$root_base"
+}
+
+# A root to write to above the kept one: fills root.
+fresh_root() {
+  debian_root "$1"
+  root=$SCRATCH/root
+  mkdir -p "$SCRATCH/over" "$root"
+  mount -t tmpfs tmpfs "$SCRATCH/over" || skip 'only root can mount'
+  at_exit "umount '$SCRATCH/over'"
+  mkdir "$SCRATCH/over/upper" "$SCRATCH/over/work"
+  mount -t overlay overlay -o "lowerdir=$root_base,upperdir=$SCRATCH/over/upper,workdir=$SCRATCH/over/work" "$root"
+  at_exit "umount '$root'"
+  rm -f "$root/etc/machine-id" "$root/.done"
+  : >"$root/etc/machine-id"
+}
+
+# Two network namespaces with a cable between them: fills console_net and host_net.
+make_network() {
+  need ip iproute2
+  console_net=telovix-c-$$ host_net=telovix-h-$$
+  ip netns add "$console_net" 2>"$SCRATCH/err" || skip "ip netns: $(cat "$SCRATCH/err")"
+  at_exit "ip netns del $console_net"
+  ip netns add "$host_net"
+  at_exit "ip netns del $host_net"
+  ip -n "$console_net" link add c0 type veth peer name h0 netns "$host_net"
+  ip -n "$console_net" address add "$CONSOLE_ADDRESS/24" dev c0
+  ip -n "$host_net" address add "$HOST_ADDRESS/24" dev h0
+  local net
+  for net in "$console_net" "$host_net"; do ip -n "$net" link set lo up; done
+  ip -n "$console_net" link set c0 up
+  ip -n "$host_net" link set h0 up
+}
+
+# A Console in its own network namespace, with this binary staged: fills console_url, ca_file, ca_fingerprint, console_pid.
+start_remote_console() {
+  local data=$SCRATCH/console
+  echo 'correct horse battery staple' >"$SCRATCH/password"
+  "$BIN/telovix-console-stub" setup --data-dir "$data" --admin-email admin@example.com \
+    --admin-password-file "$SCRATCH/password" --server-name "$CONSOLE_ADDRESS" --trial-nodes 50 \
+    --output json >"$SCRATCH/setup.json"
+  ca_file=$(json ca_file <"$SCRATCH/setup.json")
+  ca_fingerprint=$(json ca_fingerprint <"$SCRATCH/setup.json")
+  console_url=https://$CONSOLE_ADDRESS:15483
+  stage "$1"
+  ip netns exec "$console_net" "$BIN/telovix-console-stub" serve --data-dir "$data" --listen "$CONSOLE_ADDRESS:15483" \
+    --public-url "$console_url" >"$SCRATCH/console.out" 2>"$SCRATCH/console.log" &
+  console_pid=$!
+  at_exit "kill $console_pid; wait $console_pid"
+  await 'the Console' grep -q "$CONSOLE_ADDRESS" "$SCRATCH/console.out"
+}
+
+# Has the Console hand out this binary.
+stage() {
+  "$BIN/telovix-console-stub" binary stage --data-dir "$SCRATCH/console" "$1" >"$SCRATCH/out"
+}
+
+# Waits until a command succeeds, for a minute.
+await() {
+  local what=$1 end=$((SECONDS + 60))
+  shift
+  until "$@"; do
+    ((SECONDS < end)) || fail "$what did not come: $*"
+    sleep 0.2
+  done
+}
+
+# Boots the root on the host's address: fills leader. Its cgroups are its own, in a mount namespace of its own.
+boot() {
+  need systemd-nspawn systemd-container
+  group=telovix-$$
+  # shellcheck disable=SC2016
+  unshare -m --propagation private bash -c '
+    umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup && mkdir -p "/sys/fs/cgroup/$1" &&
+      echo $$ >"/sys/fs/cgroup/$1/cgroup.procs" || exit
+    export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
+    exec systemd-nspawn -q --register=no --keep-unit --machine="$1" -D "$2" --console=pipe \
+      --network-namespace-path="/run/netns/$3" -b' boot "$group" "$root" "$host_net" </dev/null >>"$SCRATCH/boot.log" 2>&1 &
+  nspawn_pid=$!
+  [[ -n ${will_halt-} ]] || at_exit halt
+  will_halt=yes
+  await 'systemd' find_leader
+  await 'the boot' booted
+}
+find_leader() {
+  local child
+  kill -0 "$nspawn_pid" 2>/dev/null || skip "systemd-nspawn: $(tail -n 5 "$SCRATCH/boot.log")"
+  for child in $(cat "/proc/$nspawn_pid/task/$nspawn_pid/children" 2>/dev/null); do
+    grep -qE '^NSpid:.*[[:space:]]1$' "/proc/$child/status" 2>/dev/null || continue
+    [[ -S /proc/$child/root/run/systemd/private ]] || continue
+    leader=$child
+    return
+  done
+  return 1
+}
+booted() {
+  local state
+  state=$(inside systemctl is-system-running 2>/dev/null)
+  [[ $state == running || $state == degraded ]]
+}
+
+# Runs a command in the booted machine.
+inside() { nsenter -t "$leader" -m -u -i -n -p -C --root --wd=/ "$@"; }
+
+# Powers it off and removes its cgroups, deepest first.
+halt() {
+  [[ -n ${nspawn_pid-} ]] || return 0
+  inside systemctl poweroff >/dev/null 2>&1
+  local end=$((SECONDS + 30))
+  while kill -0 "$nspawn_pid" 2>/dev/null; do
+    if ((SECONDS > end)); then kill -KILL "$leader" "$nspawn_pid" 2>/dev/null; fi
+    sleep 0.1
+  done
+  wait "$nspawn_pid" 2>/dev/null
+  nspawn_pid=
+  # shellcheck disable=SC2016
+  unshare -m --propagation private bash -c 'umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup &&
+    find "/sys/fs/cgroup/$1" -depth -type d -exec rmdir {} +' halt "$group" 2>/dev/null
+  return 0
+}
