@@ -6,8 +6,10 @@ use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
 
+use nix::sys::sysinfo::sysinfo;
+use nix::unistd::{SysconfVar, sysconf};
 use sha2::{Digest as _, Sha256};
-use sysinfo::{CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
+use sysinfo::System;
 use telovix_contract::facts::HostFacts;
 use telovix_contract::token::hex;
 
@@ -29,16 +31,17 @@ pub fn gather(config: &Config) -> HostFacts {
 /// The facts of this host, its files read under `root`. For tests.
 #[must_use]
 pub fn gather_in(root: &Path, config: &Config) -> HostFacts {
-    let wanted = RefreshKind::nothing()
-        .with_cpu(CpuRefreshKind::nothing())
-        .with_memory(MemoryRefreshKind::nothing().with_ram());
-    let system = System::new_with_specifics(wanted).ok();
     HostFacts {
         architecture: clean(&System::cpu_arch()),
         os: os_name(root),
         kernel_version: System::kernel_version().map(|version| clean(&version)).unwrap_or_default(),
-        cpu_count: system.as_ref().map_or(0, |s| u32::try_from(s.cpus().len()).unwrap_or(u32::MAX)),
-        memory_bytes: system.as_ref().map_or(0, System::total_memory),
+        // By system calls: a confined service sees no /proc/meminfo and no /proc/stat (ProcSubset=pid, systemd.exec(5)).
+        cpu_count: sysconf(SysconfVar::_NPROCESSORS_ONLN)
+            .ok()
+            .flatten()
+            .and_then(|count| u32::try_from(count).ok())
+            .unwrap_or(0),
+        memory_bytes: sysinfo().map_or(0, |info| info.ram_total()),
         machine_id_sha256: machine_id_sha256(root),
         k8s_deployment: config.k8s_deployment.as_ref().map(|setting| setting.value.clone()),
     }

@@ -190,13 +190,14 @@ impl Console {
 }
 
 /// The line that installs and enrolls: it pins the server's key for the download, which carries no secret, and hands the
-/// token over on standard input, so that it stands in no process list.
+/// token over on standard input, so that it stands in no process list. It works for root without sudo, and its exit status
+/// is that of the part that failed.
 #[must_use]
 pub fn install_command(url: &str, fingerprint: &CaFingerprint, pin: &str, token: &EnrollmentToken) -> String {
     format!(
-        "f=$(mktemp) && curl -fsS -k --pinnedpubkey 'sha256//{pin}' -o \"$f\" '{url}/install.sh' && \
-         printf %s '{}' | sudo sh \"$f\" --console-url '{url}' --ca-fingerprint '{fingerprint}' --token-stdin; \
-         rm -f \"$f\"",
+        "f=$(mktemp) && curl -fsS -k --connect-timeout 20 --pinnedpubkey 'sha256//{pin}' -o \"$f\" '{url}/install.sh' \
+         && printf %s '{}' | $(command -v sudo) sh \"$f\" --console-url '{url}' --ca-fingerprint '{fingerprint}' \
+         --token-stdin; s=$?; rm -f \"$f\"; (exit $s)",
         token.expose()
     )
 }
@@ -269,7 +270,7 @@ mod tests {
         let line = install_command("https://c.example:15483", &fingerprint, "PIN=", &token);
         let (before, after) = line.split_once(token.expose()).unwrap();
         // `printf` is built into every shell; what sudo runs gets the token on standard input.
-        assert!(before.ends_with("printf %s '") && after.starts_with("' | sudo sh"), "{line}");
+        assert!(before.ends_with("printf %s '") && after.starts_with("' | $(command -v sudo) sh"), "{line}");
         assert!(line.contains("--pinnedpubkey 'sha256//PIN='") && after.contains("--token-stdin"), "{line}");
         assert_eq!(url_for("::1", 1), "https://[::1]:1");
     }

@@ -1,0 +1,240 @@
+#!/usr/bin/env bash
+# A host of its own, with a booted systemd and its own address, from the one-line command to its removal: install, twice,
+# restart, watchdog, reboot, upgrade, uninstall, purge, and every way in which the command fails.
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/support/machine.sh"
+((EUID == 0)) || skip 'only root can boot a machine'
+need sqlite3 sqlite3
+cd /
+
+make_network
+fresh_root bookworm
+start_remote_console "$BIN/telovix-agent"
+boot
+echo "booted: $(inside systemctl --version | head -n 1)"
+
+# Writes the one-line command with a new token to /root/line, as `token create` prints it.
+one_liner() {
+  "$BIN/telovix-console-stub" token create --data-dir "$SCRATCH/console" --type once --output json >"$SCRATCH/made.json"
+  json token <"$SCRATCH/made.json" >"$SCRATCH/token"
+  token_id=$(json id <"$SCRATCH/made.json")
+  sed -nE 's/.*"install_command": ?"(([^"\\]|\\.)*)".*/\1/p' "$SCRATCH/made.json" | sed 's/\\"/"/g; s/\\\\/\\/g' >"$root/root/line"
+  [[ -s $root/root/line ]] || fail "no command in: $(sed 's/tse_[^"]*/…/' "$SCRATCH/made.json")"
+}
+install() { inside sh /root/line; }
+service() { inside systemctl show telovix-agent --property "$1" --value; }
+is() { [[ $(service "$1") == "$2" ]] || fail "the service has $1=$(service "$1") instead of $2"; }
+ready() { inside telovix-agent status --ready >/dev/null 2>&1; }
+identity() { inside telovix-agent status --output json | json sensor_id; }
+sensors() { "$BIN/telovix-console-stub" sensor list --data-dir "$SCRATCH/console" --output json; }
+count() { sensors | grep -oE '"sensor_id" ?:' | wc -l; }
+says() { grep -qE "$1" "$SCRATCH/err" "$SCRATCH/out" || fail "no '$1' in: $(cat "$SCRATCH/out" "$SCRATCH/err")"; }
+nothing_enrolled() {
+  [[ ! -e $root/var/lib/telovix-sensor/current ]] || fail "$1 left an identity"
+  [[ $(service ActiveState) == inactive ]] || fail "$1 left the service $(service ActiveState)"
+}
+
+# Looks at the arguments and the environment of every process, inside and outside, again and again. It has to see a token
+# that stands in an environment, or it would prove nothing.
+sample() {
+  : >"$SCRATCH/seen"
+  while [[ -e $SCRATCH/sampling ]]; do
+    grep -alsF -f "$SCRATCH/token" /proc/[0-9]*/cmdline /proc/[0-9]*/environ >>"$SCRATCH/seen" || true
+    echo >>"$SCRATCH/looks"
+  done
+}
+sampling() {
+  touch "$SCRATCH/sampling"
+  : >"$SCRATCH/looks"
+  sample &
+  sampler=$!
+}
+stop_sampling() {
+  rm "$SCRATCH/sampling"
+  wait "$sampler"
+}
+at_exit "rm -f '$SCRATCH/sampling'"
+one_liner
+sampling
+LEAK=$(cat "$SCRATCH/token") sleep 600 &
+leak=$!
+await 'a leak that was made on purpose' test -s "$SCRATCH/seen"
+kill "$leak"
+wait "$leak" 2>/dev/null || true
+stop_sampling
+
+# The hook runs confined as the agent is, and may write where the agent may.
+mkdir -p "$root/etc/telovix/agent.toml.d"
+cat >"$root/usr/local/sbin/told" <<'HOOK'
+#!/bin/sh
+echo "$TELOVIX_EVENT" >>/run/telovix-agent/told
+! touch /var/lib/elsewhere 2>/dev/null || echo 'not confined' >>/run/telovix-agent/told
+HOOK
+chmod 755 "$root/usr/local/sbin/told"
+echo 'hook_command = ["/usr/local/sbin/told"]' >"$root/etc/telovix/agent.toml.d/hook.toml"
+
+# The one-line command.
+sampling
+expect 0 install
+stop_sampling
+[[ ! -s $SCRATCH/seen ]] || fail "the token was seen in: $(sort -u "$SCRATCH/seen")"
+says 'runs and is ready'
+is ActiveState active
+is SubState running
+is User telovix
+[[ $(inside systemctl is-enabled telovix-agent) == enabled ]] || fail 'the service is not enabled'
+left=$(grep -rlsF -f "$SCRATCH/token" "$root"/{etc,var,tmp,run,usr/local} "/proc/$leader/root/run" "/proc/$leader/root/tmp" || true)
+[[ -z $left ]] || fail "the token stands in: $left"
+expect 0 ready
+sensor=$(identity)
+echo "installed: $(wc -l <"$SCRATCH/looks") looks at all processes did not see the token"
+
+# Who it is, and what holds it back.
+pid=$(service MainPID)
+for line in 'NoNewPrivs:.1' 'Seccomp:.2' 'CapEff:.0000000000000000' 'CapBnd:.0000000000000000'; do
+  inside grep -qE "^$line\$" "/proc/$pid/status" || fail "not in its status: $line"
+done
+sensors | grep -qE '"memory_bytes": ?[1-9]' || fail "the confined agent did not see this host's memory: $(sensors)"
+sensors | grep -qE '"cpu_count": ?[1-9]' || fail "the confined agent did not see this host's processors: $(sensors)"
+expect 0 inside telovix-agent renew --force
+told() { inside grep -qx renewed /run/telovix-agent/told; }
+await 'the hook' told
+inside grep -q 'not confined' /run/telovix-agent/told && fail 'the hook is not confined'
+inside systemd-analyze security --no-pager --threshold=12 telovix-agent.service >"$SCRATCH/out" 2>&1 ||
+  fail "too exposed: $(tail -n 1 "$SCRATCH/out")"
+[[ -z $(inside systemd-analyze verify --man=no /etc/systemd/system/telovix-agent.service 2>&1) ]] ||
+  fail "systemd-analyze verify: $(inside systemd-analyze verify --man=no /etc/systemd/system/telovix-agent.service 2>&1)"
+
+# Twice is once.
+expect 0 install
+[[ $(identity) == "$sensor" && $(count) == 1 ]] || fail "a second run made another sensor: $(sensors)"
+
+# Restarted by hand, killed, hanging: the same identity goes on.
+expect 0 inside systemctl restart telovix-agent
+await 'ready after a restart' ready
+inside kill -KILL "$(service MainPID)"
+restarted() { (($(service NRestarts) > 0)) && [[ $(service ActiveState) == active ]]; }
+await 'a restart after a kill' restarted
+mkdir -p "$root/etc/systemd/system/telovix-agent.service.d"
+printf '[Service]\nWatchdogSec=3s\n' >"$root/etc/systemd/system/telovix-agent.service.d/watchdog.conf"
+inside systemctl daemon-reload
+inside systemctl restart telovix-agent
+inside kill -STOP "$(service MainPID)"
+bitten() { inside journalctl -u telovix-agent --no-pager | grep -q 'Watchdog timeout'; }
+await 'the watchdog' bitten
+await 'a restart after the watchdog' restarted
+rm -r "$root/etc/systemd/system/telovix-agent.service.d"
+inside systemctl daemon-reload
+[[ $(identity) == "$sensor" ]] || fail 'the identity changed'
+
+# A configuration that is wrong is not tried again and again; a new start mends it.
+cp "$root/etc/telovix/agent.toml" "$SCRATCH/agent.toml"
+echo 'no_such_key = true' >>"$root/etc/telovix/agent.toml"
+inside systemctl restart telovix-agent >"$SCRATCH/out" 2>&1 && fail 'it started with a wrong configuration'
+is ActiveState failed
+is ExecMainStatus 2
+cat "$SCRATCH/agent.toml" >"$root/etc/telovix/agent.toml"
+expect 0 inside systemctl restart telovix-agent
+await 'ready with the configuration mended' ready
+echo 'restart, kill, watchdog, wrong configuration: as they should'
+
+# A reboot is not a removal.
+halt
+boot
+await 'ready after a reboot' ready
+[[ $(identity) == "$sensor" ]] || fail 'the reboot changed the identity'
+sensors | grep -qE '"decommissioned": ?true' && fail 'the reboot retired the node'
+echo 'rebooted'
+
+# A newer build over it keeps identity and configuration. Its version has as many letters, so that the binary stays whole.
+LC_ALL=C sed 's/0\.1\.0/0.1.9/g' "$BIN/telovix-agent" >"$SCRATCH/newer"
+stage "$SCRATCH/newer"
+echo '# edited' >>"$root/etc/telovix/agent.toml"
+cp "$root/etc/telovix/agent.toml" "$SCRATCH/agent.toml"
+cp "$BIN/../../install.sh" "$root/root/install.sh"
+by_hand() { inside sh /root/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" "$@" </dev/null; }
+expect 17 by_hand --version 0.1.8
+[[ $(inside telovix-agent --version) == 'telovix-agent 0.1.0' ]] || fail 'an unwanted version was installed'
+expect 0 by_hand --version 0.1.9
+[[ $(inside telovix-agent --version) == 'telovix-agent 0.1.9' ]] || fail 'the newer build was not installed'
+[[ $(inside readlink "/proc/$(service MainPID)/exe") == /usr/local/bin/telovix-agent ]] || fail 'the old build still runs'
+cmp -s "$SCRATCH/agent.toml" "$root/etc/telovix/agent.toml" || fail 'the configuration changed'
+[[ $(identity) == "$sensor" && $(count) == 1 ]] || fail 'the upgrade changed the identity'
+echo 'upgraded'
+
+# Removed, and back with the same identity; then removed for good, and the Console knows.
+expect 0 inside sh /root/install.sh --uninstall
+[[ ! -e $root/usr/local/bin/telovix-agent && ! -e $root/etc/systemd/system/telovix-agent.service ]] || fail 'something is left'
+[[ -e $root/var/lib/telovix-sensor/current ]] || fail 'the identity was removed'
+expect 0 by_hand
+[[ $(identity) == "$sensor" && $(count) == 1 ]] || fail 'the identity did not come back'
+expect 0 inside sh /root/install.sh --uninstall --purge
+for path in var/lib/telovix-sensor etc/telovix etc/default/telovix-agent usr/local/bin/telovix-agent; do
+  [[ ! -e $root/$path ]] || fail "$path is left"
+done
+inside id telovix >/dev/null 2>&1 && fail 'the user is left'
+[[ $(count) == 0 ]] || fail "the Console was not told of the end: $(sensors)"
+expect 0 inside sh /root/install.sh --uninstall --purge
+echo 'uninstalled and purged'
+
+# What goes wrong, each with its sentence and its exit status, and nothing enrolled.
+one_liner
+"$BIN/telovix-console-stub" token revoke --data-dir "$SCRATCH/console" "$token_id" >/dev/null
+expect 3 install
+says 'revoked'
+nothing_enrolled 'a revoked token'
+one_liner
+sqlite3 "$SCRATCH/console/console.db" "UPDATE enrollment_tokens SET expires_at = 1 WHERE id = '$token_id'"
+expect 3 install
+says 'expired'
+nothing_enrolled 'an expired token'
+one_liner
+expect 0 agent "$SCRATCH/other" --help
+ip netns exec "$console_net" "$BIN/telovix-agent" --config "$SCRATCH/empty.toml" --state-dir "$SCRATCH/other" enroll \
+  --console-url "$console_url" --bootstrap-ca "$ca_file" --node-name other --token-file "$SCRATCH/token" >/dev/null 2>&1
+expect 3 install
+says 'used'
+nothing_enrolled 'a used token'
+one_liner
+sed -i -E "s/(fingerprint 'sha256:)[0-9a-f]{8}/\\100000000/" "$root/root/line"
+expect 14 install
+says 'fingerprint .*is pinned; nothing was sent'
+nothing_enrolled 'a wrong CA'
+sed -i -E "s#sha256//[^']{8}#sha256//AAAAAAAA#" "$root/root/line"
+expect 90 install
+says 'pinned'
+one_liner
+ip -n "$host_net" link set h0 down
+expect 7 install
+says 'Failed to connect|unreachable|Could not connect'
+expect 13 inside sh /root/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" --token-file /root/line
+says "$console_url cannot be reached; check the address, the route and HTTPS_PROXY"
+nothing_enrolled 'no route'
+ip -n "$host_net" link set h0 up
+echo 'token revoked, expired, used; wrong CA, wrong key, no route: each says so, and nothing is enrolled'
+
+# And after all that the line that did not get through still works.
+expect 0 install
+expect 0 ready
+
+# A token may come later: as a file, which is deleted once it is used up, or as a credential of the service.
+expect 0 inside sh /root/install.sh --uninstall --purge
+expect 0 by_hand --no-start
+is ActiveState inactive
+expect 0 inside systemctl enable --now telovix-agent
+is ActiveState active
+make_token --type once >"$root/root/token"
+expect 0 inside install -o telovix -g telovix -m 0400 /root/token /etc/telovix/token/enrollment-token
+await 'ready by a token that came later' ready
+used_up() { [[ ! -e $root/etc/telovix/token/enrollment-token ]]; }
+await 'the end of the used token' used_up
+expect 0 inside sh /root/install.sh --uninstall --purge
+mkdir -p -m 0700 "$root/etc/credstore"
+make_token --type once >"$root/etc/credstore/telovix.enrollment-token"
+expect 0 by_hand --no-start
+expect 0 inside systemctl enable --now telovix-agent
+await 'ready by a credential' ready
+rm "$root/etc/credstore/telovix.enrollment-token"
+expect 0 inside systemctl restart telovix-agent
+await 'ready without the credential' ready
+echo 'tokens that come later: by file, by credential'
