@@ -9,7 +9,8 @@ cd /
 
 make_network
 fresh_root bookworm
-start_remote_console "$BIN/telovix-agent"
+strip -o "$SCRATCH/built" "$BIN/telovix-agent"
+start_remote_console "$SCRATCH/built"
 boot
 echo "booted: $(inside systemctl --version | head -n 1)"
 
@@ -147,7 +148,7 @@ sensors | grep -qE '"decommissioned": ?true' && fail 'the reboot retired the nod
 echo 'rebooted'
 
 # A newer build over it keeps identity and configuration. Its version has as many letters, so that the binary stays whole.
-LC_ALL=C sed 's/0\.1\.0/0.1.9/g' "$BIN/telovix-agent" >"$SCRATCH/newer"
+LC_ALL=C sed 's/0\.1\.0/0.1.9/g' "$SCRATCH/built" >"$SCRATCH/newer"
 stage "$SCRATCH/newer"
 echo '# edited' >>"$root/etc/telovix/agent.toml"
 cp "$root/etc/telovix/agent.toml" "$SCRATCH/agent.toml"

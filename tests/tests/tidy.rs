@@ -57,3 +57,28 @@ fn nothing_is_left_lying_about() {
 fn every_package_keeps_the_lints() {
     none(&tidy::lints(&tree()));
 }
+
+#[test]
+fn the_installer_carries_the_units_word_for_word() {
+    let tree = tree();
+    let text = |path: &str| &tree.iter().find(|source| source.path == path).expect(path).text;
+    let installer = text("install.sh");
+    for (file, mark) in [("service", "UNIT"), ("sysusers.conf", "SYSUSERS"), ("tmpfiles.conf", "TMPFILES")] {
+        let carried = format!("    cat <<'{mark}'\n{}{mark}\n", text(&format!("systemd/telovix-agent.{file}")));
+        assert!(installer.contains(&carried), "install.sh differs from systemd/telovix-agent.{file}");
+    }
+}
+
+#[test]
+fn every_code_and_every_exit_status_has_its_remedy() {
+    let tree = tree();
+    let manual = &tree.iter().find(|source| source.path == "docs/operations.md").expect("the manual").text;
+    let codes = telovix_contract::ErrorCode::ALL.iter().map(|code| code.as_str().to_owned());
+    let statuses = (0..=8).chain(10..=21).map(|status: u8| status.to_string());
+    for word in codes.chain(statuses) {
+        let cell = format!("| `{word}` |");
+        let row = manual.lines().find(|line| line.starts_with(&cell));
+        let row = row.unwrap_or_else(|| panic!("docs/operations.md has no row that begins with {cell}"));
+        assert!(row.split('|').nth(3).is_some_and(|remedy| remedy.trim().len() > 3), "no remedy in: {row}");
+    }
+}

@@ -1,0 +1,163 @@
+#!/usr/bin/env bash
+# install.sh in three shells: what it would do, every check that can fail with its exit status and its sentence, and that
+# a download which was cut runs nothing. In a mount namespace of its own, where /etc is a copy and systemd seems to run.
+if [[ -z ${INSTALL_SHELL_NAMESPACE-} ]]; then
+  ((EUID == 0)) || { echo 'cannot be run here: only root can mount'; exit 77; }
+  INSTALL_SHELL_NAMESPACE=yes exec unshare -m --propagation private bash "$0"
+fi
+. "$(dirname "$0")/lib.sh"
+need busybox busybox
+need dash dash
+need shellcheck shellcheck
+script=$(cd "$(dirname "$0")/../.." && pwd)/install.sh
+
+shellcheck "$script" || fail 'shellcheck has something to say'
+(($(wc -c <"$script") < 65536)) || fail 'install.sh is larger than 64 KiB'
+
+# A machine that is safe to write to: /etc above the real one, an empty /run/systemd, no package of ours.
+mkdir -p "$SCRATCH/etc" "$SCRATCH/fake"
+mount -t tmpfs tmpfs "$SCRATCH/etc"
+at_exit "umount -l '$SCRATCH/etc'"
+mkdir "$SCRATCH/etc/upper" "$SCRATCH/etc/work"
+mount -t overlay overlay -o "lowerdir=/etc,upperdir=$SCRATCH/etc/upper,workdir=$SCRATCH/etc/work" /etc ||
+  skip 'overlay cannot be mounted'
+mkdir -p /run/systemd
+mount -t tmpfs tmpfs /run/systemd
+mkdir /run/systemd/system
+rm -f /etc/os-release
+printf 'NAME=Alpine\nPRETTY_NAME="Alpine Linux v3.22"\n' >/etc/os-release
+
+# Programs that stand in for those of a host, and do nothing but succeed.
+fake() { printf '#!/bin/sh\n%s\n' "$2" >"$SCRATCH/fake/$1" && chmod 755 "$SCRATCH/fake/$1"; }
+real() { rm -f "$SCRATCH/fake/$1"; }
+for program in systemctl systemd-tmpfiles systemd-sysusers runuser; do fake "$program" 'exit 0'; done
+export PATH=$SCRATCH/fake:$PATH
+
+start_console
+strip -o "$SCRATCH/agent" "$BIN/telovix-agent"
+"$BIN/telovix-console-stub" binary stage --data-dir "$SCRATCH/console" "$SCRATCH/agent" >/dev/null
+make_token --type once >"$SCRATCH/token"
+offline=$SCRATCH/offline
+mkdir "$offline"
+cp "$SCRATCH/agent" "$offline/telovix-agent-amd64"
+cp "$SCRATCH/agent" "$offline/telovix-agent-arm64"
+(cd "$offline" && sha256sum telovix-agent-* >SHA256SUMS)
+other_pin=sha256:$(printf '%064d' 0)
+
+# Runs install.sh in the shell under test: expects a status and a sentence.
+try() {
+  local status=$1 sentence=$2
+  shift 2
+  expect "$status" $shell "$script" "$@" <"$SCRATCH/token"
+  grep -qE -- "$sentence" "$SCRATCH/out" "$SCRATCH/err" ||
+    fail "$shell: no '$sentence' in: $(cat "$SCRATCH/out" "$SCRATCH/err")"
+  grep -qF -f "$SCRATCH/token" "$SCRATCH/out" "$SCRATCH/err" && fail "$shell: the token was printed"
+  return 0
+}
+dry() { try "$@" --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" --token-stdin --dry-run; }
+wet() { try "$@" --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" --token-stdin --offline "$offline"; }
+
+failures() {
+  dry 0 "would enroll this host"
+  [[ ! -e /etc/telovix && ! -e /etc/systemd/system/telovix-agent.service ]] || fail 'a dry run wrote something'
+  dry 0 'would install telovix-agent .*, standard' --flavor standard --node-name n --node-role o_du --cluster-name c --tags a,b
+  try 0 'would enroll' --console-url "$console_url" --bootstrap-ca "$ca_file" --token-file "$SCRATCH/token" --dry-run
+  try 0 'would stop and remove' --uninstall --purge --dry-run
+  try 0 'usage' --help
+
+  try 2 'console-url is missing' --token-stdin
+  try 2 'https://' --console-url http://x --token-stdin
+  try 2 'unknown option' --colour red
+  try 2 'value is missing' --console-url
+  try 2 'can be read by everyone' --token tse_x
+  try 2 'can be read by everyone' --token=tse_x
+  try 2 'quotation mark' --console-url 'https://x"y'
+  try 2 '64 hex digits' --console-url https://x --ca-fingerprint sha256:abc --token-stdin
+  try 2 'give one' --console-url https://x --ca-fingerprint "$other_pin" --bootstrap-ca "$ca_file" --token-stdin
+  try 2 'give one' --console-url https://x --token-stdin --token-file "$SCRATCH/token"
+  try 2 'cannot be read' --console-url https://x --token-file /nowhere
+  try 2 'cannot be read' --console-url https://x --bootstrap-ca /nowhere --token-stdin
+  try 2 'standard or telecom' --console-url https://x --flavor large --token-stdin
+  try 2 'absolute' --console-url https://x --prefix here --token-stdin
+  try 2 'goes with --uninstall' --console-url https://x --purge --token-stdin
+  try 2 'not enrolled: --token-stdin' --console-url "$console_url" --ca-fingerprint "$ca_fingerprint"
+
+  fake id 'echo 1000'
+  wet 10 'run it as root'
+  real id
+  fake uname 'echo riscv64'
+  dry 11 'no agent is built for riscv64'
+  real uname
+  try 13 'cannot be reached; check' --console-url https://127.0.0.1:1 --ca-fingerprint "$other_pin" --token-stdin --dry-run
+  try 14 'nothing was sent' --console-url "$console_url" --ca-fingerprint "$other_pin" --token-stdin --dry-run
+  try 14 'is not trusted; nothing was sent' --console-url "$console_url" --token-stdin --dry-run
+  dry 15 'stage one there' --flavor telecom
+  dry 15 'SHA256SUMS is missing' --offline /nowhere
+  dry 17 'and 7.7.7 is wanted' --version 7.7.7
+  dry 0 'would enroll' --offline "$offline"
+  cp -r "$offline" "$SCRATCH/spoilt"
+  for arch in amd64 arm64; do echo x >>"$SCRATCH/spoilt/telovix-agent-$arch"; done
+  dry 16 'checksum of the agent differs' --offline "$SCRATCH/spoilt"
+  for arch in amd64 arm64; do printf '#!/bin/sh\nexit 1\n' >"$SCRATCH/spoilt/telovix-agent-$arch"; done
+  (cd "$SCRATCH/spoilt" && sha256sum telovix-agent-* >SHA256SUMS)
+  dry 17 'does not run on Alpine Linux v3.22' --offline "$SCRATCH/spoilt"
+  rm -r "$SCRATCH/spoilt"
+
+  # From here on it does not only say so.
+  wet 18 'cannot be written; --prefix' --prefix /etc/hostname
+  fake systemd-sysusers 'exit 1'
+  wet 19 'user telovix could not be made' --prefix "$SCRATCH/prefix"
+  fake systemd-sysusers 'exit 0'
+  fake systemctl '[ "$1" != restart ]'
+  wet 21 'the service does not start' --prefix "$SCRATCH/prefix"
+  fake systemctl 'exit 0'
+  fake runuser 'echo refused >&2; exit 3'
+  wet 3 'refused' --prefix "$SCRATCH/prefix"
+  fake runuser 'exit 0'
+  grep -q 'Written by install.sh' /etc/telovix/agent.toml || fail 'no configuration was written'
+  wet 0 'start it with' --prefix "$SCRATCH/prefix" --no-start
+  try 0 'removed' --uninstall --purge
+  [[ ! -e $SCRATCH/prefix/bin/telovix-agent && ! -e /etc/telovix ]] || fail 'something is left'
+  rm -rf /etc/systemd/system/telovix* /etc/sysusers.d /etc/tmpfiles.d
+
+  rmdir /run/systemd/system
+  dry 20 'Alpine Linux v3.22 does not run systemd. In Kubernetes, install the Helm chart'
+  mkdir /run/systemd/system
+  mkdir -p "$SCRATCH/few"
+  for program in id sed tr head cat systemctl systemd-tmpfiles runuser grep "${shell%% *}"; do
+    ln -sf "$(command -v "$program")" "$SCRATCH/few/$program"
+  done
+  shell="env PATH=$SCRATCH/few $shell" dry 12 'curl is missing; install it'
+}
+
+# Cut anywhere, it runs no program at all; whole, it does.
+cuts() {
+  local size at
+  size=$(wc -c <"$script")
+  mkdir -p "$SCRATCH/traps"
+  rm -f "$SCRATCH/ran"
+  for program in id sed tr head cat systemctl grep mkdir mktemp uname curl rm; do
+    printf '#!/bin/sh\necho %s >>"%s"\n' "$program" "$SCRATCH/ran" >"$SCRATCH/traps/$program"
+    chmod 755 "$SCRATCH/traps/$program"
+  done
+  local interpreter words=("$@")
+  interpreter=$(command -v "${words[0]}")
+  cut_at() {
+    head -c "$1" "$script" >"$SCRATCH/cut"
+    PATH=$SCRATCH/traps "$interpreter" "${words[@]:1}" "$SCRATCH/cut" --console-url https://127.0.0.1:1 --token-stdin \
+      </dev/null >"$SCRATCH/out" 2>&1
+  }
+  for ((at = 0; at < size - 1; at += at < size - 120 ? 211 : 1)); do
+    cut_at "$at" || true
+    [[ ! -e $SCRATCH/ran ]] || fail "$*: the first $at of $size bytes ran $(tr '\n' ' ' <"$SCRATCH/ran")"
+  done
+  cut_at "$size" || true
+  [[ -e $SCRATCH/ran ]] || fail "$*: the whole script ran nothing, so that this proves nothing"
+}
+
+for shell in dash 'busybox sh' bash; do
+  failures
+  # shellcheck disable=SC2086
+  cuts $shell
+  echo "$shell: every check fails as it should; cut anywhere, it runs nothing"
+done
