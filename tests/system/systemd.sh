@@ -14,15 +14,15 @@ start_remote_console "$SCRATCH/built"
 boot
 echo "booted: $(inside systemctl --version | head -n 1)"
 
-# Writes the one-line command with a new token to /root/line, as `token create` prints it.
+# Writes the one-line command with a new token to /opt/line, as `token create` prints it.
 one_liner() {
   "$BIN/telovix-console-stub" token create --data-dir "$SCRATCH/console" --type once --output json >"$SCRATCH/made.json"
   json token <"$SCRATCH/made.json" >"$SCRATCH/token"
   token_id=$(json id <"$SCRATCH/made.json")
-  sed -nE 's/.*"install_command": ?"(([^"\\]|\\.)*)".*/\1/p' "$SCRATCH/made.json" | sed 's/\\"/"/g; s/\\\\/\\/g' >"$root/root/line"
-  [[ -s $root/root/line ]] || fail "no command in: $(sed 's/tse_[^"]*/…/' "$SCRATCH/made.json")"
+  sed -nE 's/.*"install_command": ?"(([^"\\]|\\.)*)".*/\1/p' "$SCRATCH/made.json" | sed 's/\\"/"/g; s/\\\\/\\/g' >"$root/opt/line"
+  [[ -s $root/opt/line ]] || fail "no command in: $(sed 's/tse_[^"]*/…/' "$SCRATCH/made.json")"
 }
-install() { inside sh /root/line; }
+install() { inside sh /opt/line; }
 service() { inside systemctl show telovix-agent --property "$1" --value; }
 is() { [[ $(service "$1") == "$2" ]] || fail "the service has $1=$(service "$1") instead of $2"; }
 ready() { inside telovix-agent status --ready >/dev/null 2>&1; }
@@ -84,7 +84,7 @@ is ActiveState active
 is SubState running
 is User telovix
 [[ $(inside systemctl is-enabled telovix-agent) == enabled ]] || fail 'the service is not enabled'
-left=$(grep -rlsF -f "$SCRATCH/token" "$root"/{etc,var,tmp,run,usr/local} "/proc/$leader/root/run" "/proc/$leader/root/tmp" || true)
+left=$(inside grep -rlsF -f - /etc /var /tmp /run /usr/local <"$SCRATCH/token" || true)
 [[ -z $left ]] || fail "the token stands in: $left"
 expect 0 ready
 sensor=$(identity)
@@ -152,8 +152,8 @@ LC_ALL=C sed 's/0\.1\.0/0.1.9/g' "$SCRATCH/built" >"$SCRATCH/newer"
 stage "$SCRATCH/newer"
 echo '# edited' >>"$root/etc/telovix/agent.toml"
 cp "$root/etc/telovix/agent.toml" "$SCRATCH/agent.toml"
-cp "$BIN/../../install.sh" "$root/root/install.sh"
-by_hand() { inside sh /root/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" "$@" </dev/null; }
+cp "$BIN/../../install.sh" "$root/opt/install.sh"
+by_hand() { inside sh /opt/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" "$@" </dev/null; }
 expect 17 by_hand --version 0.1.8
 [[ $(inside telovix-agent --version) == 'telovix-agent 0.1.0' ]] || fail 'an unwanted version was installed'
 expect 0 by_hand --version 0.1.9
@@ -164,18 +164,18 @@ cmp -s "$SCRATCH/agent.toml" "$root/etc/telovix/agent.toml" || fail 'the configu
 echo 'upgraded'
 
 # Removed, and back with the same identity; then removed for good, and the Console knows.
-expect 0 inside sh /root/install.sh --uninstall
+expect 0 inside sh /opt/install.sh --uninstall
 [[ ! -e $root/usr/local/bin/telovix-agent && ! -e $root/etc/systemd/system/telovix-agent.service ]] || fail 'something is left'
 [[ -e $root/var/lib/telovix-sensor/current ]] || fail 'the identity was removed'
 expect 0 by_hand
 [[ $(identity) == "$sensor" && $(count) == 1 ]] || fail 'the identity did not come back'
-expect 0 inside sh /root/install.sh --uninstall --purge
+expect 0 inside sh /opt/install.sh --uninstall --purge
 for path in var/lib/telovix-sensor etc/telovix etc/default/telovix-agent usr/local/bin/telovix-agent; do
   [[ ! -e $root/$path ]] || fail "$path is left"
 done
 inside id telovix >/dev/null 2>&1 && fail 'the user is left'
 [[ $(count) == 0 ]] || fail "the Console was not told of the end: $(sensors)"
-expect 0 inside sh /root/install.sh --uninstall --purge
+expect 0 inside sh /opt/install.sh --uninstall --purge
 echo 'uninstalled and purged'
 
 # What goes wrong, each with its sentence and its exit status, and nothing enrolled.
@@ -197,18 +197,18 @@ expect 3 install
 says 'used'
 nothing_enrolled 'a used token'
 one_liner
-sed -i -E "s/(fingerprint 'sha256:)[0-9a-f]{8}/\\100000000/" "$root/root/line"
+sed -i -E "s/(fingerprint 'sha256:)[0-9a-f]{8}/\\100000000/" "$root/opt/line"
 expect 14 install
 says 'fingerprint .*is pinned; nothing was sent'
 nothing_enrolled 'a wrong CA'
-sed -i -E "s#sha256//[^']{8}#sha256//AAAAAAAA#" "$root/root/line"
+sed -i -E "s#sha256//[^']{8}#sha256//AAAAAAAA#" "$root/opt/line"
 expect 90 install
 says 'pinned'
 one_liner
 ip -n "$host_net" link set h0 down
 expect 7 install
 says 'Failed to connect|unreachable|Could not connect'
-expect 13 inside sh /root/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" --token-file /root/line
+expect 13 inside sh /opt/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" --token-file /opt/line
 says "$console_url cannot be reached; check the address, the route and HTTPS_PROXY"
 nothing_enrolled 'no route'
 ip -n "$host_net" link set h0 up
@@ -219,17 +219,17 @@ expect 0 install
 expect 0 ready
 
 # A token may come later: as a file, which is deleted once it is used up, or as a credential of the service.
-expect 0 inside sh /root/install.sh --uninstall --purge
+expect 0 inside sh /opt/install.sh --uninstall --purge
 expect 0 by_hand --no-start
 is ActiveState inactive
 expect 0 inside systemctl enable --now telovix-agent
 is ActiveState active
-make_token --type once >"$root/root/token"
-expect 0 inside install -o telovix -g telovix -m 0400 /root/token /etc/telovix/token/enrollment-token
+make_token --type once >"$root/opt/token"
+expect 0 inside install -o telovix -g telovix -m 0400 /opt/token /etc/telovix/token/enrollment-token
 await 'ready by a token that came later' ready
 used_up() { [[ ! -e $root/etc/telovix/token/enrollment-token ]]; }
 await 'the end of the used token' used_up
-expect 0 inside sh /root/install.sh --uninstall --purge
+expect 0 inside sh /opt/install.sh --uninstall --purge
 mkdir -p -m 0700 "$root/etc/credstore"
 make_token --type once >"$root/etc/credstore/telovix.enrollment-token"
 expect 0 by_hand --no-start

@@ -64,7 +64,8 @@ fn the_installer_carries_the_units_word_for_word() {
     let text = |path: &str| &tree.iter().find(|source| source.path == path).expect(path).text;
     let installer = text("install.sh");
     for (file, mark) in [("service", "UNIT"), ("sysusers.conf", "SYSUSERS"), ("tmpfiles.conf", "TMPFILES")] {
-        let carried = format!("    cat <<'{mark}'\n{}{mark}\n", text(&format!("systemd/telovix-agent.{file}")));
+        let carried =
+            format!("    cat <<'{mark}'\n{}{mark}\n", text(&format!("systemd/telovix-agent.{file}")));
         assert!(installer.contains(&carried), "install.sh differs from systemd/telovix-agent.{file}");
     }
 }

@@ -106,7 +106,7 @@ find_leader() {
   kill -0 "$nspawn_pid" 2>/dev/null || skip "systemd-nspawn: $(tail -n 5 "$SCRATCH/boot.log")"
   for child in $(cat "/proc/$nspawn_pid/task/$nspawn_pid/children" 2>/dev/null); do
     grep -qE '^NSpid:.*[[:space:]]1$' "/proc/$child/status" 2>/dev/null || continue
-    [[ -S /proc/$child/root/run/systemd/private ]] || continue
+    nsenter -t "$child" -m test -S /run/systemd/private 2>/dev/null || continue
     leader=$child
     return
   done
