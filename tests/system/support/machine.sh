@@ -62,6 +62,7 @@ start_remote_console() {
   ca_fingerprint=$(json ca_fingerprint <"$SCRATCH/setup.json")
   console_url=https://$CONSOLE_ADDRESS:15483
   stage "$1"
+  : >"$SCRATCH/console.out"
   ip netns exec "$console_net" "$BIN/telovix-console-stub" serve --data-dir "$data" --listen "$CONSOLE_ADDRESS:15483" \
     --public-url "$console_url" >"$SCRATCH/console.out" 2>"$SCRATCH/console.log" &
   console_pid=$!
