@@ -4,7 +4,8 @@
 //! imports):
 //!
 //! A [`clock`] tells the time, the same one to a handshake and to a plan. The command line ([`cli`]), the environment
-//! and files become one [`config`], in which every value knows where it came from. The host says who it is
+//! and files become one [`config`], in which every value knows where it came from. A daemon gives up what it does not
+//! need ([`confine`]). The host says who it is
 //! ([`facts`]), makes a [`key`] that never leaves it, and a certificate request ([`csr`]) for that key.
 //! The [`console`] carries both, with the token, over one verified connection; what comes back is a reply that nobody
 //! trusts until [`verify`] has looked at it. A verified reply is committed to the [`store`] as a generation, and a
@@ -24,6 +25,8 @@ pub mod clock;
 
 pub mod cli;
 pub mod config;
+
+pub mod confine;
 
 pub mod facts;
 

@@ -136,6 +136,9 @@ pub struct Report {
     /// Where the identity is kept.
     #[serde(default)]
     pub state_dir: Option<PathBuf>,
+    /// What holds the running agent back, one line; `None` where none runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confinement: Option<String>,
     /// The last failure that still matters.
     pub last_error: Option<LastError>,
     /// What was mended, and what an operator should know.
@@ -178,6 +181,7 @@ impl Report {
             accepted: false,
             clock_skew_seconds: None,
             state_dir: None,
+            confinement: None,
             last_error: None,
             notes: Vec::new(),
         }

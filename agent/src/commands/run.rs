@@ -8,11 +8,12 @@ use super::{Exit, report};
 use crate::cli::Cli;
 use crate::clock::Clock;
 use crate::config::{Config, Environment};
+use crate::confine;
 use crate::facts;
 use crate::metrics::Metrics;
 use crate::server;
 use crate::status::{Actor, Report, StateName};
-use crate::store::{Publication, Store};
+use crate::store::{self, Publication, Store};
 use crate::supervisor::{self, Parts};
 
 /// Requests of people that may wait for their turn.
@@ -27,6 +28,11 @@ pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> E
         Ok(store) => store,
         Err(error) => return report::failure(&error, "", Exit::LocalState),
     };
+    if let Some(parent) = config.server.control_socket.value.parent() {
+        // Where it cannot be made there will be no control socket, which says why itself.
+        let _ = store::make_runtime_dir(parent);
+    }
+    tracing::info!("{}", confine::apply(&config));
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return report::failure(&error, "", Exit::Unexpected),

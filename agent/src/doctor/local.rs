@@ -19,6 +19,7 @@ use crate::store::{Generation, Loaded, Publication, Store, StoreError};
 pub(super) const CONFIGURATION: &str = "configuration";
 const STATE_DIRECTORY: &str = "state directory";
 const AGENT: &str = "agent";
+const CONFINEMENT: &str = "confinement";
 const TOKEN: &str = "token";
 const CREDENTIAL: &str = "credential";
 const RENEWAL: &str = "renewal";
@@ -108,6 +109,11 @@ pub(super) fn agent(agent: &Result<Report, ClientError>, config: &Config) -> Fin
             Finding::warn(AGENT, error.to_string(), "look at its log, and start it again")
         }
     }
+}
+
+/// What holds the running agent back, in its own words. Whether that is enough is not ours to judge.
+pub(super) fn confinement(report: &Report) -> Option<Finding> {
+    report.confinement.as_ref().map(|text| Finding::ok(CONFINEMENT, text))
 }
 
 pub(super) fn token(config: &Config, store: &Store, report: Option<&Report>) -> Vec<Finding> {

@@ -129,6 +129,7 @@ pub async fn examine(config: &Config, clock: &Clock) -> Diagnosis {
     let mut checks = local::configuration(config);
     checks.extend(local::state_directory(config));
     checks.push(local::agent(&agent, config));
+    checks.extend(report_of(&agent, config).and_then(local::confinement));
     checks.extend(local::token(config, &store, report_of(&agent, config)));
     checks.extend(network::examine(config, clock, held).await);
     checks.push(local::credential(&loaded, &store));

@@ -13,6 +13,7 @@ use tokio::time::timeout;
 
 use super::{Context, ControlRequest};
 use crate::clock;
+use crate::confine;
 use crate::machine::{CommandResult, Urgency};
 use crate::metrics;
 use crate::status::Report;
@@ -67,7 +68,11 @@ pub(super) async fn answer(request: Request<Incoming>, context: &Context, scope:
 }
 
 fn report(context: &Context) -> Report {
-    Report { state_dir: Some(context.state_dir.clone()), ..context.report.borrow().clone() }
+    Report {
+        state_dir: Some(context.state_dir.clone()),
+        confinement: confine::in_force().map(ToString::to_string),
+        ..context.report.borrow().clone()
+    }
 }
 
 /// The process works, and its supervisor answers.

@@ -7,6 +7,7 @@ pub const AGENT_ORDER: &[&str] = &[
     "clock",
     "cli",
     "config",
+    "confine",
     "facts",
     "key",
     "csr",
