@@ -366,8 +366,10 @@ RestartPreventExitStatus=2
 EnvironmentFile=-/etc/default/telovix-agent
 EnvironmentFile=-/etc/sysconfig/telovix-agent
 # A token that the machine was given: /etc/credstore (systemd 251 and later), or what a hypervisor or container manager
-# handed to the service manager. The name is relative, and so it may be missing.
+# handed to the service manager. The name is relative, and so it may be missing on systemd 250 and later.
 LoadCredential=telovix.enrollment-token:telovix.enrollment-token
+# What it is where there is none, for systemd 247 would not start otherwise; a blank one is no token.
+SetCredential=telovix.enrollment-token:\n
 
 User=telovix
 Group=telovix

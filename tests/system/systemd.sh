@@ -106,6 +106,10 @@ inside systemd-analyze security --no-pager --threshold=12 telovix-agent.service 
 [[ -z $(inside systemd-analyze verify --man=no /etc/systemd/system/telovix-agent.service 2>&1) ]] ||
   fail "systemd-analyze verify: $(inside systemd-analyze verify --man=no /etc/systemd/system/telovix-agent.service 2>&1)"
 
+# systemd's filter refuses Landlock, and the doctor says so; what systemd itself does, it says as well.
+expect 0 inside telovix-agent doctor
+says 'confinement .*landlock: (off|not to be had here).*; system calls filtered; no new privileges; no capabilities'
+
 # Twice is once.
 expect 0 install
 [[ $(identity) == "$sensor" && $(count) == 1 ]] || fail "a second run made another sensor: $(sensors)"

@@ -104,6 +104,10 @@ impl TokenSource {
         }
     }
 
+    fn is_credential(&self) -> bool {
+        matches!(self, Self::Credential { .. })
+    }
+
     /// Whether the operator named it just now, so that its absence is a mistake and not a token used up earlier.
     fn has_to_exist(&self) -> bool {
         matches!(self, Self::Stdin | Self::File { origin: Origin::Flag(_), .. })
@@ -183,6 +187,8 @@ impl TokenSources {
                 (None, None) => from_reader(stdin),
             };
             let bytes = match bytes {
+                // systemd 247 only takes a credential that may be missing together with a blank to put in its place.
+                Ok(bytes) if source.is_credential() && bytes.trim_ascii().is_empty() => continue,
                 Ok(bytes) => bytes,
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound && !source.has_to_exist() => continue,
                 Err(cause) => return Err(TokenError::Unreadable { from: source.clone(), cause }),

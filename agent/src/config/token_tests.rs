@@ -160,3 +160,16 @@ fn a_token_is_still_there_while_its_file_holds_it() {
         assert_eq!(found.is_still_there(), there, "{content:?}");
     }
 }
+
+#[test]
+fn a_blank_credential_is_none() {
+    let bench = Bench::new()
+        .file("credentials/telovix.enrollment-token", "\n")
+        .file("configured", token(6))
+        .file("agent.toml", "token_file = 'configured'");
+    let credentials = bench.path("credentials").display().to_string();
+    let bench = bench.env("CREDENTIALS_DIRECTORY", credentials);
+    assert_eq!(found(&bench, "").0, 6);
+    remove(&bench, "configured");
+    assert_eq!(resolve(&bench, "").unwrap(), None);
+}

@@ -26,12 +26,19 @@ fresh_root() {
   root=$SCRATCH/root
   mkdir -p "$SCRATCH/over" "$root"
   mount -t tmpfs tmpfs "$SCRATCH/over" || skip 'only root can mount'
-  at_exit "umount '$SCRATCH/over'"
   mkdir "$SCRATCH/over/upper" "$SCRATCH/over/work"
   mount -t overlay overlay -o "lowerdir=$root_base,upperdir=$SCRATCH/over/upper,workdir=$SCRATCH/over/work" "$root"
-  at_exit "umount '$root'"
+  [[ -n ${will_drop-} ]] || at_exit drop_root
+  will_drop=yes
   rm -f "$root/etc/machine-id" "$root/.done"
   : >"$root/etc/machine-id"
+}
+
+# Forgets it.
+drop_root() {
+  mountpoint -q "$root" || return 0
+  umount "$root"
+  umount "$SCRATCH/over"
 }
 
 # Two network namespaces with a cable between them: fills console_net and host_net.
