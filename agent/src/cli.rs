@@ -57,6 +57,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Remove the identity from this host
     Reset(ResetArgs),
+    /// As root: make the state directory and give it to the user that the agent will run as
+    Prepare(PrepareArgs),
     /// Keep this host enrolled: the daemon. It takes its settings from the configuration file and the environment
     Run,
     /// Tell the Console that this node retires; the identity stays, and its next use brings the node back
@@ -84,6 +86,7 @@ impl Command {
             Self::Doctor(_)
             | Self::Status(_)
             | Self::Reset(_)
+            | Self::Prepare(_)
             | Self::Decommission(_)
             | Self::Renew(_)
             | Self::Token(_)
@@ -102,6 +105,7 @@ impl Command {
             | Self::Doctor(_)
             | Self::Status(_)
             | Self::Reset(_)
+            | Self::Prepare(_)
             | Self::Decommission(_)
             | Self::Renew(_)
             | Self::Completions(_)
@@ -213,6 +217,22 @@ pub struct ResetArgs {
     /// Yes, remove the key, the certificate and everything else that makes this host a sensor
     #[arg(long)]
     pub yes: bool,
+}
+
+/// Flags of `prepare`.
+#[derive(Debug, Clone, Args)]
+pub struct PrepareArgs {
+    /// Whom to give it to, by number
+    #[arg(long, value_name = "UID:GID", value_parser = owner)]
+    pub owner: (u32, u32),
+}
+
+fn owner(text: &str) -> Result<(u32, u32), String> {
+    let (uid, gid) =
+        text.split_once(':').ok_or("it has to be a user and a group by number, such as 65532:65532")?;
+    let number =
+        |part: &str| part.parse().map_err(|_| format!("{part:?} is not the number of a user or group"));
+    Ok((number(uid)?, number(gid)?))
 }
 
 /// Flags of `decommission`.

@@ -5,6 +5,7 @@ mod doctor;
 mod enroll;
 mod log;
 mod manual;
+mod prepare;
 mod renew;
 mod report;
 mod reset;
@@ -91,6 +92,7 @@ fn dispatch(cli: Cli) -> Exit {
         | Command::Run
         | Command::Decommission(_)
         | Command::Reset(_)
+        | Command::Prepare(_)
         | Command::Renew(_)
         | Command::Token(_) => {}
     }
@@ -112,6 +114,7 @@ fn dispatch(cli: Cli) -> Exit {
         Command::Run => run::run(cli, env, config, clock::system()),
         Command::Decommission(args) => decommission::run(&config, args, &clock::system()),
         Command::Reset(args) => reset::run(&config, args),
+        Command::Prepare(args) => prepare::run(&config, args),
         Command::Renew(args) => renew::run(&config, args),
         Command::Token(args) => match &args.command {
             TokenCommand::Inspect(args) => token::inspect(&config, args),

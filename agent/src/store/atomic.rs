@@ -9,7 +9,7 @@
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, symlink,
+    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, lchown, symlink,
 };
 use std::path::{Path, PathBuf};
 
@@ -91,6 +91,11 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], access: impl Into<Access>) ->
 pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
     fault::step(|| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
         .map_err(StoreError::io("change the mode of", path))
+}
+
+/// Gives what stands here to another user and group; a link itself, not what it leads to.
+pub(super) fn give_away(path: &Path, uid: u32, gid: u32) -> Result<(), StoreError> {
+    fault::step(|| lchown(path, Some(uid), Some(gid))).map_err(StoreError::io("give away", path))
 }
 
 /// Waits until the entries of a directory are on the disk.
