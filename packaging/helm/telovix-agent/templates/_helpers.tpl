@@ -72,6 +72,9 @@ What the schema cannot say in words that help: combinations. Fails with the reme
 {{- if not (or $sensor.enrollmentToken $sensor.existingSecret) -}}
 {{- fail "there is no token: put a cluster token of the Console into a Secret under the key enrollmentToken and name it in sensor.existingSecret" -}}
 {{- end -}}
+{{- if and $sensor.enrollmentToken (not (regexMatch "^tse_[A-Za-z0-9_-]{43}=?$" $sensor.enrollmentToken)) -}}
+{{- fail "sensor.enrollmentToken is not an enrollment token: it has to be tse_ and 43 characters, as the Console showed it" -}}
+{{- end -}}
 {{- if and $sensor.bootstrapCaCert $sensor.bootstrapCaCertPath -}}
 {{- fail "sensor.bootstrapCaCert and sensor.bootstrapCaCertPath are both given: remove one of the two" -}}
 {{- end -}}
