@@ -110,6 +110,29 @@ agent_refusals() {
   bad_for 'serviceAccount.annotations has no effect' --set serviceAccount.create=false --set serviceAccount.annotations.a=b
 }
 
+console_matrix() {
+  good postgres --set database.existingSecret=db
+  good claim --set persistence.existingClaim=mine --set networkPolicy.enabled=false
+  good public --set publicUrl=https://console.example:15483 --set 'serverNames={console.example,192.0.2.1}' \
+    --set service.type=LoadBalancer --set 'networkPolicy.fromCidrs={192.0.2.0/24}' --set persistence.storageClass=fast
+  has postgres 'TELOVIX_DATABASE_URL_FILE'
+  has postgres 'secretName: db'
+  has public 'server-name=192.0.2.1'
+  has minimal 'claimName: telovix-telovix-console-stub|claimName: telovix-console-stub'
+  lacks minimal 'TELOVIX_DATABASE'
+  lacks claim 'kind: (PersistentVolumeClaim|NetworkPolicy)'
+}
+
+console_refusals() {
+  bad 'Additional property replicas is not allowed' "additional properties 'replicas' not allowed" --set replicas=2
+  bad 'Additional property url is not allowed' "additional properties 'url' not allowed" --set database.url=postgres://u:p@h/d
+  bad 'admin.email: Does not match pattern' "at '/admin/email'" --set admin.email=me
+  bad 'trialNodes: Must be greater' "at '/trialNodes'" --set trialNodes=0
+  bad 'persistence.size: Does not match pattern' "at '/persistence/size'" --set persistence.size=big
+  bad_for 'admin.email is missing' --set admin.email=
+  bad_for 'admin.existingSecret is missing' --set admin.existingSecret=
+}
+
 has() { grep -qE -e "$2" "$rendered/$label-$1.yaml" || fail "$label: $1 has no $2"; }
 lacks() { if grep -E -e "$2" "$rendered/$label-$1.yaml"; then fail "$label: $1 has $2"; fi; }
 

@@ -143,6 +143,9 @@ pub(super) struct SetupArgs {
     /// Address that hosts will reach the Console under.
     #[arg(long, value_name = "URL")]
     pub(super) public_url: Option<PublicUrl>,
+    /// Change nothing where the Console is set up already, instead of refusing; for init containers.
+    #[arg(long)]
+    pub(super) if_needed: bool,
 }
 
 #[derive(Debug, Subcommand)]
