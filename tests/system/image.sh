@@ -5,57 +5,10 @@
 # that it wants: what the chart asks of an image is the same, and a static build takes minutes (tests/system/long).
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/kubernetes/tools.bash"
-((EUID == 0)) || skip 'only root can run containers here'
-need podman podman
-need buildah buildah
-need runc runc
-need catatonit catatonit
-need_kubernetes_tools
+. "$(dirname "$0")/kubernetes/podman.bash"
 
 readonly USER_ID=65532
 readonly IMAGE=localhost/telovix-agent:0.1.0
-storage=(--root "$SCRATCH/storage" --runroot "$SCRATCH/runroot" --storage-driver overlay)
-export CONTAINERS_CONF=$SCRATCH/containers.conf
-cat >"$CONTAINERS_CONF" <<'TOML'
-[containers]
-default_ulimits = ["nofile=1024:1024", "nproc=1024:1024"]
-log_driver = "k8s-file"
-[engine]
-cgroup_manager = "cgroupfs"
-runtime = "runc"
-events_logger = "file"
-TOML
-# Messages about timers of systemd, which is not there, are no failures.
-pods() { podman "${storage[@]}" --tmpdir "$SCRATCH/tmpdir" "$@"; }
-
-# Waits for a condition: `wait_for 'what' command …`.
-wait_for() {
-  local what=$1 deadline=$((SECONDS + 120))
-  shift
-  until "$@" >"$SCRATCH/waited" 2>&1; do
-    ((SECONDS < deadline)) || fail "waited in vain: $what: $(cat "$SCRATCH/waited"; pods logs telovix-agent 2>&1 | tail -n 20)"
-    sleep 0.2
-  done
-}
-
-make_image() {
-  local library
-  if [[ -n ${IMAGE_ARCHIVE-} ]]; then
-    skopeo copy --quiet "oci-archive:$IMAGE_ARCHIVE" \
-      "containers-storage:[overlay@$SCRATCH/storage+$SCRATCH/runroot]$IMAGE"
-    return
-  fi
-  mkdir "$SCRATCH/context"
-  cp "$BIN/telovix-agent" "$SCRATCH/context/"
-  ldd "$BIN/telovix-agent" | grep -oE '/[^ ]+' | while read -r library; do
-    install -D -m 0755 "$library" "$SCRATCH/context$library"
-  done
-  sed 's|^COPY .*|COPY . /|' "$ROOT/packaging/image/telovix-agent.Containerfile" >"$SCRATCH/Containerfile"
-  buildah "${storage[@]}" bud --quiet --isolation=chroot --file "$SCRATCH/Containerfile" --tag "$IMAGE" "$SCRATCH/context"
-}
-
-# Plays the pod in $SCRATCH/$1.yaml.
-play() { pods kube play --quiet --network host "$SCRATCH/$1.yaml" >"$SCRATCH/played" 2>&1; }
 inside() { pods exec telovix-agent /telovix-agent "$@"; }
 value() { inside status --output json | json "$1"; }
 # Puts a token into the Secret, as the kubelet would.
@@ -63,9 +16,12 @@ put_token() { python "$KUBERNETES/kubelet.py" secret "$volumes" token enrollment
 
 volumes=$SCRATCH/volumes
 mkdir -p "$volumes" "$SCRATCH/node"
-make_image
+if [[ -n ${IMAGE_ARCHIVE-} ]]; then
+  skopeo copy --quiet "oci-archive:$IMAGE_ARCHIVE" "containers-storage:[overlay@$SCRATCH/storage+$SCRATCH/runroot]$IMAGE"
+else
+  make_image telovix-agent
+fi
 start_console
-at_exit 'pods pod rm --force --all >/dev/null 2>&1'
 
 cat >"$SCRATCH/values.yaml" <<YAML
 clusterName: lab
@@ -83,13 +39,13 @@ YAML
 python "$KUBERNETES/kubelet.py" pod "$SCRATCH/rendered.yaml" "$volumes" worker-1 >"$SCRATCH/pod.yaml"
 first=$(make_token --type cluster --cluster-id lab)
 printf '%s\n' "$first" | put_token
-play pod || fail "$(cat "$SCRATCH/played"; pods logs telovix-enroll 2>&1)"
+play pod host || fail "$(cat "$SCRATCH/played"; pods logs telovix-enroll 2>&1)"
 
 wait_for 'the daemon is ready' inside status --ready
 expect 0 inside status --live
 sensor=$(value sensor_id)
 [[ -n $sensor && $(value node_name) == worker-1 && $(value state) == active ]] || fail "$(inside status)"
-grep -q '"enrolled\|^enrolled' <(pods logs telovix-enroll 2>&1) || fail "the init container did not enroll: $(pods logs telovix-enroll 2>&1)"
+grep -q '^enrolled' <<<"$(pods logs telovix-enroll 2>&1)" || fail "the init container did not enroll: $(pods logs telovix-enroll 2>&1)"
 echo "enrolled by the init container, and ready: $sensor"
 
 # What the process really has.
@@ -103,7 +59,7 @@ done
 [[ $(pods inspect --format '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.Privileged}}' telovix-agent) == 'true false' ]] ||
   fail 'the root can be written, or the container is privileged'
 if grep -aq 'tse_' "/proc/$pid/environ" "/proc/$pid/cmdline"; then fail 'a token stands in the environment or in argv'; fi
-if pods logs telovix-agent 2>&1 | grep -q tse_; then fail 'a token stands in the log'; fi
+if grep -q tse_ <<<"$(pods logs telovix-agent 2>&1)"; then fail 'a token stands in the log'; fi
 state=$SCRATCH/node/telovix-sensor
 [[ $(stat -c '%u %a' "$state") == "$USER_ID 700" && $(stat -c '%u %a' "$state/client.key.pem" -L) == "$USER_ID 600" ]] ||
   fail "the state on the node: $(ls -la "$state")"
@@ -124,11 +80,11 @@ certificate=$(sha256sum <"$state/client.cert.pem")
 pods pod rm --force telovix >/dev/null 2>&1
 rm -rf "${volumes:?}/token"
 mkdir "$volumes/token"
-play pod || fail "$(cat "$SCRATCH/played"; pods logs telovix-enroll 2>&1)"
+play pod host || fail "$(cat "$SCRATCH/played"; pods logs telovix-enroll 2>&1)"
 wait_for 'the new pod is ready' inside status --ready
 [[ $(value sensor_id) == "$sensor" && $(sha256sum <"$state/client.cert.pem") == "$certificate" ]] ||
   fail 'the replaced pod did not keep the identity'
-pods logs telovix-enroll 2>&1 | grep -q 'already enrolled' || fail "$(pods logs telovix-enroll 2>&1)"
+grep -q 'already enrolled' <<<"$(pods logs telovix-enroll 2>&1)" || fail "$(pods logs telovix-enroll 2>&1)"
 pods pod rm --force telovix >/dev/null 2>&1
 echo 'a replaced pod keeps the identity, without a token'
 
@@ -139,9 +95,9 @@ volumes=$SCRATCH/foreign-volumes
 mkdir "$volumes"
 printf '%s\n' "$second" | put_token
 python "$KUBERNETES/kubelet.py" pod "$SCRATCH/foreign.yaml" "$volumes" worker-1 >"$SCRATCH/pod.yaml"
-play pod || fail "$(cat "$SCRATCH/played"; pods logs telovix-enroll 2>&1)"
+play pod host || fail "$(cat "$SCRATCH/played"; pods logs telovix-enroll 2>&1)"
 identity=$volumes/identity/telovix
 openssl verify -purpose sslclient -CAfile "$identity/console-ca.cert.pem" "$identity/client.cert.pem" >/dev/null ||
   fail 'the identity in the emptyDir does not hold'
-pods logs telovix-program 2>&1 | grep -q '^state *active' || fail "the program found no identity: $(pods logs telovix-program 2>&1)"
+grep -q '^state *active' <<<"$(pods logs telovix-program 2>&1)" || fail "the program found no identity: $(pods logs telovix-program 2>&1)"
 echo 'a foreign pod takes an identity along in an emptyDir'

@@ -160,3 +160,16 @@ proptest! {
         let _ = parse(arguments.into_iter().map(OsString::from));
     }
 }
+
+#[test]
+fn an_owner_is_two_numbers() {
+    let owner = |text: &str| match read(&["prepare", "--owner", text]) {
+        Ok(Cli { command: Command::Prepare(PrepareArgs { owner }), .. }) => Some(owner),
+        Ok(_) | Err(_) => None,
+    };
+    assert_eq!(owner("65532:1000"), Some((65532, 1000)));
+    for wrong in ["65532", "telovix:telovix", "1:", ":1", "-1:1", "4294967296:1", "1:2:3", ""] {
+        assert_eq!(owner(wrong), None, "{wrong:?}");
+    }
+    assert!(read(&["prepare"]).is_err(), "there is no owner by default");
+}

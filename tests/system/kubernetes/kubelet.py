@@ -1,6 +1,6 @@
 """Does a kubelet's part for `podman kube play`, which runs pods and is no kubelet.
 
-    kubelet.py pod MANIFESTS DIR NODE            the DaemonSet's pod, or the Pod, as podman can play it
+    kubelet.py pod MANIFESTS DIR NODE            the pod of the one workload there, as podman can play it
     kubelet.py secret DIR VOLUME KEY GID <VALUE  lays, or replaces, the content of a Secret volume
 
 What a kubelet would do and podman 4 does not: the Downward API's node name; fsGroup on Secret volumes and emptyDir; a Secret
@@ -18,7 +18,7 @@ import yaml
 def pod(manifests, directory, node):
     with open(manifests) as stream:
         documents = [d for d in yaml.safe_load_all(stream) if d]
-    template = next((d["spec"]["template"] for d in documents if d["kind"] == "DaemonSet"), documents[0])
+    template = next((d["spec"]["template"] for d in documents if d["kind"] in ("DaemonSet", "Deployment")), documents[0])
     spec = template["spec"]
     for container in spec.get("initContainers", []) + spec["containers"]:
         for variable in container.get("env", []):
@@ -30,11 +30,12 @@ def pod(manifests, directory, node):
         container.pop("readinessProbe", None)
     for volume in spec["volumes"]:
         place = os.path.join(directory, volume["name"])
-        if "emptyDir" in volume:
+        if "emptyDir" in volume or "persistentVolumeClaim" in volume:
             os.makedirs(place, exist_ok=True)
             os.chown(place, 0, spec["securityContext"]["fsGroup"])
-            os.chmod(place, 0o2777)
-            del volume["emptyDir"]
+            os.chmod(place, 0o2777 if "emptyDir" in volume else 0o2775)
+            volume.pop("emptyDir", None)
+            volume.pop("persistentVolumeClaim", None)
         elif "secret" in volume:
             os.makedirs(place, exist_ok=True)
             del volume["secret"]
