@@ -28,6 +28,8 @@ def pod(manifests, directory, node):
         # podman makes timers of systemd from these, and there is none. The test runs the commands itself.
         container.pop("livenessProbe", None)
         container.pop("readinessProbe", None)
+        # It would map them, which its other networks cannot.
+        container.pop("ports", None)
     for volume in spec["volumes"]:
         place = os.path.join(directory, volume["name"])
         if "emptyDir" in volume or "persistentVolumeClaim" in volume:

@@ -49,6 +49,9 @@ runAsNonRoot: true
 {{- define "telovix-console-stub.mounts" -}}
 - name: data
   mountPath: /var/lib/telovix-console-stub
+# SQLite's own scratch space; the root is read-only.
+- name: tmp
+  mountPath: /tmp
 {{- if .Values.database.existingSecret }}
 - name: database
   mountPath: /run/secrets/telovix-database
