@@ -8,8 +8,7 @@ need_kubernetes_tools
 
 readonly KUBERNETES_VERSIONS=(1.25 1.31 1.37)
 readonly TOKEN=tse_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA
-readonly PIN=sha256:$(printf '%064d' 0)
-agent_chart=$CHARTS/telovix-agent
+PIN=sha256:$(printf '%064d' 0)
 ca=$'-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----'
 rendered=$SCRATCH/rendered
 mkdir "$rendered"
@@ -138,7 +137,7 @@ lacks() { if grep -E -e "$2" "$rendered/$label-$1.yaml"; then fail "$label: $1 h
 
 # The rendering of the least values, comments and all.
 golden() {
-  local golden=$KUBERNETES/$(basename "$chart").golden.yaml
+  local golden=$KUBERNETES/$name.golden.yaml
   if [[ -n ${UPDATE_GOLDEN-} ]]; then cp "$rendered/$label-minimal.yaml" "$golden"; fi
   diff -u "$golden" "$rendered/$label-minimal.yaml" ||
     fail "$label: the rendering changed; if that is meant, run UPDATE_GOLDEN=1 tests/system/helm.sh and look at the difference"
