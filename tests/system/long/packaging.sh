@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # What is given to others, built from nothing: the binaries of both architectures hold what they promise, the image has the
 # static one and nothing else for both, the chart's pod runs with it, and each aarch64 binary goes through a whole
-# enrollment under emulation. Half an hour on two idle cores; DIST can name a folder of binaries that are built already.
+# enrollment under emulation. Each of the six builds takes five to ten minutes of processor time; DIST can name a folder of
+# binaries that are built already.
 . "$(dirname "$0")/../lib.sh"
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../.." && pwd)
 readonly AARCH64_LOADER=/usr/aarch64-linux-gnu/lib/ld-linux-aarch64.so.1
