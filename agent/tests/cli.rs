@@ -136,3 +136,24 @@ fn the_doctor_explains_and_exits_by_the_root() {
 fn write(path: &std::path::Path, text: &str) {
     std::fs::write(path, text).unwrap();
 }
+
+/// `telovix-agent status | head -1` is no failure of the command.
+#[test]
+fn a_reader_that_has_seen_enough_is_no_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    for (args, status) in [(&["status"][..], 6), (&["status", "--output", "json"][..], 6)] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let ended = std::process::Command::new(env!("CARGO_BIN_EXE_telovix-agent"))
+            .arg("--state-dir")
+            .arg(dir.path())
+            .args(["--config", "/dev/null"])
+            .args(args)
+            .env_clear()
+            .stdout(writer)
+            .stderr(std::process::Stdio::null())
+            .status()
+            .unwrap();
+        assert_eq!(ended.code(), Some(status), "{args:?}");
+    }
+}

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
+use super::report::say;
 use super::{Exit, report};
 use crate::cli::DecommissionArgs;
 use crate::clock::{self, Clock};
@@ -26,7 +27,7 @@ const LIMIT: Duration = Duration::from_secs(5);
 pub(super) fn run(config: &Config, args: &DecommissionArgs, clock: &Clock) -> Exit {
     let dir = &config.state_dir.value;
     if !dir.exists() {
-        println!("nothing to retire: {} does not exist", dir.display());
+        say!("nothing to retire: {} does not exist", dir.display());
         return Exit::Done;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
@@ -39,7 +40,7 @@ pub(super) fn run(config: &Config, args: &DecommissionArgs, clock: &Clock) -> Ex
     };
     runtime.shutdown_background();
     match told {
-        Ok(sentence) => println!("{sentence}"),
+        Ok(sentence) => say!("{sentence}"),
         Err(error) => return report::failure(&error, "", Exit::LocalState),
     }
     if !args.purge {
@@ -47,7 +48,7 @@ pub(super) fn run(config: &Config, args: &DecommissionArgs, clock: &Clock) -> Ex
     }
     match Store::open(dir).and_then(|mut store| store.reset()) {
         Ok(()) => {
-            println!("removed the identity in {}", dir.display());
+            say!("removed the identity in {}", dir.display());
             Exit::Done
         }
         Err(error) => report::failure(&error, "stop the agent and run it again", Exit::LocalState),

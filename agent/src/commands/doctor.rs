@@ -1,5 +1,6 @@
 //! `telovix-agent doctor`: checks everything from the configuration to the Console, and explains.
 
+use super::report::say;
 use super::{Exit, log, report};
 use crate::cli::{Cli, DoctorArgs, Output, redact_tokens};
 use crate::clock::Clock;
@@ -24,7 +25,7 @@ pub(super) fn run(cli: &Cli, args: &DoctorArgs, clock: &Clock) -> Exit {
     match args.output {
         Output::Human => print(&diagnosis),
         Output::Json => match serde_json::to_string_pretty(&diagnosis) {
-            Ok(json) => println!("{}", redact_tokens(&json)),
+            Ok(json) => say!("{}", redact_tokens(&json)),
             Err(error) => return report::failure(&error, "", Exit::Unexpected),
         },
     }
@@ -33,9 +34,9 @@ pub(super) fn run(cli: &Cli, args: &DoctorArgs, clock: &Clock) -> Exit {
 
 fn print(diagnosis: &Diagnosis) {
     for finding in &diagnosis.checks {
-        println!("{:<5} {:<16} {}", finding.level.as_str(), finding.check, redact_tokens(&finding.message));
+        say!("{:<5} {:<16} {}", finding.level.as_str(), finding.check, redact_tokens(&finding.message));
         if !finding.remedy.is_empty() {
-            println!("{:<22} do: {}", "", redact_tokens(&finding.remedy));
+            say!("{:<22} do: {}", "", redact_tokens(&finding.remedy));
         }
     }
 }

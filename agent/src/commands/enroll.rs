@@ -4,6 +4,7 @@ use std::io::stdin;
 
 use tokio::time::Instant;
 
+use super::report::say;
 use super::{Exit, report};
 use crate::cli::EnrollArgs;
 use crate::clock::Clock;
@@ -54,17 +55,17 @@ pub(super) fn run(config: &Config, args: &EnrollArgs, clock: Clock) -> Exit {
 fn say(outcome: &Outcome) -> Exit {
     let (generation, proof, notes) = match outcome {
         Outcome::Kept { generation, proof, notes } => {
-            println!("already enrolled, nothing to do");
+            say!("already enrolled, nothing to do");
             (generation, proof, notes)
         }
         Outcome::Enrolled { generation, reason, proof, notes } => {
-            println!("enrolled ({reason})");
+            say!("enrolled ({reason})");
             (generation, proof, notes)
         }
     };
     describe(generation, proof);
     for note in notes {
-        println!("  note        {note}");
+        say!("  note        {note}");
     }
     Exit::Done
 }
@@ -72,10 +73,10 @@ fn say(outcome: &Outcome) -> Exit {
 fn describe(generation: &Generation, proof: &Proof) {
     let verified = generation.verified();
     let renew_at = schedule::renew_at(verified.not_before(), verified.not_after(), verified.serial());
-    println!("  sensor      {}", verified.sensor_id());
-    println!("  node        {} ({})", generation.state().node_name, generation.state().node_role);
-    println!("  console     {} ({proof})", generation.state().console_url);
-    println!("  valid until {:.0}, renewal due {renew_at:.0}", verified.not_after());
+    say!("  sensor      {}", verified.sensor_id());
+    say!("  node        {} ({})", generation.state().node_name, generation.state().node_role);
+    say!("  console     {} ({proof})", generation.state().console_url);
+    say!("  valid until {:.0}, renewal due {renew_at:.0}", verified.not_after());
 }
 
 fn fail(error: &EnrollError) -> Exit {

@@ -1,6 +1,7 @@
 //! `telovix-agent prepare`: gives the state directory to the user that the agent will run as, so that the agent itself
 //! needs no rights. For init containers, whose volumes are root's, and for hosts without systemd.
 
+use super::report::say;
 use super::{Exit, report};
 use crate::cli::PrepareArgs;
 use crate::config::Config;
@@ -11,9 +12,9 @@ pub(super) fn run(config: &Config, args: &PrepareArgs) -> Exit {
     let (uid, gid) = args.owner;
     let owner = Owner { uid, gid };
     match hand_over(dir, owner) {
-        Ok(Handover::Theirs) => println!("{} belongs to user {}, nothing to do", dir.display(), owner.uid),
+        Ok(Handover::Theirs) => say!("{} belongs to user {}, nothing to do", dir.display(), owner.uid),
         Ok(Handover::Given) => {
-            println!("{} now belongs to user {} and group {}", dir.display(), owner.uid, owner.gid);
+            say!("{} now belongs to user {} and group {}", dir.display(), owner.uid, owner.gid);
         }
         Err(error) => return report::failure(&error, "", Exit::LocalState),
     }

@@ -2,6 +2,7 @@
 
 use telovix_contract::problem::{ErrorCode, Retry};
 
+use super::report::say;
 use super::{Exit, report};
 use crate::cli::RenewArgs;
 use crate::config::Config;
@@ -24,11 +25,11 @@ pub(super) fn run(config: &Config, args: &RenewArgs) -> Exit {
 fn say(answer: CommandResult) -> Exit {
     match answer {
         CommandResult::Renewed { generation, not_after } => {
-            println!("renewed: valid until {not_after:.0} (generation {generation})");
+            say!("renewed: valid until {not_after:.0} (generation {generation})");
             Exit::Done
         }
         CommandResult::NotDue { renew_at } => {
-            println!("nothing to do: renewal is due {renew_at:.0}; --force renews now");
+            say!("nothing to do: renewal is due {renew_at:.0}; --force renews now");
             Exit::Done
         }
         CommandResult::CannotRenew { reason } => report::failure(

@@ -1,8 +1,20 @@
 //! How a failure is told on a terminal: what happened, then what to do about it. Never a secret.
 
-use std::fmt::Display;
+use std::fmt::{Arguments, Display};
+use std::io::Write as _;
 
 use super::Exit;
+
+/// Prints a line on standard output. Whoever closed it (`| head`) has read enough: that is no failure of the command.
+pub(super) fn say_line(line: Arguments<'_>) {
+    let _ = writeln!(std::io::stdout().lock(), "{line}");
+}
+
+/// `println!` that outlives its reader.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::commands::report::say_line(format_args!($($text)*)) };
+}
+pub(super) use say;
 
 /// Prints a failure on standard error and passes the exit status on.
 pub(super) fn failure(what: &dyn Display, action: &str, exit: Exit) -> Exit {

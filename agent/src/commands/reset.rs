@@ -1,6 +1,7 @@
 //! `telovix-agent reset --yes`: removes the identity from this host. The Console's record stays; `decommission` is the
 //! command that tells the Console.
 
+use super::report::say;
 use super::{Exit, report};
 use crate::cli::ResetArgs;
 use crate::config::Config;
@@ -16,12 +17,12 @@ pub(super) fn run(config: &Config, args: &ResetArgs) -> Exit {
         return report::failure(&what, "say it with --yes", Exit::Usage);
     }
     if !dir.exists() {
-        println!("nothing to remove: {} does not exist", dir.display());
+        say!("nothing to remove: {} does not exist", dir.display());
         return Exit::Done;
     }
     match Store::open(dir).and_then(|mut store| store.reset()) {
         Ok(()) => {
-            println!("removed the identity in {}", dir.display());
+            say!("removed the identity in {}", dir.display());
             Exit::Done
         }
         Err(error) => report::failure(&error, "", Exit::LocalState),

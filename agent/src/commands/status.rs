@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::report::say;
 use super::{Exit, report};
 use crate::cli::{Output, Probe, StatusArgs};
 use crate::clock::{self, Clock};
@@ -32,7 +33,7 @@ pub(super) fn run(config: &Config, args: &StatusArgs, clock: &Clock) -> Exit {
     match args.output {
         Output::Human => print(&status),
         Output::Json => match serde_json::to_string_pretty(&status) {
-            Ok(json) => println!("{json}"),
+            Ok(json) => say!("{json}"),
             Err(error) => return report::failure(&error, "", Exit::Unexpected),
         },
     }
@@ -134,7 +135,7 @@ fn blank(config: &Config, state: StateName, reason: &str, action: &str) -> Repor
 fn print(status: &Report) {
     let line = |name: &str, value: Option<String>| {
         if let Some(value) = value {
-            println!("{name:<13}{value}");
+            say!("{name:<13}{value}");
         }
     };
     let time = |at: Option<Timestamp>| at.map(|at| format!("{at:.0}"));

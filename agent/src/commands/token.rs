@@ -4,6 +4,7 @@ use std::io::stdin;
 
 use serde::Serialize;
 
+use super::report::say;
 use super::{Exit, report};
 use crate::cli::{InspectArgs, Output};
 use crate::config::{Config, FoundToken};
@@ -34,16 +35,16 @@ pub(super) fn inspect(config: &Config, args: &InspectArgs) -> Exit {
     };
     match args.output {
         Output::Json => match serde_json::to_string_pretty(&inspection) {
-            Ok(json) => println!("{json}"),
+            Ok(json) => say!("{json}"),
             Err(error) => return report::failure(&error, "", Exit::Unexpected),
         },
         Output::Human => {
-            println!("source   {}", inspection.source);
-            println!("form     a whole enrollment token");
-            println!("sha256   {}", inspection.sha256);
-            println!("here     {}", inspection.relation);
+            say!("source   {}", inspection.source);
+            say!("form     a whole enrollment token");
+            say!("sha256   {}", inspection.sha256);
+            say!("here     {}", inspection.relation);
             for warning in &inspection.warnings {
-                println!("warning  {warning}");
+                say!("warning  {warning}");
             }
         }
     }

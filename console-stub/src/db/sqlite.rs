@@ -27,6 +27,7 @@ impl Sqlite {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
+        in_memory(&connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self(connection))
     }
@@ -36,6 +37,7 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
+        in_memory(&connection)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self(connection))
     }
@@ -44,6 +46,11 @@ impl Sqlite {
         self.0.prepare_cached(sql)?.execute(())?;
         Ok(())
     }
+}
+
+/// Keeps what a query sorts in memory: a container may have no place for temporary files.
+fn in_memory(connection: &Connection) -> Result<(), DbError> {
+    Ok(connection.pragma_update(None, "temp_store", "MEMORY")?)
 }
 
 /// Copies a database that may be in use into this empty file, and looks at the copy; gives its schema version. The copy is
