@@ -43,7 +43,11 @@ need() {
 }
 
 # The value of a key in a flat JSON object; our own output is one, so that no other tool is needed.
-json() { sed -nE 's/.*"'"$1"'"[[:space:]]*:[[:space:]]*"([^"]*)".*/\1/p' | head -n 1; }
+json() {
+  local found
+  found=$(sed -nE 's/.*"'"$1"'"[[:space:]]*:[[:space:]]*"(([^"\\]|\\.)*)".*/\1/p')
+  printf '%s\n' "${found%%$'\n'*}"
+}
 
 # Expects an exit status: `expect 8 command …`. Standard output and error go to $SCRATCH/out and $SCRATCH/err.
 expect() {

@@ -125,7 +125,7 @@ printf '[Service]\nWatchdogSec=3s\n' >"$root/etc/systemd/system/telovix-agent.se
 inside systemctl daemon-reload
 inside systemctl restart telovix-agent
 inside kill -STOP "$(service MainPID)"
-bitten() { inside journalctl -u telovix-agent --no-pager | grep -q 'Watchdog timeout'; }
+bitten() { grep -q 'Watchdog timeout' <<<"$(inside journalctl -u telovix-agent --no-pager)"; }
 await 'the watchdog' bitten
 await 'a restart after the watchdog' restarted
 rm -r "$root/etc/systemd/system/telovix-agent.service.d"

@@ -170,6 +170,8 @@ impl Config {
             ("control_socket", new.control_socket.value != old.control_socket.value),
             ("control_socket_mode", new.control_socket_mode.value != old.control_socket_mode.value),
             ("health_listen", address(new) != address(old)),
+            // A process that confined itself would confine its hook as well.
+            ("hook_command", self.hook.command.is_some() && running.hook.command.is_none()),
             ("log_level", self.log.level.value != running.log.level.value),
             ("log_format", self.log.format.value != running.log.format.value),
         ];

@@ -346,7 +346,10 @@ fn what_a_running_agent_cannot_take_is_named() {
     let running = Bench::new().file("agent.toml", "state_dir = '/a'\nhealth_listen = '127.0.0.1:1'").load();
     let running = running.unwrap();
     assert_eq!(running.needs_restart(&running), [] as [&str; 0]);
-    let text = "state_dir = '/b'\ncontrol_socket = '/c/d'\nlog_format = 'json'\nnode_name = 'other'";
+    let text = "state_dir = '/b'\ncontrol_socket = '/c/d'\nlog_format = 'json'\nhook_command = ['/bin/x']";
     let fresh = Bench::new().file("agent.toml", text).load().unwrap();
-    assert_eq!(fresh.needs_restart(&running), ["state_dir", "control_socket", "health_listen", "log_format"]);
+    assert_eq!(
+        fresh.needs_restart(&running),
+        ["state_dir", "control_socket", "health_listen", "hook_command", "log_format"]
+    );
 }

@@ -341,9 +341,12 @@ impl Supervisor {
             Err(errors) => {
                 tracing::error!("the new configuration is not taken, the old one stays:\n{errors}");
             }
-            Ok((config, console_url)) => {
+            Ok((mut config, console_url)) => {
                 for name in config.needs_restart(&self.config) {
                     tracing::warn!("a new {name} takes effect when the agent is started again");
+                }
+                if self.config.hook.command.is_none() {
+                    config.hook.command = None;
                 }
                 self.console = Arc::new(
                     Console::new(console_url.clone(), &config.proxy, self.clock.clone())
