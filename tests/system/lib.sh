@@ -42,6 +42,16 @@ need() {
     { apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends "$@" >/dev/null; }
 }
 
+# Takes a Debian package apart without installing it, and prints where one of its files is: `borrowed PACKAGE FILE`. For
+# packages that would push each other out.
+borrowed() {
+  local dir=$SCRATCH/borrowed/$1
+  mkdir -p "$dir"
+  (cd "$dir" && { apt-get download -q "$1" || { apt-get update -q && apt-get download -q "$1"; }; } && dpkg -x ./*.deb .) \
+    >/dev/null 2>&1 || skip "the package $1 cannot be had"
+  echo "$dir$2"
+}
+
 # The value of a key in a flat JSON object; our own output is one, so that no other tool is needed.
 json() {
   local found

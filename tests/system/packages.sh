@@ -10,9 +10,6 @@ need rpmlint rpmlint
 need dnf dnf
 need createrepo_c createrepo-c
 # A root without a C library wants a static one; the package takes the other's place.
-need busybox busybox-static
-! ldd "$(command -v busybox)" >/dev/null 2>&1 || apt-get install -y -q --no-install-recommends busybox-static >/dev/null ||
-  skip 'busybox-static cannot be installed'
 cd /
 
 # A build and a newer one, whose version has as many letters, so that the binary stays whole.
@@ -103,7 +100,7 @@ echo 'deb: installed, configured, upgraded, removed, back, purged'
 empty=$SCRATCH/rpm-root repo=$SCRATCH/repo
 mkdir -p "$empty/dev" "$repo" "$SCRATCH/base"
 mknod -m 0666 "$empty/dev/null" c 1 3
-cp "$(command -v busybox)" "$SCRATCH/base/busybox"
+cp "$(borrowed busybox-static /bin/busybox)" "$SCRATCH/base/busybox"
 for program in systemctl systemd-sysusers systemd-tmpfiles; do
   printf '#!/bin/sh\necho "%s $*" >>/calls\n' "$program" >"$SCRATCH/base/$program"
 done

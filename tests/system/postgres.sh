@@ -2,7 +2,7 @@
 # A real PostgreSQL server: the Console's wire suite on it, three instances on one database under load and through a
 # restart of the server, TLS to it, and a dump that restores.
 . "$(dirname "$0")/lib.sh"
-readonly ROOT=$PWD/../..
+readonly ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 ((EUID == 0)) || skip 'only root can run the server as its own user'
 
 # The newest server that is installed. Debian's package starts one of its own unless the system is in single-user mode.

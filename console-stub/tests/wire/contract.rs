@@ -31,15 +31,14 @@ async fn section_5_before_set_up_there_are_no_tokens() {
 async fn section_6_a_database_that_fails_is_a_500_without_particulars() {
     let world = World::start(10).await;
     let token = world.once().await;
-    let db = rusqlite::Connection::open(world.data.database()).unwrap();
-    db.execute_batch("ALTER TABLE sensors RENAME TO elsewhere").unwrap();
+    world.database.change("ALTER TABLE sensors RENAME TO elsewhere").unwrap();
     let host = key();
     let request = body(&token, "edge-1", &host);
     let reply = world.enroll(&request).await;
     assert_eq!(reply.refusal(), (500, "internal_error"));
     assert!(!reply.body.to_string().contains("sensors"), "{reply:?}");
     // Nothing was spent: when the database is mended, the same request enrolls.
-    db.execute_batch("ALTER TABLE elsewhere RENAME TO sensors").unwrap();
+    world.database.change("ALTER TABLE elsewhere RENAME TO sensors").unwrap();
     assert_eq!(world.enroll(&request).await.status, 201);
     assert_eq!(world.client(None).send("GET", paths::HEALTHZ, b"", &[]).await.unwrap().status, 200);
 }
