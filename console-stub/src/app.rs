@@ -181,7 +181,7 @@ impl App {
         let server = Server {
             door: Door::Everyone,
             tls,
-            router: router(api.clone()),
+            router: router(api.clone()).merge(crate::ui::router(api.clone())),
             clock,
             limits,
             chaos,

@@ -14,13 +14,13 @@
 //! # The layers
 //!
 //! ```text
-//! domain <- db, ca <- service <- api <- serve <- app <- cli, main
+//! domain <- db, ca <- service <- api <- ui <- serve <- app <- cli, main
 //! ```
 //!
 //! - [`domain`] holds the rules, without clock, database or network;
 //! - [`db`] stores, and lets many changes share one durable commit; [`ca`] signs;
 //! - [`service`] opens a transaction per call, and is what operators and tests call in process;
-//! - [`api`] knows paths, headers and bodies; [`serve`] knows connections and TLS;
+//! - [`api`] knows paths, headers and bodies; [`ui`] the pages that people look at; [`serve`] knows connections and TLS;
 //! - [`app`] puts the parts together; [`cli`] is the command line.
 //!
 //! A module imports only modules to its left. [`clock`], [`config`], [`files`] and [`fault`] stand beside them: the only
@@ -59,6 +59,8 @@ pub mod ca;
 pub mod service;
 
 pub mod api;
+
+pub mod ui;
 
 pub mod serve;
 

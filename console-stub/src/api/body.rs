@@ -13,7 +13,7 @@ use crate::domain::Refusal;
 ///
 /// # Errors
 /// `payload_too_large`; `invalid_request` when the client breaks off.
-pub(super) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
+pub(crate) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
     match Limited::new(body, longest).collect().await {
         Ok(read) => Ok(read.to_bytes()),
         Err(error) if error.is::<LengthLimitError>() => {

@@ -12,6 +12,7 @@ mod install;
 mod operators;
 mod problem;
 mod sensors;
+pub(crate) mod session;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, LazyLock};
@@ -29,7 +30,10 @@ use crate::domain::audit::{Origin, clean};
 use crate::service::Console;
 use doc::{Book, Op};
 
+pub(crate) use body::read as read_body;
 pub use guard::Guard;
+pub(crate) use operators::export_audit;
+pub(crate) use problem::told;
 pub use problem::{Failure, problem_response};
 
 /// Who is at the other end of the connection; the server puts it into every request's extensions.

@@ -7,6 +7,8 @@ mod fleet;
 pub(super) mod login;
 mod tokens;
 
+pub(crate) use audit::stream as export_audit;
+
 use std::collections::BTreeMap;
 
 use axum::body::Body;

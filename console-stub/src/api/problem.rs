@@ -24,27 +24,38 @@ impl<E: Into<ServiceError>> From<E> for Failure {
 
 impl IntoResponse for Failure {
     fn into_response(self) -> Response {
-        match self.0 {
-            ServiceError::Refused(refusal) => problem_response(&refusal),
-            ServiceError::Db(DbError::Unavailable(why)) => {
-                tracing::warn!(%why, "a request came while the database was away");
-                problem_response(&away())
-            }
-            ServiceError::Db(error) => {
-                tracing::error!(%error, "the database failed a request");
-                problem_response(&internal())
-            }
-            ServiceError::Ca(error) => {
-                tracing::error!(%error, "the CA failed a request");
-                problem_response(&internal())
-            }
+        match told(self.0) {
+            Ok(refusal) => problem_response(&refusal),
             // The server sees the mark and closes the connection without a word.
-            ServiceError::Cut(cut) => {
+            Err(cut) => {
                 let mut response = problem_response(&internal());
                 response.extensions_mut().insert::<Cut>(cut);
                 response
             }
         }
+    }
+}
+
+/// What the caller is told; what only the operator may read goes to the log.
+///
+/// # Errors
+/// [`Cut`] when the connection is to be closed without an answer.
+pub(crate) fn told(error: ServiceError) -> Result<Refusal, Cut> {
+    match error {
+        ServiceError::Refused(refusal) => Ok(refusal),
+        ServiceError::Db(DbError::Unavailable(why)) => {
+            tracing::warn!(%why, "a request came while the database was away");
+            Ok(away())
+        }
+        ServiceError::Db(error) => {
+            tracing::error!(%error, "the database failed a request");
+            Ok(internal())
+        }
+        ServiceError::Ca(error) => {
+            tracing::error!(%error, "the CA failed a request");
+            Ok(internal())
+        }
+        ServiceError::Cut(cut) => Err(cut),
     }
 }
 

@@ -121,6 +121,15 @@ pub fn list(tx: &mut dyn Tx, only: Option<Ruling>) -> Result<Vec<ApprovalRecord>
     tx.query(&sql, &[only.map_or("", Ruling::as_str).into()])?.iter().map(record).collect()
 }
 
+/// How many nobody decided about yet.
+///
+/// # Errors
+/// [`DbError`].
+pub fn count_waiting(tx: &mut dyn Tx) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) FROM approvals WHERE ruling = 'waiting'";
+    tx.first(sql, &[])?.map_or(Ok(0), |row| row.int(0))
+}
+
 /// One of them; it stays as it is until the transaction ends.
 ///
 /// # Errors

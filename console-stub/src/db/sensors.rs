@@ -95,19 +95,73 @@ pub struct Listed {
 /// # Errors
 /// [`DbError`].
 pub fn list(tx: &mut dyn Tx, after: Option<&Cursor>, most: i64) -> Result<Vec<Listed>, DbError> {
-    let qualified: Vec<String> = COLUMNS.split(", ").map(|column| format!("s.{}", column.trim())).collect();
     let sql = format!(
-        "SELECT {}, c.not_before, c.not_after FROM sensors s LEFT JOIN certificates c \
-         ON c.sensor_id = s.id AND c.generation = s.certificate_generation \
-         WHERE s.created_at > $1 OR (s.created_at = $1 AND s.id > $2) ORDER BY s.created_at, s.id LIMIT $3",
-        qualified.join(", ")
+        "{} WHERE (s.created_at, s.id) > ($1, $2) ORDER BY s.created_at, s.id LIMIT $3",
+        listed_from()
     );
-    let listed = |row: &Row| {
-        let validity = row.maybe_int(19)?.zip(row.maybe_int(20)?);
-        Ok(Listed { sensor: record(row)?, validity })
-    };
     let (at, id) = after.map_or((i64::MIN, ""), |cursor| (cursor.at, cursor.id.as_str()));
     tx.query(&sql, &[at.into(), id.into(), most.into()])?.iter().map(listed).collect()
+}
+
+/// One sensor as the fleet list shows it.
+///
+/// # Errors
+/// [`DbError`].
+pub fn listed_one(tx: &mut dyn Tx, id: SensorId) -> Result<Option<Listed>, DbError> {
+    let sql = format!("{} WHERE s.id = $1", listed_from());
+    tx.first(&sql, &[id.to_string().into()])?.map(|row| listed(&row)).transpose()
+}
+
+fn listed_from() -> String {
+    let qualified: Vec<String> = COLUMNS.split(", ").map(|column| format!("s.{}", column.trim())).collect();
+    format!(
+        "SELECT {}, c.not_before, c.not_after FROM sensors s LEFT JOIN certificates c \
+         ON c.sensor_id = s.id AND c.generation = s.certificate_generation",
+        qualified.join(", ")
+    )
+}
+
+fn listed(row: &Row) -> Result<Listed, DbError> {
+    let validity = row.maybe_int(19)?.zip(row.maybe_int(20)?);
+    Ok(Listed { sensor: record(row)?, validity })
+}
+
+/// How many sensors stand how, at this moment.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct FleetCounts {
+    /// At work and heard of since the moment asked about.
+    pub healthy: i64,
+    /// At work and not heard of since.
+    pub stale: i64,
+    /// Switched off for a time.
+    pub disabled: i64,
+    /// Switched off for good.
+    pub revoked: i64,
+    /// Retired by themselves.
+    pub decommissioned: i64,
+}
+
+/// Counts the fleet; who was not heard of after `since`, in unix seconds, is stale.
+///
+/// # Errors
+/// [`DbError`].
+pub fn count_by_standing(tx: &mut dyn Tx, since: i64) -> Result<FleetCounts, DbError> {
+    let sql = "SELECT COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL \
+                                  AND (last_seen_at > $1 OR enrolled_at > $1) THEN 1 END), \
+                      COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL THEN 1 END), \
+                      COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NOT NULL THEN 1 END), \
+                      COUNT(revoked_at), \
+                      COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NOT NULL THEN 1 END) \
+               FROM sensors";
+    let row = tx.first(sql, &[since.into()])?.ok_or(DbError::Closed)?;
+    let (healthy, active) = (row.int(0)?, row.int(1)?);
+    Ok(FleetCounts {
+        healthy,
+        stale: active - healthy,
+        disabled: row.int(2)?,
+        revoked: row.int(3)?,
+        decommissioned: row.int(4)?,
+    })
 }
 
 /// Writes down when an operator wants the certificate renewed.

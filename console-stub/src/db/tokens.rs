@@ -83,7 +83,7 @@ pub fn list(
 ) -> Result<Vec<TokenRecord>, DbError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM enrollment_tokens WHERE (status <> 'used' OR used_at > $1) \
-         AND (created_at < $2 OR (created_at = $2 AND id < $3)) \
+         AND (created_at, id) < ($2, $3) \
          AND ($4 = '' OR $4 = CASE WHEN status = 'pending' AND expires_at <= $8 AND reserved_at IS NULL \
               THEN 'expired' ELSE status END) \
          AND ($5 = '' OR token_type = $5) AND ($6 = '' OR cluster_id = $6) \
@@ -101,6 +101,35 @@ pub fn list(
         now.into(),
     ];
     tx.query(&sql, &args)?.iter().map(record).collect()
+}
+
+/// How many tokens are pending at this moment.
+///
+/// # Errors
+/// [`DbError`].
+pub fn count_pending(tx: &mut dyn Tx, now: i64) -> Result<i64, DbError> {
+    let sql = "SELECT COUNT(*) FROM enrollment_tokens WHERE status = 'pending' AND expires_at > $1";
+    tx.first(sql, &[now.into()])?.map_or(Ok(0), |row| row.int(0))
+}
+
+/// The sensors that enrolled with a token, newest first: identity and node name.
+///
+/// # Errors
+/// [`DbError`].
+pub fn enrolled_with(tx: &mut dyn Tx, id: TokenId, most: i64) -> Result<Vec<(String, String)>, DbError> {
+    let sql = "SELECT s.id, s.node_name FROM enrollments e JOIN sensors s ON s.id = e.sensor_id \
+               WHERE e.token_id = $1 ORDER BY e.used_at DESC, s.id LIMIT $2";
+    let rows = tx.query(sql, &[id.to_string().into(), most.into()])?;
+    rows.iter().map(|row| Ok((row.text(0)?.to_owned(), row.text(1)?.to_owned()))).collect()
+}
+
+/// The token with this id, to be looked at alone.
+///
+/// # Errors
+/// [`DbError`].
+pub fn look_up(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE id = $1");
+    tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// Makes a pending one-time token `used`; says whether it was pending.

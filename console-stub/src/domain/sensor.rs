@@ -4,7 +4,7 @@ use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustStat
 use telovix_contract::{ClusterName, InstallId, NodeName, SensorId};
 
 /// Seconds of silence after which a sensor is stale (CONTRACT.md section 5).
-const STALE: i64 = 90;
+pub const STALE: i64 = 90;
 /// Seconds of silence from which on it is watched (CONTRACT.md section 5).
 const WATCH: i64 = 45;
 /// Seconds of silence from which on its health is degraded (ours, between the two that the vendor names).

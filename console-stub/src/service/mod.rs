@@ -5,7 +5,7 @@
 //! [`crate::ca`] carry out.
 //!
 //! [`setup`] makes a Console; [`tokens`] invites hosts; [`enroll`] lets them in; [`session`] serves them afterwards;
-//! [`users`], [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`], [`audit`] and [`audit_export`] are for operators; [`upkeep`] is what happens by itself.
+//! [`users`], [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`], [`audit`], [`audit_export`] and [`overview`] are for operators; [`upkeep`] is what happens by itself.
 
 pub mod api_keys;
 pub mod approvals;
@@ -13,6 +13,7 @@ pub mod audit;
 pub mod audit_export;
 pub mod enroll;
 pub mod licence;
+pub mod overview;
 pub mod rotation;
 pub mod sensors;
 pub mod session;

@@ -222,7 +222,7 @@ fn free_slot(tx: &mut dyn Tx, sensor: &SensorRecord) -> Result<(), ServiceError>
     Ok(())
 }
 
-fn view(row: Listed, now: i64) -> SensorView {
+pub(super) fn view(row: Listed, now: i64) -> SensorView {
     let Listed { sensor, validity } = row;
     let json = |text: &str| serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
     SensorView {

@@ -4,7 +4,7 @@ use serde::Serialize;
 use telovix_contract::paths::DEFAULT_PORT;
 use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::token::TOKEN_BYTES;
-use telovix_contract::{CaFingerprint, EnrollmentToken, ErrorCode, TokenHash};
+use telovix_contract::{CaFingerprint, EnrollmentToken, ErrorCode, Flavor, NodeName, NodeRole, TokenHash};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
@@ -58,6 +58,14 @@ pub struct CreatedView<'a> {
 }
 
 impl CreatedToken {
+    /// The line for a host of which the name, the role and the edition are known. Each is of an alphabet that a shell takes
+    /// as it is.
+    #[must_use]
+    pub fn install_command_for(&self, node: &NodeName, role: &NodeRole, flavor: Flavor) -> String {
+        let more = format!(" --token-stdin --node-name '{node}' --node-role '{role}' --flavor '{flavor}';");
+        self.install_command.replacen(" --token-stdin;", &more, 1)
+    }
+
     /// The answer.
     #[must_use]
     pub fn view(&self) -> CreatedView<'_> {
@@ -135,6 +143,14 @@ impl Console {
         let (capacity_warning, licence_warning) = (slots.capacity_warning(), slots.term.warning());
         let kind = spec.kind;
         Ok(CreatedToken { id, token, kind, expires_at, install_command, capacity_warning, licence_warning })
+    }
+
+    /// The address that hosts are told.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn public_url(&self) -> Result<String, ServiceError> {
+        Ok(self.db().read(|tx| public_url(tx)).await?)
     }
 
     /// Tokens, newest first.
@@ -241,7 +257,7 @@ fn creation(id: TokenId, spec: &TokenSpec) -> AuditEntry {
     AuditEntry::success(Action::TokenCreated, spec.sensor_id, detail)
 }
 
-fn view(token: TokenRecord, now: i64) -> TokenView {
+pub(super) fn view(token: TokenRecord, now: i64) -> TokenView {
     TokenView {
         id: token.id,
         kind: token.kind,

@@ -16,6 +16,8 @@ mod limits;
 mod login;
 mod openapi;
 mod operators;
+mod pages;
+mod pages_acts;
 mod people;
 mod rates;
 mod rotation;

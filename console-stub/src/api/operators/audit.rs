@@ -14,6 +14,7 @@ use crate::db::audit::AuditFilter;
 use crate::domain::role::Act;
 use crate::service::audit::{AuditReport, AuditView};
 use crate::service::audit_export::{Export, ExportFormat};
+use crate::service::{Console, ServiceError};
 
 /// The paths below this one.
 pub(super) fn routes(base: &str) -> Book {
@@ -61,15 +62,22 @@ async fn verify(State(api): State<Api>, request: Request) -> Result<Json<AuditRe
     Ok(Json(api.console.verify_audit().await?))
 }
 
-/// Sends piece by piece, as fast as the caller takes it: a trail may be longer than memory.
 async fn export(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
     let call = authorize(&api, request, Act::ReadAudit).await?;
     let format = call.word("format", ExportFormat::from_word)?.unwrap_or(ExportFormat::Json);
+    Ok(stream(api.console, format).await?)
+}
+
+/// Sends piece by piece, as fast as the caller takes it: a trail may be longer than memory.
+///
+/// # Errors
+/// [`ServiceError`] when the first piece cannot be read.
+pub(crate) async fn stream(console: Console, format: ExportFormat) -> Result<Response, ServiceError> {
     let media = match format {
         ExportFormat::Json => "application/json",
         ExportFormat::Csv => CSV,
     };
-    let mut export = Export::new(api.console.clone(), format);
+    let mut export = Export::new(console, format);
     // The first piece before the head, so that a database that fails is an answer of its own.
     let mut next = export.next().await?;
     let (mut sender, body) = Channel::<Bytes, axum::Error>::new(1);

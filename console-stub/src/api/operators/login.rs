@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
-use http::{HeaderMap, Method, StatusCode, header};
+use http::{Method, StatusCode, header};
 use serde::{Deserialize, Serialize};
 use telovix_contract::{ErrorCode, paths};
 use utoipa::ToSchema;
@@ -13,13 +13,13 @@ use zeroize::Zeroizing;
 
 use crate::api::body::{parse, read};
 use crate::api::doc::{Book, Op};
-use crate::api::guard::Source;
-use crate::api::{Api, CSRF_HEADER, Failure, Peer, SESSION_COOKIE as COOKIE, origin};
+use crate::api::session::{self, source};
+use crate::api::{Api, CSRF_HEADER, Failure};
 use crate::clock::timestamp;
 use crate::domain::Refusal;
 use crate::domain::audit::Origin;
-use crate::domain::role::{Act, may};
-use crate::domain::user::{SESSION_LONGEST, csrf_holds, csrf_token, not_signed_in};
+use crate::domain::role::Act;
+use crate::domain::user::{csrf_holds, csrf_token};
 use crate::service::ServiceError;
 
 /// `/api/v1/session`.
@@ -68,9 +68,7 @@ struct Who {
 /// Only JSON is taken: a form of another site cannot send that without asking first.
 async fn log_in(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
     let (parts, body): (Parts, Body) = request.into_parts();
-    if let Some(peer) = parts.extensions.get::<Peer>() {
-        api.guard.login(Source::of(peer.address.ip()))?;
-    }
+    session::admit(&api, &parts)?;
     let kind = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     if kind.split(';').next().map(str::trim) != Some("application/json") {
         let message = "Send the address and the password as application/json.";
@@ -79,10 +77,7 @@ async fn log_in(State(api): State<Api>, request: Request) -> Result<Response, Fa
     let body = Zeroizing::new(read(body, api.limits.body).await?.to_vec());
     let Credentials { email, password } = parse(&body)?;
     let login = api.console.log_in(email, password, source(&parts)).await?;
-    let cookie = format!(
-        "{COOKIE}={}; Path=/; Max-Age={SESSION_LONGEST}; HttpOnly; Secure; SameSite=Strict",
-        *login.secret
-    );
+    let cookie = session::begin(&login);
     let who = Who {
         csrf_token: csrf_token(&login.secret),
         expires_at: Some(timestamp(login.expires_at).to_string()),
@@ -94,8 +89,7 @@ async fn log_in(State(api): State<Api>, request: Request) -> Result<Response, Fa
 }
 
 async fn who(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
-    let secret = cookie(request.headers()).ok_or_else(not_signed_in)?;
-    let operator = api.console.operator(&secret).await?;
+    let (operator, secret) = session::whose(&api, request.headers()).await?;
     let csrf_token = csrf_token(&secret);
     let who = Who { email: operator.email, role: operator.role.as_str(), csrf_token, expires_at: None };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(who)).into_response())
@@ -104,36 +98,20 @@ async fn who(State(api): State<Api>, request: Request) -> Result<Response, Failu
 async fn log_out(State(api): State<Api>, request: Request) -> Result<Response, Failure> {
     let (parts, _): (Parts, Body) = request.into_parts();
     let origin = signed_in(&api, &parts, Act::ReadSensors).await?;
-    let secret = cookie(&parts.headers).ok_or_else(not_signed_in)?;
+    let (_, secret) = session::whose(&api, &parts.headers).await?;
     api.console.log_out(&secret, origin).await?;
-    let cookie = format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict");
-    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, cookie)]).into_response())
+    Ok((StatusCode::NO_CONTENT, [(header::SET_COOKIE, session::end())]).into_response())
 }
 
 /// Checks that whoever calls is signed in, may do this, and, where it changes something, meant it.
 pub(super) async fn signed_in(api: &Api, parts: &Parts, act: Act) -> Result<Origin, ServiceError> {
-    let secret = cookie(&parts.headers).ok_or_else(not_signed_in)?;
-    let operator = api.console.operator(&secret).await?;
+    let (operator, secret) = session::whose(api, &parts.headers).await?;
     let safe = parts.method == Method::GET || parts.method == Method::HEAD;
     let given = parts.headers.get(CSRF_HEADER).and_then(|value| value.to_str().ok()).unwrap_or("");
     if !safe && !csrf_holds(&secret, given) {
         let message = "The call needs the session's CSRF token in X-CSRF-Token; read it at /api/v1/session.";
         return Err(Refusal::new(ErrorCode::Forbidden, message).into());
     }
-    if !may(operator.role, act) {
-        let message =
-            format!("The role {} does not reach that far; ask an administrator.", operator.role.as_str());
-        return Err(Refusal::new(ErrorCode::Forbidden, message).into());
-    }
+    session::permit(operator.role, act)?;
     Ok(Origin { actor_email: Some(operator.email), ..source(parts) })
-}
-
-fn source(parts: &Parts) -> Origin {
-    parts.extensions.get::<Peer>().map(|peer| origin(peer, &parts.headers)).unwrap_or_default()
-}
-
-fn cookie(headers: &HeaderMap) -> Option<Zeroizing<String>> {
-    let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
-    let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));
-    pairs.find(|(name, _)| *name == COOKIE).map(|(_, value)| Zeroizing::new(value.to_owned()))
 }

@@ -1,0 +1,75 @@
+//! Enrollments that wait for an operator: looked at, and decided several at once.
+
+use askama::Template;
+use axum::extract::{Request, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+
+use super::page::{Frame, Oops, ok, show, status_of};
+use super::visitor::{Asked, Form, Visitor, posted};
+use super::words::{self, Choice, choices};
+use crate::api::Api;
+use crate::domain::Refusal;
+use crate::domain::approval::Ruling;
+use crate::domain::role::Act;
+use crate::service::ServiceError;
+use crate::service::approvals::{ApprovalView, Say};
+
+#[derive(Template)]
+#[template(path = "approvals.html")]
+struct Page {
+    frame: Frame,
+    statuses: Vec<Choice>,
+    rows: Vec<ApprovalView>,
+}
+
+async fn page(api: &Api, frame: Frame, word: &str) -> Result<Page, Oops> {
+    let wrong = || Refusal::field("status", "it can be waiting, approved or denied");
+    let only = Ruling::from_word(word).ok_or_else(wrong)?;
+    let words = [Ruling::Waiting, Ruling::Approved, Ruling::Denied].map(Ruling::as_str);
+    Ok(Page { frame, statuses: choices(words, word), rows: api.console.list_approvals(Some(only)).await? })
+}
+
+fn frame(visitor: &Visitor) -> Frame {
+    Frame::new("Approvals", "/ui/approvals", visitor)
+}
+
+/// The list.
+pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&api, &parts, Act::ReadTokens).await?;
+    let asked = Asked::of(&parts)?;
+    let done = asked.text("done");
+    let word = asked.text("status").unwrap_or_else(|| Ruling::Waiting.as_str().to_owned());
+    let frame = frame(&visitor).noting(words::done(done.as_deref()));
+    Ok(ok(&page(&api, frame, &word).await?))
+}
+
+/// Decides about those that were marked, one after the other; the first that cannot be decided ends it and is named.
+pub(super) async fn decide(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
+    let (visitor, form) = posted(&api, request, Act::ManageTokens).await?;
+    match carry_out(&api, &visitor, &form).await {
+        Ok(done) => Ok(Redirect::to(&format!("/ui/approvals?done={done}")).into_response()),
+        Err(error) => {
+            let refusal = Oops::from(error).correctable()?;
+            let frame = frame(&visitor).refusing(Some(refusal.message.clone()));
+            Ok(show(status_of(&refusal), &page(&api, frame, Ruling::Waiting.as_str()).await?))
+        }
+    }
+}
+
+async fn carry_out(api: &Api, visitor: &Visitor, form: &Form) -> Result<&'static str, ServiceError> {
+    let (say, done) = match form.text("say") {
+        Some("approve") => (Say::Approve, "approved"),
+        Some("deny") => (Say::Deny, "denied"),
+        Some(_) | None => return Err(Refusal::field("say", "it can be approve or deny").into()),
+    };
+    let ids: Result<Vec<_>, _> = form.all("id").map(str::parse).collect();
+    let ids = ids.map_err(|_| Refusal::field("id", "it names no enrollment"))?;
+    if ids.is_empty() {
+        return Err(Refusal::field("id", "mark at least one enrollment").into());
+    }
+    for id in ids {
+        api.console.decide_approval(id, say, visitor.origin.clone()).await?;
+    }
+    Ok(done)
+}

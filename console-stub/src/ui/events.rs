@@ -1,0 +1,92 @@
+//! Server-sent events (HTML standard, section 9.2): a token's line turns from waiting to enrolled by itself.
+
+use std::time::Duration;
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse as _, Response};
+use http::header;
+use http_body_util::channel::Channel;
+use serde::Serialize;
+use telovix_contract::states::{TokenStatus, TokenType};
+
+use super::page::Oops;
+use super::tokens::named;
+use super::visitor::Visitor;
+use crate::api::Api;
+use crate::domain::role::Act;
+use crate::service::overview::TokenStory;
+
+/// Time between two looks.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// Looks before the stream ends; the browser comes again, and its session is checked again.
+const LOOKS: u32 = 30;
+
+/// What the line says.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Line {
+    /// `waiting`, `enrolled` or `ended`.
+    state: &'static str,
+    says: String,
+    /// Whether nothing will follow.
+    over: bool,
+}
+
+/// The stream of one token.
+pub(super) async fn of_token(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Oops> {
+    let (parts, _) = request.into_parts();
+    Visitor::of(&api, &parts, Act::ReadTokens).await?;
+    let id = named(&id)?;
+    let mut story = api.console.token(id).await?;
+    let (mut sender, body) = Channel::<Bytes, axum::Error>::new(1);
+    tokio::spawn(async move {
+        let mut last = None;
+        for _ in 0..LOOKS {
+            let now = line(&story);
+            let over = now.over;
+            // A comment keeps the stream alive and finds out that nobody listens any more.
+            let text = if last.as_ref() == Some(&now) { ":\n\n".to_owned() } else { event(&now) };
+            last = Some(now);
+            if sender.send_data(text.into()).await.is_err() || over {
+                return;
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+            match api.console.token(id).await {
+                Ok(next) => story = next,
+                Err(_) => return,
+            }
+        }
+    });
+    Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response())
+}
+
+fn event(line: &Line) -> String {
+    let json = serde_json::to_string(line).expect("a line of texts is JSON");
+    format!("retry: 1000\nevent: story\ndata: {json}\n\n")
+}
+
+fn line(story: &TokenStory) -> Line {
+    let newest = story.enrolled.first().map(|(_, name)| name.as_str());
+    let (state, says, over) = match (story.token.status, newest) {
+        (TokenStatus::Used, name) => ("enrolled", format!("Enrolled: {}.", name.unwrap_or("the host")), true),
+        (TokenStatus::Expired, _) => ("ended", "The token has expired; make another one.".to_owned(), true),
+        (TokenStatus::Revoked, _) => ("ended", "The token was revoked.".to_owned(), true),
+        (TokenStatus::Pending, Some(name)) => (
+            "enrolled",
+            format!("Enrolled so far: {}; the last one is {name}.", story.token.node_count),
+            false,
+        ),
+        (TokenStatus::Pending, None) if story.token.reserved_at.is_some() => {
+            ("waiting", "The host has come and waits for an operator's approval.".to_owned(), false)
+        }
+        (TokenStatus::Pending, None) => {
+            let whom = if story.token.kind == TokenType::Once { "the host" } else { "the first node" };
+            ("waiting", format!("Waiting for {whom}."), false)
+        }
+    };
+    Line { state, says, over }
+}

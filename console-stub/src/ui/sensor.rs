@@ -1,0 +1,263 @@
+//! One sensor: its facts, its history, and what may be done to it, each after a page that asks again.
+
+use askama::Template;
+use axum::extract::{Path, Request, State};
+use axum::response::{IntoResponse as _, Redirect, Response};
+use http::StatusCode;
+use telovix_contract::{ErrorCode, SensorId};
+
+use super::deploy::made_page;
+use super::page::{Frame, Oops, ok, show as page_of, status_of};
+use super::visitor::{Asked, Visitor, posted};
+use super::words;
+use crate::api::Api;
+use crate::db::audit::AuditFilter;
+use crate::domain::Refusal;
+use crate::domain::page::Piece;
+use crate::domain::role::Act;
+use crate::domain::token::TokenDraft;
+use crate::service::audit::AuditView;
+use crate::service::sensors::{SensorView, Verdict};
+
+/// Records of its history on the page.
+const HISTORY: i64 = 20;
+/// Seconds in which a sensor is to renew when it is asked now.
+const RENEW_WITHIN: i64 = 300;
+
+/// What can be done to a sensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Verb {
+    Renew,
+    Token,
+    Judge(Verdict),
+}
+
+/// Word in the address, what it does, name on the button, what it leads to.
+const VERBS: [(&str, Verb, &str, &str); 6] = [
+    (
+        "renew",
+        Verb::Renew,
+        "Renew certificate now",
+        "The sensor is told with its next heartbeat, and renews within five minutes.",
+    ),
+    (
+        "token",
+        Verb::Token,
+        "Make re-enrollment token",
+        "A one-time token that only this sensor can use, to bring it back under the same identity.",
+    ),
+    (
+        "disable",
+        Verb::Judge(Verdict::Disable),
+        "Disable",
+        "The sensor is refused until it is enabled again. It keeps its licence slot.",
+    ),
+    ("enable", Verb::Judge(Verdict::Enable), "Enable", "The sensor is let in again."),
+    (
+        "revoke",
+        Verb::Judge(Verdict::Revoke),
+        "Revoke",
+        "The sensor is refused for good. Its licence slot becomes free. This cannot be undone.",
+    ),
+    (
+        "delete",
+        Verb::Judge(Verdict::Delete),
+        "Delete",
+        "The record and its certificates are forgotten. Its licence slot becomes free. This cannot be undone.",
+    ),
+];
+
+impl Verb {
+    fn act(self) -> Act {
+        match self {
+            Self::Renew => Act::RenewSensor,
+            Self::Token => Act::ManageTokens,
+            Self::Judge(_) => Act::JudgeSensors,
+        }
+    }
+
+    fn is_grave(self) -> bool {
+        matches!(self, Self::Judge(Verdict::Revoke | Verdict::Delete))
+    }
+
+    /// Why it makes no sense for a sensor that stands so.
+    fn idle(self, sensor: &SensorView) -> Option<&'static str> {
+        let status = sensor.status.as_str();
+        match self {
+            Self::Renew | Self::Judge(Verdict::Disable)
+                if sensor.decommissioned || status == "disabled" || status == "revoked" =>
+            {
+                Some("Only for a sensor that is at work.")
+            }
+            Self::Judge(Verdict::Enable) if status != "disabled" => Some("Only for a disabled sensor."),
+            Self::Judge(Verdict::Revoke) if status == "revoked" => Some("It is revoked already."),
+            Self::Renew | Self::Token | Self::Judge(_) => None,
+        }
+    }
+}
+
+struct Button {
+    word: &'static str,
+    name: &'static str,
+    grave: bool,
+    off: Option<String>,
+}
+
+#[derive(Template)]
+#[template(path = "sensor.html")]
+struct Page {
+    frame: Frame,
+    sensor: SensorView,
+    tags: Vec<String>,
+    host: Vec<(String, String)>,
+    seen: String,
+    life: String,
+    buttons: Vec<Button>,
+    /// `None` where the role sees no audit trail.
+    history: Option<Vec<AuditView>>,
+}
+
+/// The page of one sensor.
+pub(super) async fn show(
+    State(api): State<Api>,
+    Path(id): Path<String>,
+    request: Request,
+) -> Result<Response, Oops> {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(&api, &parts, Act::ReadSensors).await?;
+    let sensor = api.console.sensor(named(&id)?).await?;
+    let done = Asked::of(&parts)?.text("done");
+    let history = match visitor.barred(Act::ReadAudit) {
+        Some(_) => None,
+        None => {
+            let filter =
+                AuditFilter { sensor_id: Some(sensor.sensor_id.to_string()), ..AuditFilter::default() };
+            Some(api.console.list_audit(filter, Piece { rows: HISTORY, after: None }).await?.rows)
+        }
+    };
+    let now = api.console.now();
+    let button = |(word, verb, name, _): (&'static str, Verb, &'static str, &'static str)| Button {
+        word,
+        name,
+        grave: verb.is_grave(),
+        off: visitor.barred(verb.act()).or_else(|| verb.idle(&sensor).map(str::to_owned)),
+    };
+    Ok(ok(&Page {
+        frame: Frame::new(sensor.node_name.clone(), "/ui/sensors", &visitor)
+            .noting(words::done(done.as_deref())),
+        tags: texts(&sensor.tags),
+        host: facts(&sensor.host),
+        seen: words::ago(sensor.last_seen_at.as_deref(), now),
+        life: sensor.certificate_not_after.as_deref().map_or("none".to_owned(), |end| words::left(end, now)),
+        buttons: VERBS.into_iter().map(button).collect(),
+        history,
+        sensor,
+    }))
+}
+
+fn texts(value: &serde_json::Value) -> Vec<String> {
+    let items = value.as_array().into_iter().flatten();
+    items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
+}
+
+/// Host facts, in the order in which they are stored.
+fn facts(value: &serde_json::Value) -> Vec<(String, String)> {
+    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let fields = value.as_object().into_iter().flatten();
+    fields.map(|(name, value)| (name.replace('_', " "), text(value))).collect()
+}
+
+#[derive(Template)]
+#[template(path = "confirm.html")]
+pub(super) struct Confirm {
+    pub(super) frame: Frame,
+    /// What is asked.
+    pub(super) question: String,
+    /// What it leads to.
+    pub(super) leads_to: String,
+    /// Name on the button.
+    pub(super) button: &'static str,
+    /// Whether it cannot be undone.
+    pub(super) grave: bool,
+    /// Where no leads.
+    pub(super) back: String,
+}
+
+/// Asks whether it is meant.
+pub(super) async fn confirm(
+    State(api): State<Api>,
+    Path((id, word)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Oops> {
+    let (parts, _) = request.into_parts();
+    let (verb, name, leads_to) = verb(&word)?;
+    let visitor = Visitor::of(&api, &parts, verb.act()).await?;
+    let sensor = api.console.sensor(named(&id)?).await?;
+    Ok(ok(&asking(&visitor, verb, name, leads_to, &sensor)))
+}
+
+fn asking(
+    visitor: &Visitor,
+    verb: Verb,
+    name: &'static str,
+    leads_to: &'static str,
+    sensor: &SensorView,
+) -> Confirm {
+    Confirm {
+        frame: Frame::new(name, "/ui/sensors", visitor),
+        question: format!("{name}: {}?", sensor.node_name),
+        leads_to: leads_to.to_owned(),
+        button: name,
+        grave: verb.is_grave(),
+        back: format!("/ui/sensors/{}", sensor.sensor_id),
+    }
+}
+
+/// Does it.
+pub(super) async fn act(
+    State(api): State<Api>,
+    Path((id, word)): Path<(String, String)>,
+    request: Request,
+) -> Result<Response, Oops> {
+    let (verb, name, leads_to) = verb(&word)?;
+    let (visitor, _) = posted(&api, request, verb.act()).await?;
+    let id = named(&id)?;
+    let done: Result<(), Oops> = match verb {
+        Verb::Renew => {
+            let asked = api.console.ask_renewal(id, RENEW_WITHIN, visitor.origin.clone()).await;
+            asked.map(|_| ()).map_err(Oops::from)
+        }
+        Verb::Judge(verdict) => {
+            api.console.judge_sensor(id, verdict, visitor.origin.clone()).await.map_err(Oops::from)
+        }
+        Verb::Token => {
+            let sensor = api.console.sensor(id).await?;
+            let label = Some(format!("re-enroll {}", sensor.node_name).chars().take(128).collect());
+            let draft = TokenDraft { sensor_id: Some(id), label, ..TokenDraft::default() };
+            let made = api.console.create_token(draft, visitor.origin.clone()).await?;
+            return made_page(&api, &visitor, &made, made.install_command.clone()).await;
+        }
+    };
+    if let Err(oops) = done {
+        let refusal = oops.correctable()?;
+        let sensor = api.console.sensor(id).await?;
+        let mut page = asking(&visitor, verb, name, leads_to, &sensor);
+        page.frame = page.frame.refusing(Some(refusal.message.clone()));
+        return Ok(page_of(status_of(&refusal), &page));
+    }
+    let to = match verb {
+        Verb::Judge(Verdict::Delete) => "/ui/sensors?done=delete".to_owned(),
+        Verb::Renew | Verb::Token | Verb::Judge(_) => format!("/ui/sensors/{id}?done={word}"),
+    };
+    Ok((StatusCode::SEE_OTHER, Redirect::to(&to)).into_response())
+}
+
+fn verb(word: &str) -> Result<(Verb, &'static str, &'static str), Refusal> {
+    let found = VERBS.into_iter().find(|(known, ..)| *known == word);
+    let none = || Refusal::new(ErrorCode::NotFound, "There is no such page; check the address.");
+    found.map(|(_, verb, name, leads_to)| (verb, name, leads_to)).ok_or_else(none)
+}
+
+fn named(id: &str) -> Result<SensorId, Refusal> {
+    id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, "There is no such sensor."))
+}

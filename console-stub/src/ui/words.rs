@@ -1,0 +1,87 @@
+//! Times and states in words for people.
+
+use jiff::Timestamp;
+
+/// What was just done, by the word in the address; no text of the address comes back.
+pub(super) fn done(word: Option<&str>) -> Option<&'static str> {
+    const DONE: [(&str, &str); 15] = [
+        ("renew", "The sensor is asked to renew its certificate; it hears of it with its next heartbeat."),
+        ("disable", "The sensor is disabled."),
+        ("enable", "The sensor is enabled again."),
+        ("revoke", "The sensor is revoked; its licence slot is free."),
+        ("delete", "The sensor is deleted."),
+        ("token-revoked", "The token is revoked."),
+        ("rule-created", "The rule is made."),
+        ("rule-deleted", "The rule is deleted; sensors that it let in stay."),
+        ("approved", "Let in; each host hears of it when it asks again."),
+        ("denied", "Turned away."),
+        ("setting", "The setting is changed."),
+        ("user", "The user is changed."),
+        ("key", "The API key is revoked."),
+        ("licence", "The licence is imported."),
+        ("issuer", "The CA is changed; the sensors follow within the time that was set."),
+    ];
+    DONE.into_iter().find(|(known, _)| Some(*known) == word).map(|(_, says)| says)
+}
+
+/// `2026-11-24 02:40:11 UTC` of an RFC 3339 text.
+pub(super) fn clock_time(rfc3339: &str) -> String {
+    rfc3339.replace('T', " ").replace('Z', " UTC")
+}
+
+/// Unix seconds of an RFC 3339 text that this Console wrote; 0 of any other.
+pub(super) fn unix(rfc3339: &str) -> i64 {
+    rfc3339.parse::<Timestamp>().map_or(0, Timestamp::as_second)
+}
+
+/// A length of time by its largest unit: `12 d`, `3 h`, `5 min`, `20 s`.
+pub(super) fn span(seconds: i64) -> String {
+    match seconds {
+        ..0 => "0 s".to_owned(),
+        0..120 => format!("{seconds} s"),
+        120..7200 => format!("{} min", seconds / 60),
+        7200..172_800 => format!("{} h", seconds / 3600),
+        _ => format!("{} d", seconds / 86_400),
+    }
+}
+
+/// How long ago, or `never`.
+pub(super) fn ago(rfc3339: Option<&str>, now: i64) -> String {
+    rfc3339.map_or_else(|| "never".to_owned(), |text| format!("{} ago", span(now - unix(text))))
+}
+
+/// What is left until then, or `over`.
+pub(super) fn left(rfc3339: &str, now: i64) -> String {
+    let seconds = unix(rfc3339) - now;
+    if seconds <= 0 { "over".to_owned() } else { span(seconds) }
+}
+
+/// A choice in a form.
+#[derive(Debug)]
+pub(super) struct Choice {
+    pub(super) word: &'static str,
+    pub(super) chosen: bool,
+}
+
+/// The choices of a field, with the chosen one marked.
+pub(super) fn choices(words: impl IntoIterator<Item = &'static str>, chosen: &str) -> Vec<Choice> {
+    words.into_iter().map(|word| Choice { word, chosen: word == chosen }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_in_words() {
+        assert_eq!(clock_time("2026-11-24T02:40:11Z"), "2026-11-24 02:40:11 UTC");
+        assert_eq!(
+            [-1, 119, 120, 7200, 172_800].map(span),
+            ["0 s", "119 s", "2 min", "2 h", "2 d"].map(str::to_owned)
+        );
+        assert_eq!(ago(None, 0), "never");
+        assert_eq!(ago(Some("1970-01-01T00:00:10Z"), 15), "5 s ago");
+        assert_eq!([left("1970-01-01T00:00:10Z", 10), left("1970-01-01T00:01:10Z", 10)], ["over", "60 s"]);
+        assert_eq!(done(Some("<script>")), None);
+    }
+}
