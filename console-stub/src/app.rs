@@ -4,11 +4,13 @@ use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
+use telovix_contract::token::hex;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use zeroize::Zeroizing;
 
 use crate::api::{Api, Guard, router, sensors_router};
-use crate::ca::{Authority, CaError};
+use crate::ca::{self, Authority, CaError};
 use crate::clock::Clock;
 use crate::config::{DataDir, Limits};
 use crate::db::{Database, DbError, Location};
@@ -89,6 +91,7 @@ pub struct App {
     data: DataDir,
     limits: Arc<Limits>,
     chaos: Chaos,
+    setup_code: Option<Arc<Zeroizing<String>>>,
 }
 
 impl App {
@@ -104,7 +107,11 @@ impl App {
         }
         let db = Database::open(database, clock.clone()).await?;
         let console = Console::open(db, clock, faults).await?;
-        let app = Self { console, data, limits: Arc::new(limits), chaos };
+        let setup_code = match console.authority() {
+            Ok(_) => None,
+            Err(_) => Some(Arc::new(Zeroizing::new(hex(&ca::random::<16>()?)))),
+        };
+        let app = Self { console, data, limits: Arc::new(limits), chaos, setup_code };
         app.restore_ca_file()?;
         Ok(app)
     }
@@ -113,6 +120,12 @@ impl App {
     #[must_use]
     pub fn console(&self) -> &Console {
         &self.console
+    }
+
+    /// What the page that sets the Console up asks for, so that no stranger on the network is first; none once it is set up.
+    #[must_use]
+    pub fn setup_code(&self) -> Option<&str> {
+        self.setup_code.as_deref().map(|code| code.as_str())
     }
 
     /// Writes the CA file where it is missing; the database has what belongs in it.
@@ -169,7 +182,7 @@ impl App {
         listeners: Listeners,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), AppError> {
-        let Self { console, data, limits, chaos } = self;
+        let Self { console, data, limits, chaos, setup_code } = self;
         if console.authority().is_ok() {
             console.renew_server_certificate().await?;
         }
@@ -177,7 +190,7 @@ impl App {
         let upkeep = tokio::spawn(upkeep(console.clone(), change));
         let (clock, own) = (console.clock().clone(), console.clone());
         let guard = Arc::new(Guard::new(&limits.rates, &clock));
-        let api = Api { console, data, limits: Arc::clone(&limits), guard };
+        let api = Api { console, data, limits: Arc::clone(&limits), guard, setup_code };
         let server = Server {
             door: Door::Everyone,
             tls,

@@ -23,6 +23,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use rustls_pki_types::CertificateDer;
 use telovix_contract::{ErrorCode, paths};
+use zeroize::Zeroizing;
 
 use crate::config::{DataDir, Limits};
 use crate::domain::Refusal;
@@ -56,6 +57,8 @@ pub struct Api {
     pub limits: Arc<Limits>,
     /// How often a source may try.
     pub guard: Arc<Guard>,
+    /// What whoever sets the Console up by the page has to know; none once it is set up.
+    pub setup_code: Option<Arc<Zeroizing<String>>>,
 }
 
 /// The cookie: the prefix makes browsers insist on `Secure` and on no other host or path.

@@ -35,6 +35,9 @@ pub(super) async fn run(place: Place, args: ServeArgs) -> Result<(), CliError> {
         if let Some(sensors) = &sensors {
             writeln!(out, "{}", sensors.local_addr()?)?;
         }
+        if let Some(code) = app.setup_code() {
+            writeln!(out, "not set up: open https://{bound}/ui/setup and give the setup code {code}")?;
+        }
         out.flush()?;
     }
     tracing::info!(address = %bound, "listening");

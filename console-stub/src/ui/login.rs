@@ -16,6 +16,7 @@ use super::page::{Frame, Oops, show, status_of};
 use super::visitor::{Form, Visitor, posted, require_token};
 use crate::api::{Api, read_body, session};
 use crate::ca;
+use crate::domain::Refusal;
 use crate::domain::role::Act;
 use crate::domain::user::csrf_token;
 use crate::service::ServiceError;
@@ -36,23 +37,34 @@ pub(super) async fn form(State(api): State<Api>, request: Request) -> Result<Res
     if Visitor::of(&api, &parts, Act::ReadSensors).await.is_ok() {
         return Ok(Redirect::to("/ui/sensors").into_response());
     }
+    if api.console.authority().is_err() {
+        return Ok(Redirect::to("/ui/setup").into_response());
+    }
     Ok(page(&parts.headers, StatusCode::OK, String::new(), None)?)
 }
 
-/// The page, with the visit's cookie where the browser has none.
 fn page(
     headers: &HeaderMap,
     status: StatusCode,
     email: String,
     problem: Option<String>,
 ) -> Result<Response, ServiceError> {
+    visited(headers, |csrf| {
+        show(status, &Page { frame: Frame::bare("Sign in", csrf).refusing(problem), email })
+    })
+}
+
+/// A page for somebody who has no session, made with the visit's token; sets the visit's cookie where there is none.
+pub(super) fn visited(
+    headers: &HeaderMap,
+    page: impl FnOnce(String) -> Response,
+) -> Result<Response, ServiceError> {
     let known = session::cookie(headers, VISIT).filter(|visit| !visit.is_empty());
     let visit = match &known {
         Some(visit) => visit.clone(),
         None => Zeroizing::new(URL_SAFE_NO_PAD.encode(ca::random::<16>()?)),
     };
-    let frame = Frame::bare("Sign in", csrf_token(&visit)).refusing(problem);
-    let page = show(status, &Page { frame, email });
+    let page = page(csrf_token(&visit));
     if known.is_some() {
         return Ok(page);
     }
@@ -60,12 +72,20 @@ fn page(
     Ok(([(header::SET_COOKIE, cookie)], page).into_response())
 }
 
+/// Checks that a form came from a page that [`visited`] made for this browser.
+///
+/// # Errors
+/// `forbidden`.
+pub(super) fn require_visit(headers: &HeaderMap, form: &Form) -> Result<(), Refusal> {
+    require_token(&session::cookie(headers, VISIT).unwrap_or_default(), form)
+}
+
 /// Signs in.
 pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (parts, body) = request.into_parts();
     session::admit(&api, &parts)?;
     let form = Form::read(&read_body(body, api.limits.body).await?);
-    require_token(&session::cookie(&parts.headers, VISIT).unwrap_or_default(), &form)?;
+    require_visit(&parts.headers, &form)?;
     let email = form.text("email").unwrap_or_default().to_owned();
     let password = Zeroizing::new(form.raw("password").unwrap_or_default().to_owned());
     let login = match api.console.log_in(email.clone(), password, session::source(&parts)).await {

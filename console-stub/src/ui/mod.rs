@@ -15,6 +15,7 @@ mod rules;
 mod sensor;
 mod sensors;
 mod settings;
+mod setup;
 mod tokens;
 mod visitor;
 mod words;

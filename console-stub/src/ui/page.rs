@@ -146,7 +146,10 @@ impl Oops {
             {
                 Ok(refusal)
             }
-            error => Err(Self(error)),
+            error @ (ServiceError::Refused(_)
+            | ServiceError::Db(_)
+            | ServiceError::Ca(_)
+            | ServiceError::Cut(_)) => Err(Self(error)),
         }
     }
 }

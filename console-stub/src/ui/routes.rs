@@ -9,7 +9,7 @@ use http::header;
 use telovix_contract::ErrorCode;
 
 use super::page::{Oops, guarded};
-use super::{approvals, audit, deploy, events, login, rules, sensor, sensors, settings, tokens};
+use super::{approvals, audit, deploy, events, login, rules, sensor, sensors, settings, setup, tokens};
 use crate::api::Api;
 use crate::domain::Refusal;
 
@@ -21,6 +21,7 @@ pub fn router(api: Api) -> Router {
         .route("/ui/", get(home))
         .route("/ui/assets/{name}", get(asset))
         .route("/ui/login", get(login::form).post(login::sign_in))
+        .route("/ui/setup", get(setup::form).post(setup::carry_out))
         .route("/ui/logout", post(login::sign_out))
         .route("/ui/sensors", get(sensors::list))
         .route("/ui/sensors/{id}", get(sensor::show))

@@ -18,6 +18,7 @@ mod openapi;
 mod operators;
 mod pages;
 mod pages_acts;
+mod pages_setup;
 mod people;
 mod rates;
 mod rotation;
