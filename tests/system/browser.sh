@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The pages in a real Chromium: set-up, sign-in, a host deployed by the token that the page shows, a token revoked, a rule,
+# a waiting host let in, what a viewer may not, the audit trail verified; axe-core on every page, light, dark and at a
+# phone's width. Screenshots go to $SCREENSHOTS where that is set.
+. "$(dirname "$0")/lib.sh"
+((EUID == 0)) || command -v chromium >/dev/null || skip 'chromium is missing, and only root can install it'
+command -v npm >/dev/null || need npm npm
+need chromium chromium fonts-dejavu-core
+
+readonly PLAYWRIGHT=1.65.1 AXE=4.14.1
+here=$(cd "$(dirname "$0")" && pwd)
+cp "$here"/browser/*.js "$SCRATCH"
+(cd "$SCRATCH" && npm install --silent --no-save --no-audit --no-fund "playwright-core@$PLAYWRIGHT" "axe-core@$AXE" >/dev/null) ||
+  skip 'playwright-core and axe-core cannot be had from npm'
+
+# A Console that nobody has set up: the wizard's own way, with the code from its output.
+mkfifo "$SCRATCH/lines"
+"$BIN/telovix-console-stub" serve --data-dir "$SCRATCH/console" --listen 127.0.0.1:0 >"$SCRATCH/lines" 2>"$SCRATCH/console.log" &
+console_pid=$!
+at_exit "kill $console_pid; wait $console_pid"
+exec {lines}<"$SCRATCH/lines"
+read -r -t 30 -u "$lines" address || fail "the Console did not start: $(cat "$SCRATCH/console.log")"
+read -r -t 30 -u "$lines" said || fail 'the Console printed no setup code'
+code=${said##* }
+[[ $code =~ ^[0-9a-f]{32}$ ]] || fail "no setup code in: $said"
+
+screenshots=${SCREENSHOTS:-$SCRATCH/screenshots}
+mkdir -p "$screenshots"
+: >"$SCRATCH/empty.toml"
+status=0
+CONSOLE="https://$address" SETUP_CODE=$code AGENT="$BIN/telovix-agent" SCREENSHOTS=$screenshots SCRATCH=$SCRATCH \
+  timeout 300 node "$SCRATCH/walk.js" || status=$?
+((status == 0)) || { tail -n 20 "$SCRATCH/console.log" >&2; fail 'the walk through the pages failed'; }
+(($(find "$screenshots" -name '*.png' | wc -l) >= 30)) || fail 'screenshots are missing'
+grep -q tse_ "$SCRATCH/console.log" && fail 'a token stands in the log'
+exit 0
