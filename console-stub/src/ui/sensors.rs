@@ -14,6 +14,19 @@ use crate::domain::role::Act;
 use crate::service::overview::Overview;
 use crate::service::sensors::SensorView;
 
+/// Filters that are folded away while none of them is set.
+const MORE: [&str; 9] = [
+    "cluster_id",
+    "role",
+    "tag",
+    "flavor",
+    "status",
+    "health_state",
+    "trust_state",
+    "trust_health",
+    "decommissioned",
+];
+
 #[derive(Template)]
 #[template(path = "sensors.html")]
 struct Page {
@@ -38,6 +51,8 @@ struct Filters {
     trust: Vec<Choice>,
     certificate: Vec<Choice>,
     decommissioned: bool,
+    /// Whether one beside the name is set.
+    open: bool,
 }
 
 struct Row {
@@ -60,6 +75,7 @@ impl Filters {
             trust: choices(TrustState::ALL.iter().map(|it| it.as_str()), &word("trust_state")),
             certificate: choices(TrustHealth::ALL.iter().map(|it| it.as_str()), &word("trust_health")),
             decommissioned: asked.text("decommissioned").is_some(),
+            open: MORE.iter().any(|name| asked.text(name).is_some()),
         }
     }
 }
