@@ -56,6 +56,11 @@ pub(super) fn left(rfc3339: &str, now: i64) -> String {
     if seconds <= 0 { "over".to_owned() } else { span(seconds) }
 }
 
+/// The first eight characters, for an id that a link leads on from.
+pub(super) fn start(id: &str) -> String {
+    id.chars().take(8).collect()
+}
+
 /// A choice in a form.
 #[derive(Debug)]
 pub(super) struct Choice {
