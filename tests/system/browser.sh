@@ -28,7 +28,8 @@ screenshots=${SCREENSHOTS:-$SCRATCH/screenshots}
 mkdir -p "$screenshots"
 : >"$SCRATCH/empty.toml"
 status=0
-CONSOLE="https://$address" SETUP_CODE=$code AGENT="$BIN/telovix-agent" SCREENSHOTS=$screenshots SCRATCH=$SCRATCH \
+export SCRATCH
+CONSOLE="https://$address" SETUP_CODE=$code AGENT="$BIN/telovix-agent" SCREENSHOTS=$screenshots \
   timeout 300 node "$SCRATCH/walk.js" || status=$?
 ((status == 0)) || { tail -n 20 "$SCRATCH/console.log" >&2; fail 'the walk through the pages failed'; }
 (($(find "$screenshots" -name '*.png' | wc -l) >= 30)) || fail 'screenshots are missing'
