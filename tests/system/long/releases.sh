@@ -1,19 +1,17 @@
 #!/usr/bin/env bash
 # Older and newer hosts: install.sh installs and enrolls on Debian bullseye (systemd 247) and trixie (257), with the binary
-# that needs no newer glibc than 2.17, and systemd has nothing to say about the units.
+# that needs no newer glibc than 2.17, and systemd has nothing to say about the units. DIST can name a folder of binaries that
+# are built already.
 . "$(dirname "$0")/../lib.sh"
 . "$(dirname "$0")/../support/machine.sh"
 ((EUID == 0)) || skip 'only root can boot a machine'
 [[ $(uname -m) == x86_64 ]] || skip 'the binary is built for x86_64'
 source=$(cd "$(dirname "$0")/../../.." && pwd)
-tools=$CACHE/zig-tools
-if [[ ! -x $tools/bin/cargo-zigbuild ]]; then
-  python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target "$tools" \
-    ziglang cargo-zigbuild || skip 'zig cannot be installed'
+if [[ -z ${DIST-} ]]; then
+  DIST=$SCRATCH/dist
+  "$source/packaging/build" --out "$DIST" telovix-agent-linux-amd64
 fi
-(cd "$source" && PYTHONPATH=$tools PATH=$tools/bin:$PATH cargo-zigbuild zigbuild --quiet --locked --release -p telovix-agent \
-  --target x86_64-unknown-linux-gnu.2.17 --target-dir "${BIN%/*}/zig")
-built=${BIN%/*}/zig/x86_64-unknown-linux-gnu/release/telovix-agent
+built=$DIST/telovix-agent-linux-amd64
 cd /
 
 make_network
