@@ -2,7 +2,7 @@
 //!
 //! Invariant: a page decides nothing. Whatever it shows or changes goes through the same calls of [`crate::service`] as the
 //! interface's, under the same roles; each form carries its session's CSRF token, and each answer the headers of
-//! [`page::guarded`]. Pages lie below `/ui` and are no part of the described interface, which is below `/api`.
+//! `page::guarded`. Pages lie below `/ui` and are no part of the described interface, which is below `/api`.
 
 mod approvals;
 mod audit;
