@@ -64,14 +64,14 @@ struct Serving {
 }
 
 impl Serving {
+    fn command(data: &Path) -> std::process::Command {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_telovix-console-stub"));
+        command.args(["serve", "--listen", "127.0.0.1:0", "--data-dir"]).arg(data);
+        command
+    }
+
     fn start(data: &Path) -> Self {
-        let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_telovix-console-stub"))
-            .args(["serve", "--listen", "127.0.0.1:0", "--data-dir"])
-            .arg(data)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
+        let mut child = Self::command(data).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         // The first line is the address and nothing else.
@@ -163,6 +163,20 @@ fn setup_twice_changes_nothing() {
     assert!(String::from_utf8_lossy(&run.stderr).contains("set up already"));
     assert_eq!(std::fs::read(made["ca_file"].as_str().unwrap()).unwrap(), before);
     assert_eq!(json(&["audit", "list"], &place.data)["data"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn serving_goes_on_when_nobody_takes_what_it_prints() {
+    let place = Place::new();
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let mut child = Serving::command(&place.data).stdout(full).stderr(Stdio::piped()).spawn().unwrap();
+    let mut log = BufReader::new(child.stderr.take().unwrap()).lines().map_while(Result::ok);
+    let listening = log.find(|line| line.contains("listening")).expect("it ended instead of serving");
+    let (_, address) = listening.split_once("address=").unwrap();
+    let serving = Serving { child, address: address.trim().parse().unwrap() };
+    let made = place.set_up();
+    let ca = std::fs::read_to_string(made["ca_file"].as_str().unwrap()).unwrap();
+    assert_eq!(serving.get("/healthz", Some(&ca)).unwrap().0, 200);
 }
 
 #[test]

@@ -29,16 +29,10 @@ pub(super) async fn run(place: Place, args: ServeArgs) -> Result<(), CliError> {
     app.publish_url(args.public_url, &listener).await?;
     let bound = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
-    {
-        let mut out = std::io::stdout().lock();
-        writeln!(out, "{bound}")?;
-        if let Some(sensors) = &sensors {
-            writeln!(out, "{}", sensors.local_addr()?)?;
-        }
-        if let Some(code) = app.setup_code() {
-            writeln!(out, "not set up: open https://{bound}/ui/setup and give the setup code {code}")?;
-        }
-        out.flush()?;
+    let sensor_address = sensors.as_ref().map(TcpListener::local_addr).transpose()?;
+    if let Err(error) = announce(bound, sensor_address, app.setup_code()) {
+        // Whoever started us may read the address and go away; that is no reason not to serve.
+        tracing::warn!(%error, "the addresses and the setup code could not be written to standard output");
     }
     tracing::info!(address = %bound, "listening");
     let shutdown = async move {
@@ -49,6 +43,19 @@ pub(super) async fn run(place: Place, args: ServeArgs) -> Result<(), CliError> {
         tracing::info!("stopping");
     };
     Ok(app.serve_on(Listeners { main: listener, sensors }, shutdown).await?)
+}
+
+/// Writes the addresses, one a line, and how to go on with a Console that is not set up.
+fn announce(main: SocketAddr, sensors: Option<SocketAddr>, setup_code: Option<&str>) -> std::io::Result<()> {
+    let mut out = std::io::stdout().lock();
+    writeln!(out, "{main}")?;
+    if let Some(sensors) = sensors {
+        writeln!(out, "{sensors}")?;
+    }
+    if let Some(code) = setup_code {
+        writeln!(out, "not set up: open https://{main}/ui/setup and give the setup code {code}")?;
+    }
+    out.flush()
 }
 
 async fn bind(address: SocketAddr) -> Result<TcpListener, CliError> {
