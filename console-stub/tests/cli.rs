@@ -101,6 +101,19 @@ impl Serving {
         Some((status, text.split_once("\r\n\r\n")?.1.to_owned()))
     }
 
+    /// Sets the Console up beside the running server, which notices.
+    #[track_caller]
+    fn becomes_ready(&self, place: &Place) {
+        let made = place.set_up();
+        let ca = std::fs::read_to_string(made["ca_file"].as_str().unwrap()).unwrap();
+        let ready = (0..100).any(|_| {
+            let pause = std::time::Duration::from_millis(100);
+            let waited = std::process::Command::new("sleep").arg(format!("{}", pause.as_secs_f32())).status();
+            waited.is_ok() && self.get("/readyz", Some(&ca)).is_some_and(|(status, _)| status == 200)
+        });
+        assert!(ready, "it never became ready");
+    }
+
     fn terminate(mut self) {
         let id = nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap());
         nix::sys::signal::kill(id, nix::sys::signal::Signal::SIGTERM).unwrap();
@@ -174,23 +187,14 @@ fn serving_goes_on_when_nobody_takes_what_it_prints() {
     let listening = log.find(|line| line.contains("listening")).expect("it ended instead of serving");
     let (_, address) = listening.split_once("address=").unwrap();
     let serving = Serving { child, address: address.trim().parse().unwrap() };
-    let made = place.set_up();
-    let ca = std::fs::read_to_string(made["ca_file"].as_str().unwrap()).unwrap();
-    assert_eq!(serving.get("/healthz", Some(&ca)).unwrap().0, 200);
+    serving.becomes_ready(&place);
 }
 
 #[test]
 fn serving_before_setup_is_alive_and_becomes_ready() {
     let place = Place::new();
     let serving = Serving::start(&place.data);
-    let made = place.set_up();
-    let ca = std::fs::read_to_string(made["ca_file"].as_str().unwrap()).unwrap();
-    let ready = (0..100).any(|_| {
-        let pause = std::time::Duration::from_millis(100);
-        let waited = std::process::Command::new("sleep").arg(format!("{}", pause.as_secs_f32())).status();
-        waited.is_ok() && serving.get("/readyz", Some(&ca)).is_some_and(|(status, _)| status == 200)
-    });
-    assert!(ready, "it never became ready");
+    serving.becomes_ready(&place);
 }
 
 #[test]
