@@ -4,6 +4,7 @@
 //! connection's own task, under a deadline; so do heads, bodies and the connection as a whole.
 
 mod crowd;
+mod linger;
 mod spoil;
 pub mod tls;
 
@@ -133,27 +134,36 @@ async fn connection(
     let life = server.limits.life;
     let limits = Arc::clone(&server.limits);
     let service = service_fn(move |request| answer(request, peer.clone(), server.clone()));
-    let serving = http1::Builder::new()
+    let mut serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
         .max_header_size(limits.head_size)
         .max_headers(limits.head_fields)
         .auto_date_header(false)
         .serve_connection(TokioIo::new(tls), service);
-    tokio::pin!(serving);
     let ended = tokio::time::timeout(life, async {
         tokio::select! {
-            ended = serving.as_mut() => ended,
+            ended = &mut serving => ended,
             _ = stopping.changed() => {
-                serving.as_mut().graceful_shutdown();
-                serving.as_mut().await
+                Pin::new(&mut serving).graceful_shutdown();
+                (&mut serving).await
             }
         }
     });
-    match ended.await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%address, %error, "a connection ended badly"),
-        Err(_) => tracing::debug!(%address, "a connection was open too long"),
+    let answered = match ended.await {
+        Ok(Ok(())) => true,
+        Ok(Err(error)) => {
+            tracing::debug!(%address, %error, "a connection ended badly");
+            error.is_parse()
+        }
+        Err(_) => {
+            tracing::debug!(%address, "a connection was open too long");
+            false
+        }
+    };
+    // A server that stops has no time for it.
+    if answered && !stopping.has_changed().unwrap_or(true) {
+        linger::linger(serving.into_parts().io.into_inner()).await;
     }
 }
 
