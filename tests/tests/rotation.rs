@@ -18,7 +18,7 @@ fn a_daemon_follows_a_rotation_and_outlives_the_old_issuer() {
     let old = issuers(&world)[0]["issuer_id"].as_str().expect("an id").to_owned();
     // A daemon that starts asks at once, and need not wait for its next heartbeat to hear of it.
     daemon.end(Signal::SIGTERM);
-    world.stub(&["ca", "rotate"], &["--within", "5s"]).expect(0);
+    world.stub(&["ca", "rotate"], &["--within", "15s"]).expect(0);
     let refused = world.stub(&["ca", "retire"], &[&old]);
     refused.expect(1).says(&["1 sensors still have a certificate from this issuer"]);
 
