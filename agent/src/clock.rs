@@ -1,4 +1,4 @@
-//! The wall clock: the one file of the agent that reads it.
+//! The clocks: the one file of the agent that reads them.
 //!
 //! Invariant: time comes in as a [`Clock`], which is rustls' own trait, so that the object that judges a certificate in
 //! a handshake is the object that plans its renewal, and a test moves both with one hand ([`ManualClock`]).
@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nix::time::{ClockId, clock_gettime};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::UnixTime;
 
@@ -18,6 +19,17 @@ pub type Clock = Arc<dyn TimeProvider>;
 #[must_use]
 pub fn system() -> Clock {
     Arc::new(DefaultTimeProvider)
+}
+
+/// A time that is never set and goes on during suspend, from any origin: what a daemon's waits are measured on. A test
+/// moves it together with the [`Clock`], and so simulates a month.
+pub type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
+
+/// The time since this machine was started.
+#[must_use]
+pub fn uptime() -> Uptime {
+    // A kernel without this clock does not exist; a daemon only needs that it does not go back.
+    Arc::new(|| clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default())
 }
 
 /// The time on this clock, in whole seconds.

@@ -10,6 +10,7 @@
 //! - [`client`] is an impolite client for the Console, for what no agent would send;
 //! - [`place`] is a folder for hosts where no Console is needed, and [`snapshot`] says what has changed in a folder;
 //! - [`daemon`] is the real daemon on a host of its own, seen through its control socket;
+//! - [`sim`] is the agent and the Console in one process whose time a test moves: a month in minutes;
 //! - [`db`] reads the Console's database behind its back, and [`secrets`] looks for what must not be anywhere.
 //!
 //! Every server runs on a thread with a runtime of its own and ends when it is dropped, so that a test is plain
@@ -31,6 +32,7 @@ pub mod rogue;
 pub mod run;
 pub mod secrets;
 pub mod serving;
+pub mod sim;
 pub mod snapshot;
 pub mod tidy;
 pub mod wait;

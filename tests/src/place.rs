@@ -26,6 +26,17 @@ impl Place {
         Self { folder }
     }
 
+    /// An empty one in memory, where this machine has such a folder.
+    ///
+    /// # Panics
+    /// When it cannot be made.
+    #[must_use]
+    pub fn in_memory() -> Self {
+        let memory = Path::new("/dev/shm");
+        let made = tempfile::Builder::new().prefix("telovix-").tempdir_in(memory);
+        made.map_or_else(|_| Self::new(), |folder| Self { folder })
+    }
+
     /// Its path.
     #[must_use]
     pub fn path(&self) -> &Path {

@@ -6,7 +6,7 @@ use tokio::sync::{mpsc, watch};
 
 use super::{Exit, report};
 use crate::cli::Cli;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::{Config, Environment};
 use crate::confine;
 use crate::facts;
@@ -53,6 +53,7 @@ pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> E
             console_url,
             facts,
             clock,
+            uptime: clock::uptime(),
             store,
             metrics,
             reports,

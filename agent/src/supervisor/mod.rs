@@ -12,9 +12,7 @@ use std::collections::VecDeque;
 use std::future::{Future, pending};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use nix::time::{ClockId, clock_gettime};
 use telovix_contract::facts::HostFacts;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
@@ -22,7 +20,7 @@ use tokio::time::{Instant, interval, sleep};
 
 use self::calls::{Flight, Landed};
 use crate::cli::Cli;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, Uptime};
 use crate::config::{self, Config, ConsoleUrl, Environment, FoundToken};
 use crate::console::Console;
 use crate::enrollment::{Host, random};
@@ -49,6 +47,8 @@ pub struct Parts {
     pub facts: HostFacts,
     /// Its clock.
     pub clock: Clock,
+    /// What its waits are measured on.
+    pub uptime: Uptime,
     /// The state directory, locked.
     pub store: Store,
     /// Counts.
@@ -69,6 +69,7 @@ pub struct Supervisor {
     console_url: ConsoleUrl,
     facts: HostFacts,
     clock: Clock,
+    uptime: Uptime,
     store: Store,
     console: Arc<Console>,
     machine: Machine,
@@ -183,6 +184,7 @@ impl Supervisor {
             console_url: parts.console_url,
             facts: parts.facts,
             clock: parts.clock,
+            uptime: parts.uptime,
             store: parts.store,
             token: None,
             current: None,
@@ -296,9 +298,7 @@ impl Supervisor {
     }
 
     fn now(&self) -> Now {
-        // A kernel without this clock does not exist; the machine only needs that it does not go back.
-        let mono = clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default();
-        Now { wall: clock::now(&self.clock), mono, random: random() }
+        Now { wall: clock::now(&self.clock), mono: (self.uptime)(), random: random() }
     }
 
     /// One line for `systemctl status`.

@@ -1,0 +1,56 @@
+//! A network that is gone for hours.
+
+use std::time::Duration;
+
+use telovix_console_stub::domain::token::TokenDraft;
+use telovix_tests::sim::{Blow, Harm, SimHost, Way, simulate};
+
+use crate::stage::{Stage, causes};
+
+/// CONTRACT.md section 6: exponential, full jitter, 1 s to 5 min.
+#[test]
+fn a_network_that_is_gone_for_hours_is_asked_for_no_more_than_the_back_off_allows() {
+    simulate(async |sim| {
+        let stage = Stage::new(sim).await;
+        for harm in [Harm::Cut, Harm::Reset, Harm::Stall] {
+            let mut enrolled = stage.enrolled(&format!("enrolled-{harm:?}")).await;
+            count_attempts(&stage, &enrolled, harm).await;
+            assert!(enrolled.is_ready(), "{harm:?}: a network that fails says nothing about the identity");
+            stage.until_well(&enrolled, "healed").await;
+            enrolled.crash().await;
+            let mut new = SimHost::new(&stage.sim, &stage.console, &format!("new-{harm:?}"));
+            new.give(&stage.console.token(long_lived()).await);
+            new.run();
+            count_attempts(&stage, &new, harm).await;
+            stage.until_well(&new, "healed").await;
+            new.crash().await;
+        }
+        assert_eq!((stage.sensors(), stage.console.tokens_spent_twice()), (6, 0));
+    });
+}
+
+/// Hours without a network.
+async fn count_attempts(stage: &Stage, host: &SimHost, harm: Harm) {
+    const HOURS: u64 = 3;
+    let wire = stage.sim.wire();
+    wire.harm(Blow { way: Way::Up, at: 0, harm }, u32::MAX);
+    // A heartbeat that was on its way, and the steps up to the longest wait.
+    stage.sim.pass(Duration::from_secs(900), Duration::from_secs(1)).await;
+    let before = wire.connections();
+    assert!(before > 0);
+    stage.sim.pass(Duration::from_secs(HOURS * 3600), Duration::from_secs(1)).await;
+    let attempts = wire.connections() - before;
+    let said = host.report().last_error;
+    wire.heal();
+    // 150 s on average. Six standard deviations of so many even draws are 50; a stall takes its deadlines besides.
+    let expected = HOURS * 3600 / 150;
+    println!("{harm:?}: {attempts} attempts in {HOURS} hours, {expected} expected; {said:?}");
+    assert!((expected / 2..=expected + 50).contains(&attempts), "{harm:?}: {attempts} attempts");
+    let said = said.expect("it is said");
+    let next = said.next_attempt.expect("it goes on").as_second() - stage.sim.clock().unix();
+    assert!(causes(harm).contains(&said.code.as_str()) && (-1..=300).contains(&next), "{harm:?}: {said:?}");
+}
+
+fn long_lived() -> TokenDraft {
+    TokenDraft { ttl_seconds: Some(24 * 3600), ..TokenDraft::default() }
+}
