@@ -228,7 +228,7 @@ fn first_config(console: &Console) -> Result<TlsConfigs, AppError> {
         Ok(authority) => Ok(server_configs(&authority, console.clock())?),
         Err(_) => {
             tracing::warn!(
-                "the Console is not set up; run `telovix-console-stub setup` on its data directory"
+                "the Console is not set up; open /ui/setup with the setup code, or run `telovix-console-stub setup` on its data directory"
             );
             let passing = Authority::temporary(console.now())?;
             Ok(server_configs(&passing, console.clock())?)

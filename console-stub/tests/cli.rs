@@ -317,7 +317,12 @@ fn rules_approvals_settings_and_the_audit_trail() {
     place.set_up();
     let set = |name: &str, value: &str| json(&["settings", "set", name, value], &place.data);
     assert_eq!(set("approval_mode", "all")["value"], "all");
-    assert_eq!(json(&["settings", "show"], &place.data)["data"][0]["value"], "all");
+    let shown = json(&["settings", "show"], &place.data);
+    assert_eq!(shown["data"][0]["value"], "all");
+    assert_eq!(
+        (&shown["data"][8]["name"], &shown["data"][8]["value"]),
+        (&"vertical".into(), &"standard".into())
+    );
     let rule =
         ["rule", "create", "--cluster-id", "ran-east", "--label", "east", "--allowed-roles", "o_du,o_cu"];
     let made = json(&rule, &place.data);
@@ -340,6 +345,7 @@ fn rules_approvals_settings_and_the_audit_trail() {
     assert_eq!(run(&["settings", "set", "certificate_hours", "0"]).status.code(), Some(1));
     assert_eq!(run(&["settings", "set", "server_names", "x"]).status.code(), Some(2));
 
+    assert_eq!(set("vertical", "telecom")["value"], "telecom");
     let password = place.file("operator", "another long password\n");
     let operator =
         ["user", "create", "--email", "o@example.com", "--role", "operator", "--password-file", &password];

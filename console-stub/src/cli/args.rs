@@ -19,6 +19,7 @@ use crate::config::DEFAULT_DATA_DIR;
 use crate::domain::api_key::Scope;
 use crate::domain::licence::MOST_GRACE_DAYS;
 use crate::domain::public_url::PublicUrl;
+use crate::domain::setting::Vertical;
 use crate::domain::token::{TokenDraft, TokenId};
 
 /// A compatible Console for trying, testing, loading and torturing Telovix agents.
@@ -143,6 +144,9 @@ pub(super) struct SetupArgs {
     /// Address that hosts will reach the Console under.
     #[arg(long, value_name = "URL")]
     pub(super) public_url: Option<PublicUrl>,
+    /// What the Console is for: standard or telecom.
+    #[arg(long, value_name = "WORD", default_value = "standard")]
+    pub(super) vertical: Vertical,
     /// Change nothing where the Console is set up already, instead of refusing; for init containers.
     #[arg(long)]
     pub(super) if_needed: bool,

@@ -33,6 +33,7 @@ pub(super) async fn run(place: Place, args: SetupArgs, print: &Printer) -> Resul
         licence,
         licence_trust: args.license_trust.as_deref().map(text).transpose()?,
         public_url: args.public_url,
+        vertical: args.vertical,
     };
     let data = place.data.clone();
     let app = App::open(place.options()).await?;

@@ -2,6 +2,7 @@
 
 use super::{DbError, Row, Tx, Value};
 use crate::domain::approval::{ApprovalId, Reservation, Ruling};
+use crate::domain::page::Cursor;
 use crate::domain::token::TokenId;
 
 /// A waiting enrollment.
@@ -119,6 +120,24 @@ pub fn done(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32]) -> Result<(), DbEr
 pub fn list(tx: &mut dyn Tx, only: Option<Ruling>) -> Result<Vec<ApprovalRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM approvals WHERE ruling = $1 OR $1 = '' ORDER BY asked_at, id");
     tx.query(&sql, &[only.map_or("", Ruling::as_str).into()])?.iter().map(record).collect()
+}
+
+/// The next ones of a ruling behind this one, oldest first.
+///
+/// # Errors
+/// [`DbError`].
+pub fn piece(
+    tx: &mut dyn Tx,
+    ruling: Ruling,
+    after: Option<&Cursor>,
+    most: i64,
+) -> Result<Vec<ApprovalRecord>, DbError> {
+    let sql = format!(
+        "SELECT {COLUMNS} FROM approvals WHERE ruling = $1 AND (asked_at, id) > ($2, $3) ORDER BY asked_at, id LIMIT $4"
+    );
+    let (at, id) = after.map_or((i64::MIN, ""), |cursor| (cursor.at, cursor.id.as_str()));
+    let args: [Value; 4] = [ruling.as_str().into(), at.into(), id.into(), most.into()];
+    tx.query(&sql, &args)?.iter().map(record).collect()
 }
 
 /// How many nobody decided about yet.

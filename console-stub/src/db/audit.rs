@@ -1,5 +1,6 @@
 //! The audit trail: appended to, never changed; a chain of hashes (`domain::chain`).
 
+use super::query::Conditions;
 use super::{DbError, Row, Tx, Value};
 use crate::domain::audit::{AuditEntry, Origin};
 use crate::domain::chain::{Head, Linked, Record, START, link};
@@ -96,20 +97,21 @@ pub struct AuditFilter {
 /// # Errors
 /// [`DbError`].
 pub fn list(tx: &mut dyn Tx, filter: &AuditFilter, before: i64, most: i64) -> Result<Vec<Record>, DbError> {
-    let sql = format!(
-        "SELECT {COLUMNS} FROM audit WHERE seq < $1 AND ($3 = '' OR action_type = $3) AND ($4 = '' OR outcome = $4) \
-         AND ($5 = '' OR actor_email = $5) AND ($6 = '' OR sensor_id = $6) ORDER BY seq DESC LIMIT $2"
-    );
-    let text = |given: &Option<String>| Value::from(given.clone().unwrap_or_default());
-    let args = [
-        before.into(),
-        most.into(),
-        text(&filter.action_type),
-        text(&filter.outcome),
-        text(&filter.actor_email),
-        text(&filter.sensor_id),
-    ];
-    tx.query(&sql, &args)?.iter().map(record).collect()
+    let mut all = Conditions::default();
+    all.add("seq < ?", [before.into()]);
+    for (column, wanted) in [
+        ("action_type", &filter.action_type),
+        ("outcome", &filter.outcome),
+        ("actor_email", &filter.actor_email),
+        ("sensor_id", &filter.sensor_id),
+    ] {
+        if let Some(wanted) = wanted {
+            all.add(&format!("{column} = ?"), [wanted.as_str().into()]);
+        }
+    }
+    let limit = all.place(most.into());
+    let sql = format!("SELECT {COLUMNS} FROM audit WHERE {} ORDER BY seq DESC LIMIT {limit}", all.sql());
+    tx.query(&sql, all.args())?.iter().map(record).collect()
 }
 
 /// The next records behind this place with their hashes, oldest first.

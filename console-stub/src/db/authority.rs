@@ -146,10 +146,13 @@ pub struct IssuerUse {
 /// # Errors
 /// [`DbError`].
 pub fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, DbError> {
-    let sql = "SELECT i.id, i.created_at, i.not_after, i.retired_at, \
+    // By the sensors' newest certificates, which an index counts, and those that were replaced and still overlap.
+    let sql = "SELECT i.id, i.created_at, i.not_after, i.retired_at, CASE WHEN i.retired_at IS NULL THEN \
+               (SELECT COUNT(*) FROM sensors s \
+               WHERE s.certificate_issuer = i.id AND s.revoked_at IS NULL AND s.certificate_until > $1) + \
                (SELECT COUNT(DISTINCT c.sensor_id) FROM certificates c JOIN sensors s ON s.id = c.sensor_id \
-               WHERE c.issuer_id = i.id AND c.not_after > $1 AND s.revoked_at IS NULL \
-               AND (c.overlap_until IS NULL OR c.overlap_until > $1)) \
+               WHERE c.issuer_id = i.id AND c.overlap_until > $1 AND c.not_after > $1 AND s.revoked_at IS NULL \
+               AND NOT (s.certificate_issuer = i.id AND s.certificate_until > $1)) ELSE 0 END \
                FROM issuers i WHERE i.kind = $2 ORDER BY i.created_at DESC";
     let rows = tx.query(sql, &[now.into(), IssuerKind::Issuing.as_str().into()])?;
     rows.iter()

@@ -36,7 +36,7 @@ pub struct CertificateRecord {
 const COLUMNS: &str = "fingerprint, sensor_id, generation, issuer_id, serial, spki_sha256, certificate, not_before, \
                        not_after, issued_at, first_seen_at, overlap_until";
 
-/// Stores a new certificate.
+/// Stores a new certificate, and with its sensor what lists and counts ask of the newest.
 ///
 /// # Errors
 /// [`DbError`]; likewise below.
@@ -58,7 +58,15 @@ pub fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> 
         made.first_seen_at.into(),
         made.overlap_until.into(),
     ];
-    tx.execute(&sql, &args).map(|_| ())
+    tx.execute(&sql, &args)?;
+    let sql = "UPDATE sensors SET certificate_issuer = $2, certificate_from = $3, certificate_until = $4 WHERE id = $1";
+    let args: [Value; 4] = [
+        made.sensor_id.to_string().into(),
+        made.issuer_id.as_str().into(),
+        made.not_before.into(),
+        made.not_after.into(),
+    ];
+    tx.execute(sql, &args).map(|_| ())
 }
 
 /// The certificate with this fingerprint.

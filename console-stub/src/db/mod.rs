@@ -5,7 +5,7 @@
 //! through [`Tx`], in portable SQL, with [`Value`]s. Behind it stand two engines: `sqlite`, embedded, for one instance, and
 //! `postgres`, for several on one database.
 //!
-//! One module per table holds its queries: [`settings`], [`authority`], [`tokens`], [`sensors`], [`certificates`],
+//! One module per table holds its queries: [`settings`], [`authority`], [`tokens`], [`sensors`], [`fleet`], [`certificates`],
 //! [`rules`], [`approvals`], [`licences`], [`api_keys`], [`users`], [`audit`].
 
 pub mod api_keys;
@@ -13,10 +13,12 @@ pub mod approvals;
 pub mod audit;
 pub mod authority;
 pub mod certificates;
+pub mod fleet;
 pub mod licences;
 mod migrate;
 mod pool;
 mod postgres;
+mod query;
 pub mod rules;
 pub mod sensors;
 pub mod settings;

@@ -47,6 +47,15 @@ pub fn list(tx: &mut dyn Tx) -> Result<Vec<RuleRecord>, DbError> {
     tx.query(&sql, &[])?.iter().map(record).collect()
 }
 
+/// The rule with this id.
+///
+/// # Errors
+/// [`DbError`].
+pub fn by_id(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM approval_rules WHERE id = $1");
+    tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
+}
+
 /// The rules for a cluster, oldest first, each with whether it counted this node; they stay as they are until the
 /// transaction ends.
 ///
@@ -87,8 +96,7 @@ pub fn count_node(tx: &mut dyn Tx, id: RuleId, node_key: &str) -> Result<bool, D
 /// # Errors
 /// [`DbError`].
 pub fn delete(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError> {
-    let sql = format!("SELECT {COLUMNS} FROM approval_rules WHERE id = $1");
-    let found = tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()?;
+    let found = by_id(tx, id)?;
     tx.execute("DELETE FROM approval_rules WHERE id = $1", &[id.to_string().into()])?;
     Ok(found)
 }

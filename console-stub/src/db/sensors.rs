@@ -1,13 +1,12 @@
-//! The fleet.
+//! The fleet, one sensor at a time.
 
 use telovix_contract::SensorId;
 use telovix_contract::states::TrustState;
 
 use super::{DbError, Row, Tx, Value};
-use crate::domain::page::Cursor;
 use crate::domain::sensor::{SensorRecord, Standing};
 
-const COLUMNS: &str = "id, node_name, cluster_id, install_id, role, flavor, tags, sensor_version, host, trust_state, \
+pub(super) const COLUMNS: &str = "id, node_name, cluster_id, install_id, role, flavor, tags, sensor_version, host, trust_state, \
                        certificate_generation, created_at, enrolled_at, last_seen_at, disabled_at, revoked_at, \
                        decommissioned_at, renew_from, renew_until";
 
@@ -81,89 +80,6 @@ pub fn node_key(tx: &mut dyn Tx, id: SensorId) -> Result<Option<String>, DbError
     Ok(row.map(|row| row.maybe_text(0).map(|text| text.map(str::to_owned))).transpose()?.flatten())
 }
 
-/// A sensor as the fleet list shows it.
-#[derive(Debug, Clone)]
-pub struct Listed {
-    /// The record.
-    pub sensor: SensorRecord,
-    /// Validity of its newest certificate, in unix seconds.
-    pub validity: Option<(i64, i64)>,
-}
-
-/// The next sensors behind this one, oldest first, with the validity of their newest certificates.
-///
-/// # Errors
-/// [`DbError`].
-pub fn list(tx: &mut dyn Tx, after: Option<&Cursor>, most: i64) -> Result<Vec<Listed>, DbError> {
-    let sql = format!(
-        "{} WHERE (s.created_at, s.id) > ($1, $2) ORDER BY s.created_at, s.id LIMIT $3",
-        listed_from()
-    );
-    let (at, id) = after.map_or((i64::MIN, ""), |cursor| (cursor.at, cursor.id.as_str()));
-    tx.query(&sql, &[at.into(), id.into(), most.into()])?.iter().map(listed).collect()
-}
-
-/// One sensor as the fleet list shows it.
-///
-/// # Errors
-/// [`DbError`].
-pub fn listed_one(tx: &mut dyn Tx, id: SensorId) -> Result<Option<Listed>, DbError> {
-    let sql = format!("{} WHERE s.id = $1", listed_from());
-    tx.first(&sql, &[id.to_string().into()])?.map(|row| listed(&row)).transpose()
-}
-
-fn listed_from() -> String {
-    let qualified: Vec<String> = COLUMNS.split(", ").map(|column| format!("s.{}", column.trim())).collect();
-    format!(
-        "SELECT {}, c.not_before, c.not_after FROM sensors s LEFT JOIN certificates c \
-         ON c.sensor_id = s.id AND c.generation = s.certificate_generation",
-        qualified.join(", ")
-    )
-}
-
-fn listed(row: &Row) -> Result<Listed, DbError> {
-    let validity = row.maybe_int(19)?.zip(row.maybe_int(20)?);
-    Ok(Listed { sensor: record(row)?, validity })
-}
-
-/// How many sensors stand how, at this moment.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FleetCounts {
-    /// At work and heard of since the moment asked about.
-    pub healthy: i64,
-    /// At work and not heard of since.
-    pub stale: i64,
-    /// Switched off for a time.
-    pub disabled: i64,
-    /// Switched off for good.
-    pub revoked: i64,
-    /// Retired by themselves.
-    pub decommissioned: i64,
-}
-
-/// Counts the fleet; who was not heard of after `since`, in unix seconds, is stale.
-///
-/// # Errors
-/// [`DbError`].
-pub fn count_by_standing(tx: &mut dyn Tx, since: i64) -> Result<FleetCounts, DbError> {
-    let sql = "SELECT COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL \
-                                  AND (last_seen_at > $1 OR enrolled_at > $1) THEN 1 END), \
-                      COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL THEN 1 END), \
-                      COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NOT NULL THEN 1 END), \
-                      COUNT(revoked_at), \
-                      COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NOT NULL THEN 1 END) \
-               FROM sensors";
-    let row = tx.first(sql, &[since.into()])?.ok_or(DbError::Closed)?;
-    let (healthy, active) = (row.int(0)?, row.int(1)?);
-    Ok(FleetCounts {
-        healthy,
-        stale: active - healthy,
-        disabled: row.int(2)?,
-        revoked: row.int(3)?,
-        decommissioned: row.int(4)?,
-    })
-}
-
 /// Writes down when an operator wants the certificate renewed.
 ///
 /// # Errors
@@ -235,7 +151,7 @@ pub fn delete(tx: &mut dyn Tx, id: SensorId) -> Result<(), DbError> {
     tx.execute("DELETE FROM sensors WHERE id = $1", &[id.to_string().into()]).map(|_| ())
 }
 
-fn record(row: &Row) -> Result<SensorRecord, DbError> {
+pub(super) fn record(row: &Row) -> Result<SensorRecord, DbError> {
     let standing = match (row.maybe_int(15)?, row.maybe_int(14)?, row.maybe_int(16)?) {
         (Some(_), _, _) => Standing::Revoked,
         (None, Some(_), _) => Standing::Disabled,

@@ -1,8 +1,9 @@
 //! Which tokens and sensors a list shows.
 
-use telovix_contract::ClusterName;
 use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType, TrustHealth, TrustState};
+use telovix_contract::{ClusterName, Flavor};
 
+use super::Refusal;
 use super::sensor::{SensorRecord, Standing};
 
 /// Which tokens.
@@ -42,6 +43,35 @@ pub struct SensorFilter {
 }
 
 impl SensorFilter {
+    /// Reads a filter out of what an address asks for; `asked` gives the text of a field that is set.
+    ///
+    /// # Errors
+    /// `invalid_request` naming the field.
+    pub fn read(asked: impl Fn(&str) -> Option<String>) -> Result<Self, Refusal> {
+        fn word<T>(
+            name: &str,
+            text: Option<String>,
+            read: impl Fn(&str) -> Option<T>,
+        ) -> Result<Option<T>, Refusal> {
+            let wrong = || Refusal::field(name, "it is no word of the contract");
+            text.map(|word| read(&word).ok_or_else(wrong)).transpose()
+        }
+        let flavor = word("flavor", asked("flavor"), |word| word.parse::<Flavor>().ok())?;
+        Ok(Self {
+            decommissioned: word("decommissioned", asked("decommissioned"), |word| word.parse().ok())?
+                .unwrap_or(false),
+            status: word("status", asked("status"), SensorStatus::from_word)?,
+            health_state: word("health_state", asked("health_state"), HealthState::from_word)?,
+            trust_state: word("trust_state", asked("trust_state"), TrustState::from_word)?,
+            trust_health: word("trust_health", asked("trust_health"), TrustHealth::from_word)?,
+            cluster_id: asked("cluster_id"),
+            role: asked("role"),
+            flavor: flavor.map(|flavor| flavor.to_string()),
+            tag: asked("tag"),
+            node_name: asked("node_name"),
+        })
+    }
+
     /// Whether a sensor, whose newest certificate is valid between these unix seconds, is to be shown at this moment.
     #[must_use]
     pub fn shows(&self, sensor: &SensorRecord, validity: Option<(i64, i64)>, now: i64) -> bool {

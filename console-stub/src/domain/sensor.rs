@@ -75,6 +75,18 @@ pub struct SensorRecord {
     pub standing: Standing,
 }
 
+/// From how many seconds of silence on a sensor's health is so, and below how many.
+#[must_use]
+pub fn silence_of(health: HealthState) -> (Option<i64>, Option<i64>) {
+    match health {
+        HealthState::Healthy => (None, Some(WATCH)),
+        HealthState::Watch => (Some(WATCH), Some(DEGRADED)),
+        HealthState::Degraded => (Some(DEGRADED), Some(CRITICAL)),
+        HealthState::Critical => (Some(CRITICAL), Some(OFFLINE)),
+        HealthState::Offline => (Some(OFFLINE), None),
+    }
+}
+
 impl SensorRecord {
     /// Seconds since it was last heard of; enrolling counts.
     fn silence(&self, now: i64) -> i64 {
@@ -96,13 +108,12 @@ impl SensorRecord {
     /// How lately it was heard of.
     #[must_use]
     pub fn health(&self, now: i64) -> HealthState {
-        match self.silence(now) {
-            silent if silent >= OFFLINE => HealthState::Offline,
-            silent if silent >= CRITICAL => HealthState::Critical,
-            silent if silent >= DEGRADED => HealthState::Degraded,
-            silent if silent >= WATCH => HealthState::Watch,
-            _ => HealthState::Healthy,
-        }
+        let silent = self.silence(now);
+        let fits = |health: &HealthState| {
+            let (from, below) = silence_of(*health);
+            from.is_none_or(|from| silent >= from) && below.is_none_or(|below| silent < below)
+        };
+        HealthState::ALL.iter().copied().find(fits).unwrap_or(HealthState::Offline)
     }
 
     /// What the Console thinks of the identity.

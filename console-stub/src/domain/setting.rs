@@ -1,5 +1,7 @@
 //! What an administrator may set, with its bounds and what counts where nobody set anything.
 
+use std::str::FromStr;
+
 use telovix_contract::enroll::DEFAULT_HEARTBEAT_SECONDS;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
@@ -28,6 +30,41 @@ pub enum Setting {
     ClusterDays,
     /// Longest life of a cluster token that may be asked for.
     ClusterMaxDays,
+    /// What the Console is for.
+    Vertical,
+}
+
+/// What a Console is for, as its first administrator says it (CONTRACT.md has the word for sensors as their flavor; for the
+/// Console it is written down and shown, and decides nothing).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Vertical {
+    /// Any fleet.
+    #[default]
+    Standard,
+    /// A telecom network.
+    Telecom,
+}
+
+impl Vertical {
+    /// Every vertical.
+    pub const ALL: [Self; 2] = [Self::Standard, Self::Telecom];
+
+    /// The word in the settings.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Telecom => "telecom",
+        }
+    }
+}
+
+impl FromStr for Vertical {
+    type Err = &'static str;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|it| it.as_str() == word).ok_or("it can be standard or telecom")
+    }
 }
 
 impl PartialSchema for Setting {
@@ -41,13 +78,18 @@ impl ToSchema for Setting {}
 
 /// What a setting takes.
 enum Takes {
-    Mode,
-    Number { from: i64, to: i64, default: i64 },
+    /// One of these, the first where nobody set anything.
+    Word(Vec<&'static str>),
+    Number {
+        from: i64,
+        to: i64,
+        default: i64,
+    },
 }
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::ApprovalMode,
         Self::CertificateHours,
         Self::HeartbeatSeconds,
@@ -56,6 +98,7 @@ impl Setting {
         Self::OnceTtlMax,
         Self::ClusterDays,
         Self::ClusterMaxDays,
+        Self::Vertical,
     ];
 
     /// What operators call it.
@@ -70,6 +113,7 @@ impl Setting {
             Self::OnceTtlMax => "once_ttl_max_seconds",
             Self::ClusterDays => "cluster_days",
             Self::ClusterMaxDays => "cluster_max_days",
+            Self::Vertical => "vertical",
         }
     }
 
@@ -82,7 +126,8 @@ impl Setting {
     fn takes(self) -> Takes {
         let number = |from, to, default| Takes::Number { from, to, default };
         match self {
-            Self::ApprovalMode => Takes::Mode,
+            Self::ApprovalMode => Takes::Word(Mode::ALL.map(Mode::as_str).to_vec()),
+            Self::Vertical => Takes::Word(Vertical::ALL.map(Vertical::as_str).to_vec()),
             // CONTRACT.md section 3: 720 h. An issuer lasts longer than the longest of these.
             Self::CertificateHours => number(1, 8760, 720),
             Self::HeartbeatSeconds => number(1, 3600, i64::from(DEFAULT_HEARTBEAT_SECONDS)),
@@ -98,8 +143,17 @@ impl Setting {
     #[must_use]
     pub fn default_value(self) -> String {
         match self.takes() {
-            Takes::Mode => Mode::Nobody.as_str().to_owned(),
+            Takes::Word(words) => words.first().copied().unwrap_or_default().to_owned(),
             Takes::Number { default, .. } => default.to_string(),
+        }
+    }
+
+    /// The words that it can be; none where it is a number.
+    #[must_use]
+    pub fn words(self) -> Vec<&'static str> {
+        match self.takes() {
+            Takes::Word(words) => words,
+            Takes::Number { .. } => Vec::new(),
         }
     }
 
@@ -107,7 +161,7 @@ impl Setting {
     #[must_use]
     pub fn default_number(self) -> i64 {
         match self.takes() {
-            Takes::Mode => 0,
+            Takes::Word(_) => 0,
             Takes::Number { default, .. } => default,
         }
     }
@@ -118,12 +172,8 @@ impl Setting {
     /// `invalid_request` naming the setting and what it takes.
     pub fn check(self, text: &str) -> Result<String, Refusal> {
         match self.takes() {
-            Takes::Mode => {
-                let mode = Mode::from_word(text);
-                let mode =
-                    mode.ok_or_else(|| Refusal::field(self.name(), "it can be none, cluster or all"))?;
-                Ok(mode.as_str().to_owned())
-            }
+            Takes::Word(words) if words.contains(&text) => Ok(text.to_owned()),
+            Takes::Word(words) => Err(Refusal::field(self.name(), format!("it can be {}", words.join(", ")))),
             Takes::Number { from, to, .. } => {
                 let number = text.parse::<i64>().ok().filter(|number| (from..=to).contains(number));
                 let wrong = || Refusal::field(self.name(), format!("it can be {from} to {to}"));
@@ -161,6 +211,8 @@ mod tests {
             assert!(setting.check(lowest).is_ok() && setting.check(highest).is_ok());
             assert!(setting.check(below).is_err() && setting.check(above).is_err());
         }
-        assert!(Setting::ApprovalMode.check("some").is_err());
+        assert!(Setting::ApprovalMode.check("some").unwrap_err().message.contains("none, cluster, all"));
+        assert_eq!(Setting::Vertical.check("telecom").unwrap(), "telecom");
+        assert!(Setting::Vertical.check("other").is_err() && "other".parse::<Vertical>().is_err());
     }
 }

@@ -14,6 +14,7 @@ use crate::db::{Tx, audit, tokens};
 use crate::domain::Refusal;
 use crate::domain::approval::{ApprovalId, RuleDraft, RuleId, Ruling, check_rule};
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
+use crate::domain::page::{Cursor, Page, Piece};
 
 /// A rule in a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -137,6 +138,32 @@ impl Console {
     pub async fn list_approvals(&self, only: Option<Ruling>) -> Result<Vec<ApprovalView>, ServiceError> {
         let rows = self.db().read(move |tx| approvals::list(tx, only)).await?;
         Ok(rows.into_iter().map(approval_view).collect())
+    }
+
+    /// A piece of the waiting list of one ruling, oldest first.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn list_approvals_of(
+        &self,
+        ruling: Ruling,
+        piece: Piece,
+    ) -> Result<Page<ApprovalView>, ServiceError> {
+        let most = piece.rows;
+        let look = move |tx: &mut dyn Tx| approvals::piece(tx, ruling, piece.after.as_ref(), most + 1);
+        let rows = self.db().read(look).await?;
+        let cursor = |row: &ApprovalRecord| Cursor { at: row.asked_at, id: row.id.to_string() };
+        Ok(Page::cut(rows, most, cursor).map(approval_view))
+    }
+
+    /// One rule.
+    ///
+    /// # Errors
+    /// `not_found`.
+    pub async fn rule(&self, id: RuleId) -> Result<RuleView, ServiceError> {
+        let found = self.db().read(move |tx| rules::by_id(tx, id)).await?;
+        let none = || Refusal::new(ErrorCode::NotFound, "There is no such rule.");
+        Ok(rule_view(found.ok_or_else(none)?))
     }
 
     /// Decides about a waiting enrollment. The host hears of it when it asks again.

@@ -60,6 +60,7 @@ struct Inner {
     clock: Clock,
     faults: Faults,
     held: RwLock<Held>,
+    counted: overview::Counted,
 }
 
 /// The CA in memory, and the stamp of the rows that it was read from. All else that counts is in the database, so that
@@ -76,7 +77,8 @@ impl Console {
     /// # Errors
     /// [`ServiceError`] when the database or what it holds cannot be read.
     pub async fn open(db: Database, clock: Clock, faults: Faults) -> Result<Self, ServiceError> {
-        let console = Self(Arc::new(Inner { db, clock, faults, held: RwLock::default() }));
+        let console =
+            Self(Arc::new(Inner { db, clock, faults, held: RwLock::default(), counted: Default::default() }));
         console.reload().await?;
         Ok(console)
     }
@@ -144,6 +146,11 @@ impl Console {
         &self.0.db
     }
 
+    /// The last count of the fleet.
+    fn counted(&self) -> &overview::Counted {
+        &self.0.counted
+    }
+
     /// The faults under test.
     #[must_use]
     pub fn faults(&self) -> &Faults {
@@ -171,5 +178,9 @@ fn require_setup(tx: &mut dyn Tx) -> Result<(), ServiceError> {
 }
 
 fn not_set_up() -> Refusal {
-    Refusal::new(ErrorCode::NotReady, "The Console is not set up; run `telovix-console-stub setup` first.")
+    Refusal::new(
+        ErrorCode::NotReady,
+        "The Console is not set up; open /ui/setup in a browser with the code that `serve` printed, or run \
+         `telovix-console-stub setup`.",
+    )
 }

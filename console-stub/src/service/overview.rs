@@ -1,18 +1,31 @@
 //! What an operator looks at first: how the fleet stands, what is open, one sensor, one token.
 
+use std::time::Duration;
+
 use telovix_contract::{ErrorCode, SensorId};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
 use super::sensors::{SensorView, view as sensor_view};
 use super::tokens::{TokenView, view as token_view};
 use super::{Console, ServiceError};
-use crate::db::sensors::FleetCounts;
-use crate::db::{Tx, approvals, sensors, tokens};
+use crate::db::fleet::{self, FleetCounts};
+use crate::db::{DbError, Tx, approvals, tokens};
 use crate::domain::Refusal;
 use crate::domain::sensor::STALE;
 use crate::domain::token::TokenId;
 
 /// Sensors shown beside a token.
 const MOST_ENROLLED: i64 = 20;
+/// From so many sensors on, a count of the fleet may be of a moment ago.
+const LARGE: i64 = 10_000;
+/// Then it may be so many times as old as it took, so that counting never takes more than a twentieth of one processor.
+const WORTH: u32 = 20;
+
+/// The last count of the fleet. Whether a sensor is healthy is a matter of the last heartbeat, which is in no index, so each
+/// count looks at every row.
+#[derive(Debug, Default)]
+pub(super) struct Counted(Mutex<Option<(FleetCounts, Instant, Duration)>>);
 
 /// How the Console stands at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -41,14 +54,27 @@ impl Console {
     /// [`ServiceError::Db`].
     pub async fn overview(&self) -> Result<Overview, ServiceError> {
         let now = self.now();
-        let count = move |tx: &mut dyn Tx| {
-            Ok::<_, ServiceError>(Overview {
-                fleet: sensors::count_by_standing(tx, now - STALE)?,
-                pending_tokens: tokens::count_pending(tx, now)?,
-                waiting: approvals::count_waiting(tx)?,
-            })
-        };
-        self.db().read(count).await
+        let fleet = self.fleet_counts(now).await?;
+        let open =
+            move |tx: &mut dyn Tx| Ok((tokens::count_pending(tx, now)?, approvals::count_waiting(tx)?));
+        let (pending_tokens, waiting) = self.db().read::<_, ServiceError, _>(open).await?;
+        Ok(Overview { fleet, pending_tokens, waiting })
+    }
+
+    /// One count at a time; who waited for one takes it.
+    async fn fleet_counts(&self, now: i64) -> Result<FleetCounts, ServiceError> {
+        let mut last = self.counted().0.lock().await;
+        if let Some((counts, at, took)) = *last
+            && counts.all() >= LARGE
+            && at.elapsed() < took * WORTH
+        {
+            return Ok(counts);
+        }
+        let began = Instant::now();
+        let count = move |tx: &mut dyn Tx| fleet::count_by_standing(tx, now - STALE);
+        let counts = self.db().read::<_, DbError, _>(count).await?;
+        *last = Some((counts, Instant::now(), began.elapsed()));
+        Ok(counts)
     }
 
     /// One sensor.
@@ -57,7 +83,7 @@ impl Console {
     /// `not_found`.
     pub async fn sensor(&self, id: SensorId) -> Result<SensorView, ServiceError> {
         let now = self.now();
-        let found = self.db().read(move |tx| sensors::listed_one(tx, id)).await?;
+        let found = self.db().read(move |tx| fleet::one(tx, id)).await?;
         let none = || Refusal::new(ErrorCode::NotFound, "There is no such sensor.");
         Ok(sensor_view(found.ok_or_else(none)?, now))
     }

@@ -9,7 +9,7 @@ use utoipa::ToSchema;
 
 use super::{Console, ServiceError};
 use crate::clock::timestamp;
-use crate::db::sensors::Listed;
+use crate::db::fleet::{self, Listed};
 use crate::db::{Tx, audit, sensors, settings};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
@@ -60,8 +60,6 @@ pub struct SensorView {
 
 /// Longest time that a sensor may be given to renew its certificate, in seconds: a week (ours).
 const LONGEST_WITHIN: i64 = 7 * 24 * 3600;
-/// Most sensors read at once while the filter is applied.
-const AT_ONCE: i64 = 500;
 
 /// What an operator does to a sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,7 +86,7 @@ impl Console {
     ) -> Result<Page<SensorView>, ServiceError> {
         let (now, most) = (self.now(), piece.rows);
         let rows = self.db().read(move |tx| matching(tx, &filter, piece.after, most + 1, now)).await?;
-        Ok(Page::cut(rows, most, cursor).map(|row| view(row, now)))
+        Ok(Page::cut(rows, most, Listed::cursor).map(|row| view(row, now)))
     }
 
     /// Asks a sensor to renew its certificate from now on and within so many seconds; it hears of it with its next
@@ -135,7 +133,7 @@ impl Console {
     }
 }
 
-/// Reads on until enough rows pass the filter.
+/// Reads on until enough rows pass the filter, nearly always once.
 fn matching(
     tx: &mut dyn Tx,
     filter: &SensorFilter,
@@ -145,23 +143,16 @@ fn matching(
 ) -> Result<Vec<Listed>, ServiceError> {
     let enough = usize::try_from(most).unwrap_or(usize::MAX);
     let mut found = Vec::new();
-    // Without a filter the first batch is enough; a filter that fits few reads on in larger ones.
-    let mut at_once = most.min(AT_ONCE);
     loop {
-        let batch = sensors::list(tx, after.as_ref(), at_once)?;
-        at_once = AT_ONCE;
-        let Some(last) = batch.last() else { return Ok(found) };
-        after = Some(cursor(last));
+        let batch = fleet::list(tx, filter, after.as_ref(), most, now)?;
+        let last = batch.len() < enough;
+        after = batch.last().map(Listed::cursor);
         found.extend(batch.into_iter().filter(|row| filter.shows(&row.sensor, row.validity, now)));
-        if found.len() >= enough {
+        if last || found.len() >= enough {
             found.truncate(enough);
             return Ok(found);
         }
     }
-}
-
-fn cursor(row: &Listed) -> Cursor {
-    Cursor { at: row.sensor.created_at, id: row.sensor.id.to_string() }
 }
 
 fn no_such_sensor() -> Refusal {

@@ -18,6 +18,8 @@ pub struct SettingView {
     pub value: String,
     /// What would count if nobody had set anything.
     pub default: String,
+    /// The words that it can be; empty where it is a number.
+    pub words: Vec<&'static str>,
 }
 
 impl Console {
@@ -72,5 +74,10 @@ fn check_together(tx: &mut dyn Tx) -> Result<(), ServiceError> {
 fn view(tx: &mut dyn Tx, setting: Setting) -> Result<SettingView, ServiceError> {
     let stored = table::get(tx, setting.name())?;
     let default = setting.default_value();
-    Ok(SettingView { name: setting.name(), value: stored.unwrap_or_else(|| default.clone()), default })
+    Ok(SettingView {
+        name: setting.name(),
+        value: stored.unwrap_or_else(|| default.clone()),
+        default,
+        words: setting.words(),
+    })
 }

@@ -4,7 +4,7 @@ use sha2::{Digest as _, Sha256};
 use telovix_contract::{CaFingerprint, ErrorCode};
 use zeroize::Zeroizing;
 
-use super::users::hash_password;
+use super::users::hashed;
 use super::{Console, ServiceError, licence};
 use crate::ca::hierarchy::{self, MadeCa};
 use crate::ca::{Authority, CaError, LoadError, issuer_record};
@@ -14,6 +14,7 @@ use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::public_url::PublicUrl;
 use crate::domain::role::Role;
+use crate::domain::setting::{Setting, Vertical};
 use crate::domain::user::{check_email, check_password};
 
 /// What a Console starts with.
@@ -31,6 +32,8 @@ pub struct Setup {
     pub licence_trust: Option<String>,
     /// The address that hosts reach the Console under.
     pub public_url: Option<PublicUrl>,
+    /// What the Console is for.
+    pub vertical: Vertical,
 }
 
 /// Where the licence comes from.
@@ -59,7 +62,7 @@ impl Console {
     pub async fn set_up(&self, setup: Setup) -> Result<SetUp, ServiceError> {
         check_email("admin_email", &setup.admin_email)?;
         check_password("admin_password", &setup.admin_password)?;
-        let password_hash = hash_password(&setup.admin_password)?;
+        let password_hash = hashed(setup.admin_password.clone()).await?;
         let now = self.now();
         let made = self.db().write(move |tx| write_all(tx, &setup, &password_hash, now)).await?;
         self.reload().await?;
@@ -83,12 +86,15 @@ fn write_all(tx: &mut dyn Tx, setup: &Setup, password_hash: &str, now: i64) -> R
     if let Some(url) = &setup.public_url {
         settings::set(tx, settings::PUBLIC_URL, url.as_str())?;
     }
+    settings::set(tx, Setting::Vertical.name(), setup.vertical.as_str())?;
     let authority = load(tx)?;
     let server = authority.issue_server(&setup.server_names, now).map_err(name_problem)?;
     table::put_server_certificate(tx, &server)?;
     settings::set(tx, settings::SETUP_AT, &now.to_string())?;
-    let detail =
-        Detail::new().with("admin", &setup.admin_email).with("ca_fingerprint", authority.fingerprint());
+    let detail = Detail::new()
+        .with("admin", &setup.admin_email)
+        .with("ca_fingerprint", authority.fingerprint())
+        .with("vertical", setup.vertical.as_str());
     let entry = AuditEntry::success(Action::SetupCompleted, None, detail);
     audit::append(tx, &entry, &Origin::default(), now)?;
     Ok(SetUp { ca_pem: authority.ca_pem().to_owned(), ca_fingerprint: authority.fingerprint() })

@@ -302,13 +302,17 @@ fn require_another_admin(tx: &mut dyn Tx, user: &UserRecord) -> Result<(), Servi
 }
 
 /// Argon2id with the library's parameters (19 MiB, two passes), which are OWASP's.
-pub(super) fn hash_password(password: &str) -> Result<String, Refusal> {
+fn hash_password(password: &str) -> Result<String, Refusal> {
     let hash = Argon2::default().hash_password(password.as_bytes());
     hash.map(|hash| hash.to_string())
         .map_err(|error| Refusal::field("password", format!("it cannot be hashed ({error})")))
 }
 
-async fn hashed(password: Zeroizing<String>) -> Result<String, ServiceError> {
+/// Hashes a password, off the threads that serve.
+///
+/// # Errors
+/// `invalid_request`.
+pub(super) async fn hashed(password: Zeroizing<String>) -> Result<String, ServiceError> {
     Ok(off_the_runtime(move || hash_password(&password)).await??)
 }
 

@@ -5,7 +5,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 
 use super::page::{Frame, Oops, ok, show, status_of};
-use super::visitor::{Asked, Form, Visitor, posted};
+use super::visitor::{Asked, Form, Visitor, opened, posted};
 use super::words::{self, Choice, choices};
 use crate::api::Api;
 use crate::domain::Refusal;
@@ -20,13 +20,16 @@ struct Page {
     frame: Frame,
     statuses: Vec<Choice>,
     rows: Vec<ApprovalView>,
+    next: Option<String>,
 }
 
-async fn page(api: &Api, frame: Frame, word: &str) -> Result<Page, Oops> {
+async fn page(api: &Api, frame: Frame, word: &str, asked: &Asked) -> Result<Page, Oops> {
     let wrong = || Refusal::field("status", "it can be waiting, approved or denied");
     let only = Ruling::from_word(word).ok_or_else(wrong)?;
     let words = [Ruling::Waiting, Ruling::Approved, Ruling::Denied].map(Ruling::as_str);
-    Ok(Page { frame, statuses: choices(words, word), rows: api.console.list_approvals(Some(only)).await? })
+    let page = api.console.list_approvals_of(only, asked.piece()?).await?;
+    let next = asked.next("/ui/approvals", page.next.as_ref());
+    Ok(Page { frame, statuses: choices(words, word), rows: page.rows, next })
 }
 
 fn frame(visitor: &Visitor) -> Frame {
@@ -35,13 +38,11 @@ fn frame(visitor: &Visitor) -> Frame {
 
 /// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ReadTokens).await?;
-    let asked = Asked::of(&parts)?;
+    let (visitor, asked) = opened(&api, request, Act::ReadTokens).await?;
     let done = asked.text("done");
     let word = asked.text("status").unwrap_or_else(|| Ruling::Waiting.as_str().to_owned());
     let frame = frame(&visitor).noting(words::done(done.as_deref()));
-    Ok(ok(&page(&api, frame, &word).await?))
+    Ok(ok(&page(&api, frame, &word, &asked).await?))
 }
 
 /// Decides about those that were marked, one after the other; the first that cannot be decided ends it and is named.
@@ -52,7 +53,10 @@ pub(super) async fn decide(State(api): State<Api>, request: Request) -> Result<R
         Err(error) => {
             let refusal = Oops::from(error).correctable()?;
             let frame = frame(&visitor).refusing(Some(refusal.message.clone()));
-            Ok(show(status_of(&refusal), &page(&api, frame, Ruling::Waiting.as_str()).await?))
+            Ok(show(
+                status_of(&refusal),
+                &page(&api, frame, Ruling::Waiting.as_str(), &Asked::default()).await?,
+            ))
         }
     }
 }

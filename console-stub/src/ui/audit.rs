@@ -6,7 +6,7 @@ use axum::response::Response;
 use http::{HeaderValue, header};
 
 use super::page::{Frame, Oops, ok};
-use super::visitor::{Asked, Visitor};
+use super::visitor::opened;
 use super::words::{self, Choice, choices};
 use crate::api::{Api, export_audit};
 use crate::db::audit::AuditFilter;
@@ -38,9 +38,7 @@ pub(super) async fn verify(State(api): State<Api>, request: Request) -> Result<R
 }
 
 async fn page(api: &Api, request: Request, verify: bool) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(api, &parts, Act::ReadAudit).await?;
-    let asked = Asked::of(&parts)?;
+    let (visitor, asked) = opened(api, request, Act::ReadAudit).await?;
     let filter = AuditFilter {
         action_type: asked.text("action_type"),
         outcome: asked.text("outcome"),
@@ -62,9 +60,8 @@ async fn page(api: &Api, request: Request, verify: bool) -> Result<Response, Oop
 
 /// The whole trail as a file.
 pub(super) async fn export(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    Visitor::of(&api, &parts, Act::ReadAudit).await?;
-    let format = Asked::of(&parts)?.word("format", ExportFormat::from_word)?.unwrap_or(ExportFormat::Json);
+    let (_, asked) = opened(&api, request, Act::ReadAudit).await?;
+    let format = asked.word("format", ExportFormat::from_word)?.unwrap_or(ExportFormat::Json);
     let name = match format {
         ExportFormat::Json => "attachment; filename=\"telovix-audit.json\"",
         ExportFormat::Csv => "attachment; filename=\"telovix-audit.csv\"",

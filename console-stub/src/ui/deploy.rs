@@ -8,7 +8,7 @@ use telovix_contract::states::TokenType;
 use telovix_contract::{ClusterName, Flavor, NodeName, NodeRole};
 
 use super::page::{Frame, Oops, ok, show, status_of};
-use super::visitor::{Form, Visitor, posted};
+use super::visitor::{Form, Visitor, opened, posted};
 use super::words::{self, Choice, choices};
 use crate::api::Api;
 use crate::domain::Refusal;
@@ -30,8 +30,7 @@ struct Start {
 
 /// Where to: a host or a cluster.
 pub(super) async fn choose(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ManageTokens).await?;
+    let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
     Ok(ok(&Start { frame: frame(&visitor) }))
 }
 
@@ -60,8 +59,7 @@ fn host_page(visitor: &Visitor, form: &Form, problem: Option<String>) -> HostPag
 
 /// Asks about the host.
 pub(super) async fn host(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ManageTokens).await?;
+    let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
     Ok(ok(&host_page(&visitor, &Form::default(), None)))
 }
 
@@ -155,8 +153,7 @@ fn cluster_page(visitor: &Visitor, form: &Form, problem: Option<String>) -> Clus
 
 /// Asks about the cluster.
 pub(super) async fn cluster(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ManageTokens).await?;
+    let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
     Ok(ok(&cluster_page(&visitor, &Form::default(), None)))
 }
 

@@ -11,10 +11,10 @@ use serde::Serialize;
 use telovix_contract::states::{TokenStatus, TokenType};
 
 use super::page::Oops;
-use super::tokens::named;
-use super::visitor::Visitor;
+use super::visitor::{named, opened};
 use crate::api::Api;
 use crate::domain::role::Act;
+use crate::domain::token::TokenId;
 use crate::service::overview::TokenStory;
 
 /// Time between two looks.
@@ -38,9 +38,8 @@ pub(super) async fn of_token(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    Visitor::of(&api, &parts, Act::ReadTokens).await?;
-    let id = named(&id)?;
+    opened(&api, request, Act::ReadTokens).await?;
+    let id: TokenId = named(&id, "token")?;
     let mut story = api.console.token(id).await?;
     let (mut sender, body) = Channel::<Bytes, axum::Error>::new(1);
     tokio::spawn(async move {

@@ -4,15 +4,15 @@ use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
 use http::StatusCode;
-use telovix_contract::{ErrorCode, NodeRole};
+use telovix_contract::NodeRole;
 
 use super::page::{Frame, Oops, ok, show, status_of};
 use super::sensor::Confirm;
-use super::visitor::{Asked, Form, Visitor, posted};
+use super::visitor::{Form, Visitor, named, opened, posted};
 use super::words;
 use crate::api::Api;
 use crate::domain::Refusal;
-use crate::domain::approval::{RuleDraft, RuleId};
+use crate::domain::approval::RuleDraft;
 use crate::domain::role::Act;
 use crate::service::ServiceError;
 use crate::service::approvals::RuleView;
@@ -46,9 +46,8 @@ fn frame(visitor: &Visitor) -> Frame {
 
 /// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ReadTokens).await?;
-    let done = Asked::of(&parts)?.text("done");
+    let (visitor, asked) = opened(&api, request, Act::ReadTokens).await?;
+    let done = asked.text("done");
     let frame = frame(&visitor).noting(words::done(done.as_deref()));
     Ok(ok(&page(&api, frame, &Form::default()).await?))
 }
@@ -87,10 +86,8 @@ pub(super) async fn confirm(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ManageTokens).await?;
-    let id = named(&id)?;
-    let rule = api.console.list_rules().await?.into_iter().find(|rule| rule.id == id).ok_or_else(none)?;
+    let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
+    let rule = api.console.rule(named(&id, "rule")?).await?;
     let page = Confirm {
         frame: Frame::new("Delete rule", "/ui/rules", &visitor),
         question: format!("Delete the rule {}?", rule.label),
@@ -112,14 +109,6 @@ pub(super) async fn delete(
     request: Request,
 ) -> Result<Response, Oops> {
     let (visitor, _) = posted(&api, request, Act::ManageTokens).await?;
-    api.console.delete_rule(named(&id)?, visitor.origin).await?;
+    api.console.delete_rule(named(&id, "rule")?, visitor.origin).await?;
     Ok(Redirect::to("/ui/rules?done=rule-deleted").into_response())
-}
-
-fn named(id: &str) -> Result<RuleId, Refusal> {
-    id.parse().map_err(|_| none())
-}
-
-fn none() -> Refusal {
-    Refusal::new(ErrorCode::NotFound, "There is no such rule.")
 }

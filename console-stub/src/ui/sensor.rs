@@ -8,7 +8,7 @@ use telovix_contract::{ErrorCode, SensorId};
 
 use super::deploy::made_page;
 use super::page::{Frame, Oops, ok, show as page_of, status_of};
-use super::visitor::{Asked, Visitor, posted};
+use super::visitor::{Visitor, named, opened, posted};
 use super::words;
 use crate::api::Api;
 use crate::db::audit::AuditFilter;
@@ -123,10 +123,9 @@ pub(super) async fn show(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ReadSensors).await?;
-    let sensor = api.console.sensor(named(&id)?).await?;
-    let done = Asked::of(&parts)?.text("done");
+    let (visitor, asked) = opened(&api, request, Act::ReadSensors).await?;
+    let sensor = api.console.sensor(named(&id, "sensor")?).await?;
+    let done = asked.text("done");
     let history = match visitor.barred(Act::ReadAudit) {
         Some(_) => None,
         None => {
@@ -189,10 +188,9 @@ pub(super) async fn confirm(
     Path((id, word)): Path<(String, String)>,
     request: Request,
 ) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
     let (verb, name, leads_to) = verb(&word)?;
-    let visitor = Visitor::of(&api, &parts, verb.act()).await?;
-    let sensor = api.console.sensor(named(&id)?).await?;
+    let (visitor, _) = opened(&api, request, verb.act()).await?;
+    let sensor = api.console.sensor(named(&id, "sensor")?).await?;
     Ok(ok(&asking(&visitor, verb, name, leads_to, &sensor)))
 }
 
@@ -221,7 +219,7 @@ pub(super) async fn act(
 ) -> Result<Response, Oops> {
     let (verb, name, leads_to) = verb(&word)?;
     let (visitor, _) = posted(&api, request, verb.act()).await?;
-    let id = named(&id)?;
+    let id: SensorId = named(&id, "sensor")?;
     let done: Result<(), Oops> = match verb {
         Verb::Renew => {
             let asked = api.console.ask_renewal(id, RENEW_WITHIN, visitor.origin.clone()).await;
@@ -256,8 +254,4 @@ fn verb(word: &str) -> Result<(Verb, &'static str, &'static str), Refusal> {
     let found = VERBS.into_iter().find(|(known, ..)| *known == word);
     let none = || Refusal::new(ErrorCode::NotFound, "There is no such page; check the address.");
     found.map(|(_, verb, name, leads_to)| (verb, name, leads_to)).ok_or_else(none)
-}
-
-fn named(id: &str) -> Result<SensorId, Refusal> {
-    id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, "There is no such sensor."))
 }

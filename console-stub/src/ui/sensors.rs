@@ -6,7 +6,7 @@ use axum::response::Response;
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
 
 use super::page::{Frame, Oops, ok};
-use super::visitor::{Asked, Visitor};
+use super::visitor::{Asked, opened};
 use super::words::{self, Choice, choices};
 use crate::api::Api;
 use crate::domain::listing::SensorFilter;
@@ -82,21 +82,8 @@ impl Filters {
 
 /// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ReadSensors).await?;
-    let asked = Asked::of(&parts)?;
-    let filter = SensorFilter {
-        decommissioned: asked.text("decommissioned").is_some(),
-        status: asked.word("status", SensorStatus::from_word)?,
-        health_state: asked.word("health_state", HealthState::from_word)?,
-        trust_state: asked.word("trust_state", TrustState::from_word)?,
-        trust_health: asked.word("trust_health", TrustHealth::from_word)?,
-        cluster_id: asked.text("cluster_id"),
-        role: asked.text("role"),
-        flavor: asked.text("flavor"),
-        tag: asked.text("tag"),
-        node_name: asked.text("node_name"),
-    };
+    let (visitor, asked) = opened(&api, request, Act::ReadSensors).await?;
+    let filter = SensorFilter::read(|name| asked.text(name))?;
     let page = api.console.list_sensors(filter, asked.piece()?).await?;
     let now = api.console.now();
     let row = |sensor: SensorView| Row {

@@ -7,7 +7,7 @@ use http::StatusCode;
 use zeroize::Zeroizing;
 
 use super::page::{Frame, Oops, ok, show as page_of, status_of};
-use super::visitor::{Asked, Form, Visitor, posted};
+use super::visitor::{Form, Visitor, opened, posted};
 use super::words;
 use crate::api::Api;
 use crate::domain::Refusal;
@@ -55,9 +55,8 @@ async fn page(api: &Api, visitor: &Visitor) -> Result<Page, ServiceError> {
 
 /// The page.
 pub(super) async fn show(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::Administer).await?;
-    let done = Asked::of(&parts)?.text("done");
+    let (visitor, asked) = opened(&api, request, Act::Administer).await?;
+    let done = asked.text("done");
     let mut page = page(&api, &visitor).await?;
     page.frame = page.frame.noting(words::done(done.as_deref()));
     Ok(ok(&page))

@@ -15,8 +15,10 @@ use zeroize::Zeroizing;
 use super::login::{require_visit, visited};
 use super::page::{Frame, Oops, ok, show, status_of};
 use super::visitor::Form;
+use super::words::{Choice, choices};
 use crate::api::{Api, read_body, session};
 use crate::domain::Refusal;
+use crate::domain::setting::Vertical;
 use crate::files;
 use crate::service::ServiceError;
 use crate::service::setup::{Grant, SetUp, Setup};
@@ -32,6 +34,7 @@ struct Page {
     server_names: String,
     public_url: String,
     trial_nodes: String,
+    verticals: Vec<Choice>,
 }
 
 fn page(
@@ -48,6 +51,7 @@ fn page(
             server_names: word("server_names"),
             public_url: word("public_url"),
             trial_nodes: form.text("trial_nodes").map_or_else(|| TRIAL_NODES.to_string(), str::to_owned),
+            verticals: choices(Vertical::ALL.map(Vertical::as_str), &word("vertical")),
         };
         show(status, &page)
     })
@@ -122,6 +126,7 @@ async fn set_up(api: &Api, form: &Form) -> Result<SetUp, ServiceError> {
         licence,
         licence_trust: form.text("licence_trust").map(str::to_owned),
         public_url: form.parsed("public_url")?,
+        vertical: form.parsed("vertical")?.unwrap_or_default(),
     };
     api.console.set_up(setup).await
 }

@@ -3,12 +3,11 @@
 use askama::Template;
 use axum::extract::{Path, Request, State};
 use axum::response::{IntoResponse as _, Redirect, Response};
-use telovix_contract::ErrorCode;
 use telovix_contract::states::{TokenStatus, TokenType};
 
 use super::page::{Frame, Oops, ok, show as page_of, status_of};
 use super::sensor::Confirm;
-use super::visitor::{Asked, Visitor, posted};
+use super::visitor::{Visitor, named, opened, posted};
 use super::words::{self, Choice, choices};
 use crate::api::Api;
 use crate::domain::Refusal;
@@ -31,9 +30,7 @@ struct Page {
 
 /// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ReadTokens).await?;
-    let asked = Asked::of(&parts)?;
+    let (visitor, asked) = opened(&api, request, Act::ReadTokens).await?;
     let cluster = asked.text("cluster_id").map(|name| name.parse()).transpose();
     let filter = TokenFilter {
         status: asked.word("status", TokenStatus::from_word)?,
@@ -67,9 +64,8 @@ pub(super) async fn show(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ReadTokens).await?;
-    let story = api.console.token(named(&id)?).await?;
+    let (visitor, _) = opened(&api, request, Act::ReadTokens).await?;
+    let story = api.console.token(named(&id, "token")?).await?;
     Ok(ok(&OnePage {
         frame: Frame::new("Token", "/ui/tokens", &visitor),
         pending: story.token.status == TokenStatus::Pending,
@@ -84,9 +80,8 @@ pub(super) async fn confirm(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Oops> {
-    let (parts, _) = request.into_parts();
-    let visitor = Visitor::of(&api, &parts, Act::ManageTokens).await?;
-    let story = api.console.token(named(&id)?).await?;
+    let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
+    let story = api.console.token(named(&id, "token")?).await?;
     Ok(ok(&asking(&visitor, &story)))
 }
 
@@ -109,7 +104,7 @@ pub(super) async fn revoke(
     request: Request,
 ) -> Result<Response, Oops> {
     let (visitor, _) = posted(&api, request, Act::ManageTokens).await?;
-    let id = named(&id)?;
+    let id: TokenId = named(&id, "token")?;
     match api.console.revoke_token(id, visitor.origin.clone()).await {
         Ok(_) => Ok(Redirect::to("/ui/tokens?done=token-revoked").into_response()),
         Err(error) => {
@@ -119,8 +114,4 @@ pub(super) async fn revoke(
             Ok(page_of(status_of(&refusal), &page))
         }
     }
-}
-
-pub(super) fn named(id: &str) -> Result<TokenId, Refusal> {
-    id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, "There is no such token."))
 }

@@ -52,6 +52,24 @@ impl Visitor {
     }
 }
 
+/// Whoever opens a page, if they may, and what its address asks for: how every page begins.
+///
+/// # Errors
+/// As [`Visitor::of`]; `invalid_request` for an address that cannot be read.
+pub(super) async fn opened(api: &Api, request: Request, act: Act) -> Result<(Visitor, Asked), ServiceError> {
+    let (parts, _) = request.into_parts();
+    let visitor = Visitor::of(api, &parts, act).await?;
+    Ok((visitor, Asked::of(&parts)?))
+}
+
+/// The id in an address.
+///
+/// # Errors
+/// `not_found`, saying that there is no such thing.
+pub(super) fn named<T: FromStr>(id: &str, thing: &str) -> Result<T, Refusal> {
+    id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, format!("There is no such {thing}.")))
+}
+
 /// Whoever sends a form, if they may do this and meant it, with what it says.
 ///
 /// # Errors
@@ -115,7 +133,7 @@ impl Form {
 }
 
 /// What the address of a list asks for.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Asked(BTreeMap<String, String>);
 
 impl Asked {

@@ -10,7 +10,7 @@ use telovix_console_stub::db::DbError;
 use telovix_console_stub::domain::api_key::{Scope, SignedCall};
 use telovix_console_stub::domain::approval::RuleDraft;
 use telovix_console_stub::domain::audit::Origin;
-use telovix_console_stub::domain::setting::Setting;
+use telovix_console_stub::domain::setting::{Setting, Vertical};
 use telovix_console_stub::service::enroll::EnrollAnswer;
 use telovix_console_stub::service::rotation::Drain;
 use telovix_console_stub::service::setup::{Grant, Setup};
@@ -195,6 +195,7 @@ async fn three_that_start_at_once_migrate_once_and_one_sets_up() {
                     licence: Grant::Trial(3),
                     licence_trust: None,
                     public_url: None,
+                    vertical: Vertical::Standard,
                 };
                 let made = app.console().set_up(setup).await;
                 (app, made.is_ok())

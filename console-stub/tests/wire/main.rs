@@ -13,6 +13,7 @@ mod faults;
 mod instances;
 mod licence;
 mod limits;
+mod listing;
 mod login;
 mod openapi;
 mod operators;

@@ -54,7 +54,11 @@ async fn a_console_is_set_up_once_by_whoever_knows_the_code() {
         form_urlencoded::Serializer::new(String::new())
             .extend_pairs([("csrf_token", token), ("setup_code", code), ("email", "admin@example.com")])
             .extend_pairs([("password", password), ("server_names", "console.example 192.0.2.1")])
-            .extend_pairs([("public_url", "https://console.example:15483"), ("trial_nodes", "7")])
+            .extend_pairs([
+                ("public_url", "https://console.example:15483"),
+                ("trial_nodes", "7"),
+                ("vertical", "telecom"),
+            ])
             .finish()
     };
     let good = "correct horse battery staple";
@@ -76,6 +80,9 @@ async fn a_console_is_set_up_once_by_whoever_knows_the_code() {
     assert!(data.ca_file().exists());
     assert_eq!(console.public_url().await.unwrap(), "https://console.example:15483");
     assert_eq!(console.licence().await.unwrap().max_protected_nodes, 7);
+    let settings = console.list_settings().await.unwrap();
+    let vertical = settings.iter().find(|setting| setting.name == "vertical").unwrap();
+    assert_eq!((vertical.value.as_str(), vertical.default.as_str()), ("telecom", "standard"));
     // Once.
     assert_eq!(call(&router, "GET", "/ui/setup", "", String::new()).await.1["location"], "/ui/login");
     let (status, ..) = call(&router, "POST", "/ui/setup", &cookie, form(&code, &token, good)).await;

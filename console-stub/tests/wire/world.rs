@@ -18,6 +18,7 @@ use telovix_console_stub::app::{App, AppError, Listeners, Options};
 use telovix_console_stub::clock::Clock;
 use telovix_console_stub::config::{DataDir, Limits};
 use telovix_console_stub::domain::audit::Origin;
+use telovix_console_stub::domain::setting::Vertical;
 use telovix_console_stub::domain::token::TokenDraft;
 use telovix_console_stub::fault::Faults;
 use telovix_console_stub::fault::chaos::Chaos;
@@ -150,6 +151,7 @@ impl World {
             licence: Grant::Trial(nodes),
             licence_trust: Some(licence_key.public_key_pem()),
             public_url: None,
+            vertical: Vertical::Standard,
         };
         let ca_pem = console.set_up(setup).await.unwrap().ca_pem;
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -90,18 +90,7 @@ fn filters() -> [Asked; 10] {
 
 async fn list(State(api): State<Api>, request: Request) -> Result<Json<Piecewise<SensorView>>, Failure> {
     let call = authorize(&api, request, Act::ReadSensors).await?;
-    let filter = SensorFilter {
-        decommissioned: call.word("decommissioned", |word| word.parse().ok())?.unwrap_or(false),
-        status: call.word("status", SensorStatus::from_word)?,
-        health_state: call.word("health_state", HealthState::from_word)?,
-        trust_state: call.word("trust_state", TrustState::from_word)?,
-        trust_health: call.word("trust_health", TrustHealth::from_word)?,
-        cluster_id: call.text("cluster_id"),
-        role: call.text("role"),
-        flavor: call.word("flavor", |word| word.parse::<Flavor>().ok())?.map(|flavor| flavor.to_string()),
-        tag: call.text("tag"),
-        node_name: call.text("node_name"),
-    };
+    let filter = SensorFilter::read(|name| call.text(name))?;
     Ok(Json(api.console.list_sensors(filter, call.piece()?).await?.into()))
 }
 
