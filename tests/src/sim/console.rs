@@ -9,7 +9,7 @@ use telovix_console_stub::app::{App, Options};
 use telovix_console_stub::clock::Clock;
 use telovix_console_stub::config::DataDir;
 use telovix_console_stub::domain::audit::Origin;
-use telovix_console_stub::domain::setting::Setting;
+use telovix_console_stub::domain::setting::{Setting, Vertical};
 use telovix_console_stub::domain::token::TokenDraft;
 use telovix_console_stub::fault::chaos::Chaos;
 use telovix_console_stub::service::Console;
@@ -51,6 +51,7 @@ impl SimConsole {
             licence: Grant::Trial(100_000),
             licence_trust: None,
             public_url: None,
+            vertical: Vertical::Standard,
         };
         let ca_pem = console.set_up(setup).await.expect("it can be set up").ca_pem;
         let reader = rusqlite::Connection::open(data(&place).database()).expect("the database");
