@@ -39,7 +39,7 @@ fn invalid(what: &'static str, problem: impl Into<String>) -> InvalidName {
 
 /// One enrolled node identity, made by the Console: a UUID, version 4 (CONTRACT.md section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct SensorId(Uuid);
 
 impl SensorId {
@@ -81,6 +81,19 @@ impl FromStr for SensorId {
                 Err(invalid("sensor id", "is not a UUID such as 3f2b8c1e-7a64-4d1b-9f37-5d0c2a9e6b10"))
             }
         }
+    }
+}
+
+impl TryFrom<String> for SensorId {
+    type Error = InvalidName;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        text.parse()
+    }
+}
+
+impl From<SensorId> for String {
+    fn from(id: SensorId) -> Self {
+        id.to_string()
     }
 }
 
@@ -350,6 +363,10 @@ mod tests {
         assert!(bare.parse::<SensorId>().is_err());
         assert_eq!(SensorId::from_uri("spiffe://x/y"), None);
         assert_eq!(SensorId::from_uri(&format!("{SENSOR_URI_PREFIX}{{{id}}}")), None);
+        for other in [format!("{{{id}}}"), format!("urn:uuid:{id}"), bare] {
+            assert!(serde_json::from_value::<SensorId>(other.clone().into()).is_err(), "{other} was taken");
+        }
+        assert_eq!(serde_json::from_value::<SensorId>(serde_json::to_value(id).unwrap()).unwrap(), id);
     }
 
     #[test]

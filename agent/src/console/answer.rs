@@ -1,16 +1,126 @@
-//! Reads the parts of an answer that are not its JSON.
+//! Reads an answer: its status, its head and its JSON.
+//!
+//! Invariant: pure functions of what came and of the time. Whatever came, the result is an answer of the contract or a
+//! [`ConsoleError`] that is fit for a log: nothing of an answer is quoted before it was cleaned. `target` is the host and
+//! port that error texts name.
 
 use std::time::Duration;
 
 use ::http::{HeaderMap, header};
 use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
+use rustls_pki_types::pem::PemObject as _;
+use serde::de::DeserializeOwned;
+use telovix_contract::CaFingerprint;
+use telovix_contract::enroll::{EnrollmentWaiting, TrustBootstrap};
+use telovix_contract::problem::{Problem, Retry};
 
-use super::LONGEST_RETRY_AFTER;
-use super::error::clean;
+use super::error::{ConsoleError, clean};
 use super::http::RawAnswer;
+use super::{EnrollReply, LONGEST_RETRY_AFTER, ServerTrust};
+
+/// Sorts an answer by status: success, redirect, refusal.
+///
+/// # Errors
+/// [`ConsoleError::Redirect`], [`ConsoleError::Refused`], [`ConsoleError::NotAConsole`].
+pub fn expect_success(answer: RawAnswer, target: &str, now: Timestamp) -> Result<RawAnswer, ConsoleError> {
+    match answer.status {
+        200..=299 => Ok(answer),
+        300..=399 => {
+            let location = answer
+                .headers
+                .get(header::LOCATION)
+                .map_or("nowhere", |l| l.to_str().unwrap_or("an unreadable address"));
+            Err(ConsoleError::Redirect {
+                target: target.to_owned(),
+                status: answer.status,
+                location: clean(location, 200),
+            })
+        }
+        status => match serde_json::from_slice::<Problem>(&answer.body) {
+            Ok(problem) => Err(ConsoleError::Refused {
+                status,
+                known: problem.code(),
+                code: clean(&problem.error, 64),
+                message: clean(&problem.message, 500),
+                retry_after: retry_after(&answer.headers, now),
+            }),
+            Err(_) if Retry::from_status(status) == Retry::Backoff => Err(ConsoleError::Refused {
+                status,
+                known: None,
+                code: format!("http_{status}"),
+                message: format!("the answer was {}", kind_of(&answer)),
+                retry_after: retry_after(&answer.headers, now),
+            }),
+            Err(_) => Err(not_a_console(status, target, &kind_of(&answer))),
+        },
+    }
+}
+
+/// Reads the JSON of a success.
+///
+/// # Errors
+/// [`ConsoleError::NotAConsole`].
+pub fn read<T: DeserializeOwned>(answer: &RawAnswer, target: &str) -> Result<T, ConsoleError> {
+    serde_json::from_slice(&answer.body).map_err(|error| {
+        let found = match error.classify() {
+            serde_json::error::Category::Data => {
+                format!("JSON that is not the answer expected ({})", clean(&error.to_string(), 200))
+            }
+            serde_json::error::Category::Eof
+            | serde_json::error::Category::Syntax
+            | serde_json::error::Category::Io => kind_of(answer),
+        };
+        not_a_console(answer.status, target, &found)
+    })
+}
+
+/// Reads the answer to an enrollment.
+///
+/// # Errors
+/// As [`read`].
+pub fn enrollment(answer: &RawAnswer, target: &str) -> Result<EnrollReply, ConsoleError> {
+    if answer.status == 202 {
+        let waiting: EnrollmentWaiting = read(answer, target)?;
+        let asked = Duration::from_secs(waiting.retry_after_seconds.into());
+        return Ok(EnrollReply::Waiting(asked.clamp(Duration::from_secs(1), LONGEST_RETRY_AFTER)));
+    }
+    read(answer, target).map(|enrolled| EnrollReply::Enrolled(Box::new(enrolled)))
+}
+
+/// Reads the answer to the trust bootstrap, and keeps of it the one certificate that the operator pinned.
+///
+/// # Errors
+/// [`ConsoleError::PinMismatch`] when no certificate there has the fingerprint; as [`read`].
+pub fn pinned(
+    answer: &RawAnswer,
+    target: &str,
+    pinned: &CaFingerprint,
+) -> Result<ServerTrust, ConsoleError> {
+    let bootstrap: TrustBootstrap = read(answer, target)?;
+    let shown = CertificateDer::pem_slice_iter(bootstrap.control_plane_ca_certificate_pem.as_bytes())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| not_a_console(answer.status, target, "a CA that is not PEM"))?;
+    let first = shown.first().map(|der| CaFingerprint::of_der(der));
+    match shown.into_iter().find(|der| CaFingerprint::of_der(der) == *pinned) {
+        Some(certificate) => Ok(ServerTrust::Anchors {
+            certificates: vec![certificate],
+            named: format!("the pinned CA {pinned}"),
+        }),
+        None => Err(ConsoleError::PinMismatch {
+            target: target.to_owned(),
+            found: first.map_or_else(|| "none".to_owned(), |f| f.to_string()),
+            pinned: pinned.to_string(),
+        }),
+    }
+}
+
+fn not_a_console(status: u16, target: &str, found: &str) -> ConsoleError {
+    ConsoleError::NotAConsole { target: target.to_owned(), status, found: found.to_owned() }
+}
 
 /// What an answer that cannot be read seems to be.
-pub(super) fn kind_of(answer: &RawAnswer) -> String {
+fn kind_of(answer: &RawAnswer) -> String {
     let kind = answer.headers.get(header::CONTENT_TYPE).and_then(|v| v.to_str().ok()).unwrap_or("");
     let head = answer.body.trim_ascii_start();
     if kind.contains("html") || head.first() == Some(&b'<') {
@@ -24,8 +134,9 @@ pub(super) fn kind_of(answer: &RawAnswer) -> String {
     }
 }
 
-/// `Retry-After` (RFC 9110 section 10.2.3) in either form, capped.
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+/// `Retry-After` (RFC 9110 section 10.2.3) in either form, at most [`LONGEST_RETRY_AFTER`].
+#[must_use]
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let asked = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
@@ -37,8 +148,9 @@ pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duratio
     Some(asked.min(LONGEST_RETRY_AFTER))
 }
 
-/// The other side's time, where it says it.
-pub(super) fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
+/// The other side's time, where it says it (`Date`).
+#[must_use]
+pub fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
     http_date(headers.get(header::DATE)?.to_str().ok()?)
 }
 

@@ -3,7 +3,7 @@
 //! Invariant: a token goes only over a connection whose server was verified against a [`ServerTrust`] that the caller
 //! had to state (CONTRACT.md section 2). The one call to an unverified server, [`Console::trust_pin`], carries nothing.
 
-mod answer;
+pub mod answer;
 pub mod error;
 pub mod http;
 mod observe;
@@ -14,21 +14,18 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use ::http::{Method, header};
+use ::http::Method;
 use jiff::{SignedDuration, Timestamp};
-use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use telovix_contract::enroll::{Enrolled, EnrollmentWaiting, TrustBootstrap};
-use telovix_contract::problem::{ErrorCode, Problem, Retry};
+use telovix_contract::enroll::Enrolled;
+use telovix_contract::problem::ErrorCode;
 use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewed};
 use telovix_contract::{CaFingerprint, paths};
 use zeroize::Zeroizing;
 
-use self::answer::{date_of, kind_of, retry_after};
+use self::answer::date_of;
 pub use self::error::ConsoleError;
-use self::error::clean;
 use self::http::{Call, Deadlines, RawAnswer, Transport};
 pub use self::observe::CallObserver;
 pub use self::tls::{ClientIdentity, ServerTrust};
@@ -160,22 +157,7 @@ impl Console {
     pub async fn trust_pin(&self, pinned: &CaFingerprint) -> Result<ServerTrust, ConsoleError> {
         let call = Call { method: Method::GET, path: paths::TRUST_BOOTSTRAP, body: None };
         let answer = self.send(&ServerTrust::DangerAnyServer, None, call).await?;
-        let bootstrap: TrustBootstrap = self.read(&answer)?;
-        let shown = CertificateDer::pem_slice_iter(bootstrap.control_plane_ca_certificate_pem.as_bytes())
-            .collect::<Result<Vec<_>, _>>()
-            .map_err(|_| self.not_a_console(answer.status, "a CA that is not PEM"))?;
-        let first = shown.first().map(|der| CaFingerprint::of_der(der));
-        match shown.into_iter().find(|der| CaFingerprint::of_der(der) == *pinned) {
-            Some(certificate) => Ok(ServerTrust::Anchors {
-                certificates: vec![certificate],
-                named: format!("the pinned CA {pinned}"),
-            }),
-            None => Err(ConsoleError::PinMismatch {
-                target: self.transport.target(),
-                found: first.map_or_else(|| "none".to_owned(), |f| f.to_string()),
-                pinned: pinned.to_string(),
-            }),
-        }
+        answer::pinned(&answer, &self.transport.target(), pinned)
     }
 
     /// Presents a token. `body` is the request as JSON, the same bytes for every repeat.
@@ -189,12 +171,7 @@ impl Console {
     ) -> Result<EnrollReply, ConsoleError> {
         let call = Call { method: Method::POST, path: paths::ENROLL, body: Some(body) };
         let answer = self.send(trust, None, call).await?;
-        if answer.status == 202 {
-            let waiting: EnrollmentWaiting = self.read(&answer)?;
-            let asked = Duration::from_secs(waiting.retry_after_seconds.into());
-            return Ok(EnrollReply::Waiting(asked.clamp(Duration::from_secs(1), LONGEST_RETRY_AFTER)));
-        }
-        self.read(&answer).map(|enrolled| EnrollReply::Enrolled(Box::new(enrolled)))
+        answer::enrollment(&answer, &self.transport.target())
     }
 
     /// Says over mutual TLS that this sensor lives; the Console's answer is the proof that it accepts the certificate.
@@ -235,7 +212,7 @@ impl Console {
         let body = serde_json::to_vec(said).map_err(|e| ConsoleError::Setup { cause: e.to_string() })?;
         let call = Call { method: Method::POST, path, body: Some(Zeroizing::new(body)) };
         let answer = self.send(trust, Some(identity), call).await?;
-        self.read(&answer)
+        answer::read(&answer, &self.transport.target())
     }
 
     /// Tells the Console that this node retires. Saying it twice is fine.
@@ -279,60 +256,7 @@ impl Console {
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(sighting);
         }
         tracing::debug!(path, status = answer.status, bytes = answer.body.len(), "the Console answered");
-        self.expect_success(answer)
-    }
-
-    /// Sorts an answer by status: success, redirect, refusal.
-    fn expect_success(&self, answer: RawAnswer) -> Result<RawAnswer, ConsoleError> {
-        match answer.status {
-            200..=299 => Ok(answer),
-            300..=399 => {
-                let location = answer
-                    .headers
-                    .get(header::LOCATION)
-                    .map_or("nowhere", |l| l.to_str().unwrap_or("an unreadable address"));
-                Err(ConsoleError::Redirect {
-                    target: self.transport.target(),
-                    status: answer.status,
-                    location: clean(location, 200),
-                })
-            }
-            status => match serde_json::from_slice::<Problem>(&answer.body) {
-                Ok(problem) => Err(ConsoleError::Refused {
-                    status,
-                    known: problem.code(),
-                    code: clean(&problem.error, 64),
-                    message: clean(&problem.message, 500),
-                    retry_after: retry_after(&answer.headers, crate::clock::now(&self.clock)),
-                }),
-                Err(_) if Retry::from_status(status) == Retry::Backoff => Err(ConsoleError::Refused {
-                    status,
-                    known: None,
-                    code: format!("http_{status}"),
-                    message: format!("the answer was {}", kind_of(&answer)),
-                    retry_after: retry_after(&answer.headers, crate::clock::now(&self.clock)),
-                }),
-                Err(_) => Err(self.not_a_console(status, &kind_of(&answer))),
-            },
-        }
-    }
-
-    fn read<T: DeserializeOwned>(&self, answer: &RawAnswer) -> Result<T, ConsoleError> {
-        serde_json::from_slice(&answer.body).map_err(|error| {
-            let found = match error.classify() {
-                serde_json::error::Category::Data => {
-                    format!("JSON that is not the answer expected ({})", clean(&error.to_string(), 200))
-                }
-                serde_json::error::Category::Eof
-                | serde_json::error::Category::Syntax
-                | serde_json::error::Category::Io => kind_of(answer),
-            };
-            self.not_a_console(answer.status, &found)
-        })
-    }
-
-    fn not_a_console(&self, status: u16, found: &str) -> ConsoleError {
-        ConsoleError::NotAConsole { target: self.transport.target(), status, found: found.to_owned() }
+        answer::expect_success(answer, &self.transport.target(), crate::clock::now(&self.clock))
     }
 }
 

@@ -3,7 +3,10 @@
 use std::fmt;
 use std::str::FromStr;
 
-/// `https://host[:port]` without a path, in letters, digits, dots, hyphens, colons and brackets.
+use rustls_pki_types::ServerName;
+
+/// `https://host[:port]` without a path, in letters, digits, dots, hyphens, colons and brackets. The host is a DNS name or
+/// an IP address, and the port one that can be connected to: what an agent takes as its `console_url`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublicUrl(String);
 
@@ -28,11 +31,24 @@ impl FromStr for PublicUrl {
         let host = plain.strip_prefix("https://").ok_or_else(wrong)?;
         let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':' | '[' | ']');
         let uri: http::Uri = plain.parse().map_err(|_| wrong())?;
-        if host.is_empty() || !host.chars().all(known) || uri.host().is_none_or(str::is_empty) {
+        let authority = uri.authority().filter(|_| host.chars().all(known)).ok_or_else(wrong)?;
+        if !can_be_reached(authority) {
             return Err(wrong());
         }
         Ok(Self(plain.to_owned()))
     }
+}
+
+/// Whether the host is one that a certificate can be for, and the port, where there is one, is one.
+fn can_be_reached(authority: &http::uri::Authority) -> bool {
+    let host = authority.host();
+    let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let port = match authority.as_str()[host.len()..].strip_prefix(':') {
+        None => true,
+        // `u16` reads a leading plus sign.
+        Some(port) => port.starts_with(|c: char| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0),
+    };
+    port && ServerName::try_from(name).is_ok()
 }
 
 impl fmt::Display for PublicUrl {
@@ -65,6 +81,12 @@ mod tests {
             "https://c d",
             "https://c?x",
             "https://c$(id)",
+            "https://c:",
+            "https://c:0",
+            "https://c:65536",
+            "https://-c",
+            "https://1.2.3",
+            "https://[c]",
         ] {
             assert!(bad.parse::<PublicUrl>().is_err(), "{bad:?} was taken");
         }

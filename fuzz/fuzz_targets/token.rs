@@ -1,0 +1,4 @@
+//! libFuzzer's door to `telovix_fuzz::token`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| telovix_fuzz::token::run(data));
