@@ -12,10 +12,10 @@ use std::fmt::Debug;
 use telovix_agent::console::answer::{self, date_of, retry_after};
 use telovix_agent::console::http::RawAnswer;
 use telovix_agent::console::{ConsoleError, EnrollReply, LONGEST_RETRY_AFTER, ServerTrust, refusal};
+use telovix_contract::CaFingerprint;
 use telovix_contract::enroll::{Enrolled, EnrollmentWaiting, TrustBootstrap};
 use telovix_contract::problem::{ErrorCode, Problem, Retry};
 use telovix_contract::session::{HeartbeatAnswer, Renewed};
-use telovix_contract::CaFingerprint;
 
 use crate::kit::{fit_for_a_log, now};
 
@@ -30,7 +30,8 @@ const LONGEST_TEXT: usize = 700;
 pub fn run(data: &[u8]) {
     let Some(answer) = answer_of(data) else { return };
     head(&answer.headers);
-    let copy = || RawAnswer { status: answer.status, headers: answer.headers.clone(), body: answer.body.clone() };
+    let copy =
+        || RawAnswer { status: answer.status, headers: answer.headers.clone(), body: answer.body.clone() };
     match answer::expect_success(copy(), TARGET, now()) {
         Ok(success) => {
             assert!((200..=299).contains(&success.status));
@@ -134,7 +135,9 @@ fn read_all(answer: &RawAnswer) {
     let pin = CaFingerprint::of_der(b"no certificate");
     match answer::pinned(answer, TARGET, &pin) {
         Ok(ServerTrust::Anchors { certificates, .. }) => {
-            assert!(certificates.iter().all(|der| CaFingerprint::of_der(der) == pin) && certificates.len() == 1);
+            assert!(
+                certificates.iter().all(|der| CaFingerprint::of_der(der) == pin) && certificates.len() == 1
+            );
         }
         Ok(ServerTrust::SystemRoots | ServerTrust::DangerAnyServer) => panic!("a pin gives one anchor"),
         Err(error) => told(&error),

@@ -5,16 +5,17 @@
 
 use std::sync::LazyLock;
 
+use ::time::OffsetDateTime;
 use arbitrary::{Arbitrary, Unstructured};
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use rcgen::{
-    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose as Eku, IsCa, Issuer, KeyUsagePurpose, SanType,
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose as Eku, IsCa, Issuer,
+    KeyUsagePurpose, SanType,
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use telovix_agent::verify::{self, Claim, Verified, VerifyError};
 use telovix_contract::SensorId;
-use ::time::OffsetDateTime;
 use x509_parser::prelude::*;
 
 use crate::der::{Change, changed, signed_by, signed_part};
@@ -162,8 +163,10 @@ fn look(claim: Claim<'_>, certificate_pem: &str, ca_pem: &str) -> Result<Verifie
                 policy_key_pem: verified.policy_key_pem(),
             };
             verify::check(again, key(HOST), now()).expect("what holds once holds twice");
-            let early = verify::check(again, key(HOST), verified.not_before() - jiff::SignedDuration::from_secs(1));
-            let late = verify::check(again, key(HOST), verified.not_after() + jiff::SignedDuration::from_secs(1));
+            let early =
+                verify::check(again, key(HOST), verified.not_before() - jiff::SignedDuration::from_secs(1));
+            let late =
+                verify::check(again, key(HOST), verified.not_after() + jiff::SignedDuration::from_secs(1));
             assert!(early.is_err_and(|e| e.is_about_time()) && late.is_err_and(|e| e.is_about_time()));
         }
     }
@@ -181,10 +184,12 @@ fn holds(verified: &Verified) {
     assert!(usage.value.client_auth);
     let names = leaf.subject_alternative_name().expect("readable").expect("there");
     let uri = verified.sensor_id().to_uri();
-    let uris = names.value.general_names.iter().filter(|name| matches!(name, GeneralName::URI(u) if *u == uri));
+    let uris =
+        names.value.general_names.iter().filter(|name| matches!(name, GeneralName::URI(u) if *u == uri));
     assert_eq!(uris.count(), 1);
     // Some certificate of the chain, or the leaf itself, bears the signature of one of the CAs that came with it.
-    let vouched = verified.chain().iter().any(|der| verified.ca().iter().any(|ca| bears_signature_of(der, ca)));
+    let vouched =
+        verified.chain().iter().any(|der| verified.ca().iter().any(|ca| bears_signature_of(der, ca)));
     assert!(vouched, "nobody vouches for it");
 }
 
@@ -234,7 +239,8 @@ impl Pki {
     fn leaf(&self, terms: &Terms) -> Vec<u8> {
         let mut params = CertificateParams::default();
         params.serial_number = Some(4711.into());
-        params.is_ca = if terms.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
+        params.is_ca =
+            if terms.is_ca { IsCa::Ca(BasicConstraints::Unconstrained) } else { IsCa::ExplicitNoCa };
         params.extended_key_usages = match terms.usage {
             Usage::Client => vec![Eku::ClientAuth],
             Usage::Both => vec![Eku::ServerAuth, Eku::ClientAuth],
@@ -301,7 +307,8 @@ impl Terms {
     /// CONTRACT.md section 3, written another way.
     fn are_good(&self) -> bool {
         let (begins, ends) = self.life();
-        let chained = !self.below_the_issuer || !self.issuer_not_sent || self.anchors == Anchors::RootAndIssuer;
+        let chained =
+            !self.below_the_issuer || !self.issuer_not_sent || self.anchors == Anchors::RootAndIssuer;
         !self.signed_by_a_stranger
             && !self.for_another_key
             && !self.is_ca

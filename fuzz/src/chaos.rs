@@ -12,7 +12,10 @@ const PATHS: [&str; 4] = [paths::ENROLL, paths::HEARTBEAT, "/", "/api/v1/sensors
 pub fn run(data: &[u8]) {
     let Ok(chaos) = Chaos::parse(data) else {
         let armed = Chaos::parse(b"[]").expect("no rules are rules");
-        assert!(armed.replace(data).is_err() && armed.left() == r#"{"rules":[]}"#, "a refused text changed something");
+        assert!(
+            armed.replace(data).is_err() && armed.left() == r#"{"rules":[]}"#,
+            "a refused text changed something"
+        );
         return;
     };
     assert!(chaos.is_armed());

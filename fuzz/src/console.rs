@@ -26,6 +26,7 @@ use telovix_console_stub::clock::Clock;
 use telovix_console_stub::config::{DataDir, Limits, Rates};
 use telovix_console_stub::domain::api_key::Scope;
 use telovix_console_stub::domain::audit::Origin;
+use telovix_console_stub::domain::setting::Vertical;
 use telovix_console_stub::domain::token::TokenDraft;
 use telovix_console_stub::service::setup::{Grant, Setup};
 use telovix_contract::states::TokenType;
@@ -91,7 +92,8 @@ impl Console {
         let clock = Clock::new(Arc::new(Still));
         let rates = Rates { enroll: 0, guess: 0, token: 0, login: 0, ..Rates::default() };
         let limits = Arc::new(Limits { rates, ..Limits::default() });
-        let options = Options { clock: clock.clone(), limits: (*limits).clone(), ..Options::new(data.clone()) };
+        let options =
+            Options { clock: clock.clone(), limits: (*limits).clone(), ..Options::new(data.clone()) };
         let app = runtime.block_on(App::open(options)).expect("a Console");
         let console = app.console().clone();
         let setup = Setup {
@@ -101,6 +103,7 @@ impl Console {
             licence: Grant::Trial(u32::MAX),
             licence_trust: None,
             public_url: None,
+            vertical: Vertical::Standard,
         };
         runtime.block_on(console.set_up(setup)).expect("it can be set up");
         let token = |kind, cluster: Option<&str>| {
@@ -108,7 +111,8 @@ impl Console {
             let draft = TokenDraft { kind: Some(kind), cluster_id, ..TokenDraft::default() };
             runtime.block_on(console.create_token(draft, Origin::default())).expect("a token").token
         };
-        let (cluster_token, once_token) = (token(TokenType::Cluster, Some("ran-1")), token(TokenType::Once, None));
+        let (cluster_token, once_token) =
+            (token(TokenType::Cluster, Some("ran-1")), token(TokenType::Once, None));
         let first = token(TokenType::Once, None);
         let scopes = vec![Scope::Read, Scope::Write];
         let made = runtime.block_on(console.create_api_key("fuzz".to_owned(), scopes, Origin::default()));
@@ -131,7 +135,8 @@ impl Console {
     }
 
     fn enroll(&self, token: &EnrollmentToken) -> Arc<CertificateDer<'static>> {
-        let body = serde_json::json!({"enrollment_token": token.expose(), "csr_pem": self.csr.1, "node_name": NODE});
+        let body =
+            serde_json::json!({"enrollment_token": token.expose(), "csr_pem": self.csr.1, "node_name": NODE});
         let call = Request::post(paths::ENROLL).body(Body::from(body.to_string())).expect("a request");
         let answer = self.call(call, None);
         let enrolled: serde_json::Value = serde_json::from_slice(&answer.body).expect("JSON");
@@ -158,7 +163,11 @@ impl Console {
     /// # Panics
     /// When the answer is none of the contract.
     #[must_use]
-    pub fn call(&self, mut request: Request<Body>, certificate: Option<Arc<CertificateDer<'static>>>) -> Answer {
+    pub fn call(
+        &self,
+        mut request: Request<Body>,
+        certificate: Option<Arc<CertificateDer<'static>>>,
+    ) -> Answer {
         let address = SocketAddr::from(([192, 0, 2, 1], 4711));
         request.extensions_mut().insert(Peer { address, certificate });
         let answering = self.router.lock().expect("nobody panicked").call(request);
@@ -206,4 +215,3 @@ impl Answer {
         crate::answer::told(&error);
     }
 }
-

@@ -1,8 +1,8 @@
 //! Private keys in PEM, as they come back from a disk.
 
 use telovix_agent::config::KeyType;
-use telovix_agent::key::KeyPair;
 use telovix_agent::csr::Csr;
+use telovix_agent::key::KeyPair;
 
 use crate::kit::pem;
 

@@ -103,7 +103,9 @@ fn term(payload: &LicencePayload, now: i64) {
     assert!(payload.grace_ends_at() >= payload.expires_at);
     assert_eq!(lets_in, now >= payload.not_before && now < payload.grace_ends_at());
     let later = payload.term(now.saturating_add(1));
-    assert!(!matches!(term, Term::Expired { .. }) || matches!(later, Term::Expired { .. } | Term::NotYet { .. }));
+    assert!(
+        !matches!(term, Term::Expired { .. }) || matches!(later, Term::Expired { .. } | Term::NotYet { .. })
+    );
     let slots = Slots { limit: i64::from(payload.max_protected_nodes), taken: now, term };
     assert_eq!(slots.one_left(), now < i64::from(payload.max_protected_nodes));
     assert!(slots.one_left() || slots.capacity_warning().is_some());

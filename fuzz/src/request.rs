@@ -21,7 +21,8 @@ const TARGET: &str = "console.example:15483";
 /// # Panics
 /// Where the two readings differ, or the answer is not one that the agent can use.
 pub fn run(data: &[u8]) {
-    let (Some(call), Ok(body)) = (data.first(), std::str::from_utf8(data.get(1..).unwrap_or_default())) else {
+    let (Some(call), Ok(body)) = (data.first(), std::str::from_utf8(data.get(1..).unwrap_or_default()))
+    else {
         return;
     };
     let console = console();
@@ -52,7 +53,12 @@ fn enroll(console: &Console, body: &str) {
     let answer = send(console, paths::ENROLL, body, false);
     let read = serde_json::from_str::<EnrollRequest>(body);
     if let Ok(request) = &read {
-        assert_ne!(answer.refusal(), Some(ErrorCode::InvalidRequest), "{}", String::from_utf8_lossy(&answer.body));
+        assert_ne!(
+            answer.refusal(),
+            Some(ErrorCode::InvalidRequest),
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
         let text = serde_json::to_string(request).expect("JSON");
         assert_eq!(&serde_json::from_str::<EnrollRequest>(&text).expect("what we write we read"), request);
     }
@@ -88,7 +94,12 @@ fn heartbeat(console: &Console, body: &str) {
 fn renew(console: &Console, body: &str) {
     let answer = send(console, paths::RENEW, body, true);
     if serde_json::from_str::<RenewRequest>(body).is_ok() {
-        assert_ne!(answer.refusal(), Some(ErrorCode::InvalidRequest), "{}", String::from_utf8_lossy(&answer.body));
+        assert_ne!(
+            answer.refusal(),
+            Some(ErrorCode::InvalidRequest),
+            "{}",
+            String::from_utf8_lossy(&answer.body)
+        );
     }
     if answer.status == 200 {
         let renewed = answer::read::<Renewed>(&answer.raw(), TARGET).expect("the agent reads it");

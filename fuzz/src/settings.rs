@@ -109,7 +109,8 @@ fn usable(config: &Config, texts: &[u8], dir: &Path) {
         Ok(None) => assert!(!config.token.why_none().is_empty()),
         Err(error) => assert!(!holds_a_token(&error.to_string()), "{error}"),
     }
-    let _ = (config.trust.resolve().map_err(|errors| told(&errors)), config.require_console_url().is_ok(), dir);
+    let _ =
+        (config.trust.resolve().map_err(|errors| told(&errors)), config.require_console_url().is_ok(), dir);
 }
 
 fn holds_secret(line: &str) -> bool {

@@ -95,8 +95,11 @@ pub fn run(data: &[u8]) {
     if sent_body.len() > console.longest_body() {
         return;
     }
-    let query = case.query.filter(|query| !query.is_empty()).map_or(String::new(), |query| format!("?{query}"));
-    let mut request = match Request::builder().method(sent_method.clone()).uri(format!("{sent_path}{query}"))
+    let query =
+        case.query.filter(|query| !query.is_empty()).map_or(String::new(), |query| format!("?{query}"));
+    let mut request = match Request::builder()
+        .method(sent_method.clone())
+        .uri(format!("{sent_path}{query}"))
         .body(Body::from(sent_body.clone()))
     {
         Ok(request) => request,

@@ -62,7 +62,9 @@ pub fn run(data: &[u8]) {
 
 fn filled(part: &[u8]) -> Vec<u8> {
     match std::str::from_utf8(part) {
-        Ok(text) => GOOD.iter().fold(text.to_owned(), |text, (mark, pem)| text.replace(mark, pem)).into_bytes(),
+        Ok(text) => {
+            GOOD.iter().fold(text.to_owned(), |text, (mark, pem)| text.replace(mark, pem)).into_bytes()
+        }
         Err(_) => part.to_owned(),
     }
 }
@@ -104,7 +106,6 @@ fn pending(store: &Store) {
                 assert_eq!(request.enrollment_token, token);
                 let asked = pending.asked().expect("less than the whole");
                 assert_eq!(asked.node_name, request.node_name);
-
             }
             let _ = (pending.asked(), pending.renewal(), pending.begun_on());
         }

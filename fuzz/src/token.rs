@@ -32,7 +32,8 @@ fn token(text: &str) {
 
 fn taken(text: &str, token: &EnrollmentToken) {
     assert_eq!(token.expose(), text);
-    let plain: EnrollmentToken = text.trim_end_matches('=').parse().expect("the unpadded spelling is a token");
+    let plain: EnrollmentToken =
+        text.trim_end_matches('=').parse().expect("the unpadded spelling is a token");
     let padded: EnrollmentToken = format!("{}=", plain.expose()).parse().expect("so is the padded one");
     assert_eq!((plain.hash(), padded.hash()), (token.hash(), token.hash()));
     assert_eq!(&plain, token);
@@ -43,7 +44,9 @@ fn taken(text: &str, token: &EnrollmentToken) {
     assert!(!format!("{token:?}").contains(&text[8..]), "Debug shows it");
     assert!(looks_like_token(text) && redact_tokens(text) == "tse_<redacted>", "{text}");
     // Wherever it stands on a command line, nothing that is said quotes it.
-    for argument in [text.to_owned(), format!("--token={text}"), format!("--node-name={text}"), format!("x{text}y")] {
+    for argument in
+        [text.to_owned(), format!("--token={text}"), format!("--node-name={text}"), format!("x{text}y")]
+    {
         let said = cli::parse(["telovix-agent", "enroll", &argument].map(Into::into)).expect_err("a secret");
         assert!(!said.to_string().contains(&text[8..]), "{said}");
     }
