@@ -92,11 +92,7 @@ pub fn enrollment(answer: &RawAnswer, target: &str) -> Result<EnrollReply, Conso
 ///
 /// # Errors
 /// [`ConsoleError::PinMismatch`] when no certificate there has the fingerprint; as [`read`].
-pub fn pinned(
-    answer: &RawAnswer,
-    target: &str,
-    pinned: &CaFingerprint,
-) -> Result<ServerTrust, ConsoleError> {
+pub fn pinned(answer: &RawAnswer, target: &str, pinned: &CaFingerprint) -> Result<ServerTrust, ConsoleError> {
     let bootstrap: TrustBootstrap = read(answer, target)?;
     let shown = CertificateDer::pem_slice_iter(bootstrap.control_plane_ca_certificate_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()

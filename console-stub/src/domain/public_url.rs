@@ -1,6 +1,7 @@
 //! The address that hosts and operators reach the Console under. It ends up in shell commands, so its alphabet is narrow.
 
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 use rustls_pki_types::ServerName;
@@ -42,13 +43,18 @@ impl FromStr for PublicUrl {
 /// Whether the host is one that a certificate can be for, and the port, where there is one, is one.
 fn can_be_reached(authority: &http::uri::Authority) -> bool {
     let host = authority.host();
-    let name = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
+    let named = match host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
+        Some(address) => address.parse::<Ipv6Addr>().is_ok(),
+        None => ServerName::try_from(host).is_ok(),
+    };
     let port = match authority.as_str()[host.len()..].strip_prefix(':') {
         None => true,
         // `u16` reads a leading plus sign.
-        Some(port) => port.starts_with(|c: char| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0),
+        Some(port) => {
+            port.starts_with(|c: char| c.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|n| n > 0)
+        }
     };
-    port && ServerName::try_from(name).is_ok()
+    named && port
 }
 
 impl fmt::Display for PublicUrl {
