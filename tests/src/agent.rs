@@ -124,6 +124,12 @@ impl Agent {
         self.program().run()
     }
 
+    /// Runs it to its end under strace, which is given these words.
+    #[must_use]
+    pub fn run_under_strace(&self, words: &[String]) -> Run {
+        self.program().by_way_of(Path::new("strace"), words).run()
+    }
+
     /// Starts it.
     #[must_use]
     pub fn spawn(&self) -> Running {

@@ -19,6 +19,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 /// One host with a daemon on it. Ends with this value.
 pub struct Daemon {
     folder: PathBuf,
+    env: Vec<(String, String)>,
     child: Option<Child>,
 }
 
@@ -40,7 +41,7 @@ impl Daemon {
     pub fn prepare(world: &World, name: &str, more: &str) -> Self {
         let folder = world.folder().join(name);
         std::fs::create_dir_all(&folder).expect("the folder can be made");
-        let daemon = Self { folder, child: None };
+        let daemon = Self { folder, env: Vec::new(), child: None };
         daemon.configure(world, name, more);
         daemon
     }
@@ -67,18 +68,66 @@ impl Daemon {
     /// # Panics
     /// When it cannot be started.
     pub fn run(&mut self) {
+        self.spawn(Command::new(bins::agent()));
+        self.until("an answer of the control socket", |_| true);
+    }
+
+    /// Starts it under strace, which is given these words, and does not wait for anything.
+    ///
+    /// # Panics
+    /// When strace cannot be started.
+    pub fn run_under_strace(&mut self, words: &[String]) {
+        let mut strace = Command::new("strace");
+        strace.args(words).arg(bins::agent());
+        self.spawn(strace);
+    }
+
+    fn spawn(&mut self, mut command: Command) {
         let log = OpenOptions::new().create(true).append(true).open(self.folder.join("agent.log"));
-        let child = Command::new(bins::agent())
+        let child = command
             .arg("--config")
             .arg(self.config_file())
             .args(["--log-level", "debug", "run"])
             .env_clear()
+            .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+            .envs(self.env.iter().cloned())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log.expect("the log can be written"))
             .spawn();
         self.child = Some(child.expect("the agent can be started"));
-        self.until("an answer of the control socket", |_| true);
+    }
+
+    /// Sets a variable of every later run.
+    pub fn set_env(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// The process id of what was started: the agent, or strace around it.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.child.as_ref().expect("it runs").id()
+    }
+
+    /// The agent's process id as it wrote it into its lock, also where something else was started around it.
+    #[must_use]
+    pub fn locked_by(&self) -> Option<i32> {
+        std::fs::read_to_string(self.state_dir().join(".lock")).ok()?.trim().parse().ok()
+    }
+
+    /// How it ended by itself; `None` while it runs.
+    ///
+    /// # Panics
+    /// When nothing was started.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        let status = self.child.as_mut().expect("it was started").try_wait().expect("the child is ours");
+        if status.is_some() {
+            self.child = None;
+        }
+        status
     }
 
     /// Sends a signal.

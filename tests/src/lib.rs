@@ -11,6 +11,8 @@
 //! - [`place`] is a folder for hosts where no Console is needed, and [`snapshot`] says what has changed in a folder;
 //! - [`daemon`] is the real daemon on a host of its own, seen through its control socket;
 //! - [`sim`] is the agent and the Console in one process whose time a test moves: a month in minutes;
+//! - [`strace`] strikes the agent at the n-th of a system call, and [`consumer`] reads what it publishes all the while;
+//! - [`proof`] says that a host is enrolled, once;
 //! - [`db`] reads the Console's database behind its back, and [`secrets`] looks for what must not be anywhere.
 //!
 //! Every server runs on a thread with a runtime of its own and ends when it is dropped, so that a test is plain
@@ -19,6 +21,7 @@
 pub mod agent;
 pub mod bins;
 pub mod client;
+pub mod consumer;
 pub mod csr;
 pub mod daemon;
 pub mod db;
@@ -27,6 +30,7 @@ pub mod http1;
 pub mod operator;
 pub mod pki;
 pub mod place;
+pub mod proof;
 pub mod proxy;
 pub mod rogue;
 pub mod run;
@@ -34,6 +38,7 @@ pub mod secrets;
 pub mod serving;
 pub mod sim;
 pub mod snapshot;
+pub mod strace;
 pub mod tidy;
 pub mod wait;
 pub mod world;

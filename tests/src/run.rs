@@ -39,6 +39,15 @@ impl Program {
         }
     }
 
+    /// The same by way of another program, which is given these words and then the whole command line.
+    #[must_use]
+    pub fn by_way_of<S: AsRef<OsStr>>(mut self, path: &Path, words: &[S]) -> Self {
+        let own = std::mem::replace(&mut self.path, path.into());
+        let words = words.iter().map(|word| word.as_ref().to_owned());
+        self.args = words.chain([own]).chain(self.args).collect();
+        self
+    }
+
     /// Adds arguments.
     #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {

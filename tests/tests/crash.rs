@@ -2,9 +2,8 @@
 //! The host ends enrolled, with one sensor record, and the token used once.
 
 use telovix_tests::place::made_up_token;
+use telovix_tests::proof::enrolled_once;
 use telovix_tests::run::Run;
-use telovix_tests::secrets::Secrets;
-use telovix_tests::snapshot::Snapshot;
 use telovix_tests::world::Created;
 use telovix_tests::{Agent, World};
 
@@ -13,45 +12,6 @@ const SIGKILL: i32 = 9;
 const MANY: usize = 400;
 /// Fewer than it has: with fewer, the hooks are not compiled in and the test would prove nothing.
 const FEW: usize = 15;
-
-/// Insists that this host is enrolled, that the Console knows one sensor more than `others`, and that the token was used
-/// once.
-#[track_caller]
-fn enrolled_once(world: &World, agent: &Agent, token: &Created, others: i64) {
-    let status = agent.clone_for(&["status", "--output", "json"]).run();
-    assert_eq!(status.expect(0).json()["state"], "active", "{}", status.report());
-    assert!(agent.has(".sensor-ready"), "accepted, and consumers are not told");
-    let db = world.db();
-    assert_eq!(db.sensors(), others + 1, "sensor records");
-    assert_eq!((db.token_status(&token.id).as_str(), db.token_uses(&token.id)), ("used", 1));
-    assert_eq!(db.integrity(), "ok");
-    // The identity that the host holds is the one that the Console keeps.
-    let answer =
-        world.client_as(agent).post(telovix_contract::paths::HEARTBEAT, &serde_json::json!({})).unwrap();
-    assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
-    Secrets::new().token(&token.token).assert_not_below(agent.state_dir());
-    let leftovers = Snapshot::of(agent.state_dir(), &["generations"]);
-    // A replacement that was not finished (`.name.new`) is what the next one begins with; it is harmless.
-    let expected = |name: &&str| !name.is_empty() && !name.ends_with(".new") && !EXPECTED.contains(name);
-    assert_eq!(
-        leftovers.names().into_iter().filter(expected).collect::<Vec<_>>(),
-        Vec::<&str>::new(),
-        "left lying about"
-    );
-}
-
-/// What a host that is enrolled has at the top of its state directory.
-const EXPECTED: &[&str] = &[
-    ".enrollment-token-hash",
-    ".lock",
-    ".sensor-ready",
-    "client.cert.pem",
-    "client.key.pem",
-    "console-ca.cert.pem",
-    "current",
-    "policy-signing.pub",
-    "sensor-state.json",
-];
 
 /// Whether the host that enrolls holds an identity already.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -192,6 +152,25 @@ fn an_answer_is_lost_and_the_agent_dies_waiting_for_the_repeat() {
     agent.run().expect(0);
     enrolled_once(&world, &agent, &token, 0);
     assert_eq!(world.db().certificates(), 1);
+}
+
+/// A removal takes several calls, and its end may be cut off: what is left of an enrollment that is over goes with the
+/// next start, and the key in it.
+#[test]
+fn what_is_left_of_a_removal_goes_with_the_next_start() {
+    let world = World::new();
+    let token = world.once();
+    let agent = world.enroll("host").token(&token.token);
+    agent.run().expect(0);
+    for left in ["client.key.pem", "request.json", ""] {
+        let place = agent.state_dir().join("pending");
+        std::fs::create_dir(&place).unwrap();
+        if !left.is_empty() {
+            std::fs::write(place.join(left), "half").unwrap();
+        }
+        agent.run().expect(0);
+        enrolled_once(&world, &agent, &token, 0);
+    }
 }
 
 #[test]

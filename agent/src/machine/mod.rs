@@ -208,7 +208,7 @@ impl Machine {
             Input::Tick => {}
             Input::Answered(answer) => self.answered(now, *answer, effects),
             Input::Published => self.published(now, effects),
-            Input::PublishFailed(fault) => self.publish_failed(now, fault),
+            Input::PublishFailed(fault) => self.publish_failed(now, fault, effects),
             Input::Renew(urgency) => self.asked_to_renew(now, urgency, effects),
             Input::Decommission => self.asked_to_retire(effects),
             Input::Stop => {

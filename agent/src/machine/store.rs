@@ -70,9 +70,13 @@ impl Machine {
     }
 
     /// What stood before still stands. The directory is looked at again: perhaps the generation is not there any more.
-    pub(super) fn publish_failed(&mut self, now: Now, fault: Fault) {
+    pub(super) fn publish_failed(&mut self, now: Now, fault: Fault, effects: &mut Vec<Effect>) {
         if self.job.take_if(|job| *job == Job::Publish).is_none() {
             return;
+        }
+        // Whoever asked hears of it now: a disk may take its time, and this goes on without them.
+        if std::mem::take(&mut self.renew_asked) {
+            effects.push(Effect::CommandDone(CommandResult::RenewFailed(fault.clone())));
         }
         self.reload = true;
         if let Some(candidate) = &mut self.candidate {

@@ -120,14 +120,28 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> Result<(), StoreE
 /// Replaces or makes a symbolic link: whoever follows it arrives at the old place or the new one.
 pub(super) fn link(target: &Path, path: &Path) -> Result<(), StoreError> {
     let new = beside(path);
-    remove_file(&new)?;
-    fault::step(|| symlink(target, &new)).map_err(StoreError::io("create", &new))?;
+    if fs::read_link(&new).ok().as_deref() != Some(target) {
+        prepare_link(target, path)?;
+    }
     rename(&new, path)
+}
+
+/// Does of [`link`] what needs room on the disk: afterwards it is one rename.
+pub(super) fn prepare_link(target: &Path, path: &Path) -> Result<(), StoreError> {
+    let new = beside(path);
+    remove_file(&new)?;
+    fault::step(|| symlink(target, &new)).map_err(StoreError::io("create", &new))
 }
 
 /// Removes a file or link; its absence is fine. The directory is not synced: a leftover is harmless.
 pub(super) fn remove_file(path: &Path) -> Result<(), StoreError> {
     absent_is_fine(fault::step(|| fs::remove_file(path)), path)
+}
+
+/// Removes a link and what was prepared in its place; their absence is fine.
+pub(super) fn remove_link(path: &Path) -> Result<(), StoreError> {
+    remove_file(path)?;
+    remove_file(&beside(path))
 }
 
 /// Removes a directory and all in it; its absence is fine.

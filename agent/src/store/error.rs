@@ -79,6 +79,8 @@ fn hint(error: &io::Error) -> &'static str {
         "; remount that file system for writing and try again"
     } else if is(&[io::ErrorKind::PermissionDenied]) {
         "; run as the user that owns the state directory, or as root"
+    } else if error.raw_os_error() == Some(nix::errno::Errno::EIO as i32) {
+        "; the disk fails, see the kernel's log (dmesg): mend or replace it and try again"
     } else {
         ""
     }

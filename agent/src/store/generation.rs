@@ -107,6 +107,9 @@ impl Generation {
         atomic::sync_dir(&new)?;
         let number = numbers(layout)?.last().map_or(1, |newest| newest + 1);
         atomic::rename(&new, &layout.generation(number))?;
+        // What is left of its publication is one rename. The heartbeat that proves it ends its predecessor's life at the
+        // Console, so a disk without room has to say so before.
+        atomic::prepare_link(Path::new(&Layout::relative(number)), &layout.current())?;
         Ok(Self::new(number, verified, state))
     }
 }
@@ -128,10 +131,18 @@ pub(super) fn numbers(layout: &Layout) -> Result<Vec<u32>, StoreError> {
     Ok(found)
 }
 
-/// The number that `current` points to; `None` where it points nowhere or elsewhere.
-pub(super) fn current_number(layout: &Layout) -> Option<u32> {
-    let target = std::fs::read_link(layout.current()).ok()?;
-    Layout::number(target.strip_prefix("generations").ok()?.to_str()?)
+/// The number that `current` points to; `None` where it points nowhere or elsewhere, or is no link.
+pub(super) fn current_number(layout: &Layout) -> Result<Option<u32>, StoreError> {
+    use std::io::ErrorKind;
+    let link = layout.current();
+    match std::fs::read_link(&link) {
+        Ok(target) => {
+            let name = target.strip_prefix("generations").ok().and_then(|name| name.to_str());
+            Ok(name.and_then(Layout::number))
+        }
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::InvalidInput) => Ok(None),
+        Err(error) => Err(StoreError::io("read", &link)(error)),
+    }
 }
 
 /// Writes down which token paid for the current identity, where that does not stand there yet.
@@ -201,7 +212,13 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
         replaced || pending.key.public_der() == current.verified.key().public_der()
     };
     for errand in Errand::ALL {
-        if Pending::load(layout, errand).ok().flatten().is_some_and(|pending| is_done(&pending)) {
+        let ended = match Pending::load(layout, errand) {
+            Ok(pending) => pending.is_some_and(|pending| is_done(&pending)),
+            // Half removed, or torn: nobody can go on with it, and a key does not lie about for ever.
+            Err(StoreError::Corrupt { .. }) => true,
+            Err(_) => false,
+        };
+        if ended {
             atomic::remove_tree(&layout.pending(errand))?;
         }
     }
@@ -216,7 +233,7 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
 
 /// Removes what is under way for an errand, and the generation that was committed for its key and never published.
 pub(super) fn discard(layout: &Layout, errand: Errand) -> Result<(), StoreError> {
-    let current = current_number(layout).unwrap_or(0);
+    let current = current_number(layout)?.unwrap_or(0);
     let key_of = |place: &Path| read::text(&place.join(layout::KEY)).ok().map(Zeroizing::new);
     if let Some(key) = key_of(&layout.pending(errand)) {
         for number in numbers(layout)?.into_iter().filter(|number| *number > current) {

@@ -65,7 +65,7 @@ pub(super) fn load(
 ) -> Result<Loaded, StoreError> {
     let may_mend = mend.is_some();
     let numbers = numbers(layout)?;
-    let current = current_number(layout);
+    let current = current_number(layout)?;
     let first = match current {
         Some(current) => Some(current),
         None => published(layout, &numbers)?,
@@ -166,7 +166,7 @@ pub(super) fn committed(
     pending: &Pending,
     now: Timestamp,
 ) -> Result<Option<Generation>, StoreError> {
-    let current = current_number(layout).unwrap_or(0);
+    let current = current_number(layout)?.unwrap_or(0);
     let Some(newest) = numbers(layout)?.last().copied().filter(|newest| *newest > current) else {
         return Ok(None);
     };

@@ -1,7 +1,7 @@
 //! Keeps a second agent out, and refuses a directory that others can write.
 
 use std::fs::{File, OpenOptions};
-use std::io::{Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -20,20 +20,21 @@ pub(super) struct Lock {
 
 impl Lock {
     pub(super) fn take(path: &Path, dir: &Path) -> Result<Self, StoreError> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(SECRET_MODE)
-            .custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits())
-            .open(path)
-            .map_err(StoreError::io("open the lock", path))?;
+        let io = |error| StoreError::io("open the lock", path)(error);
+        let file = open(path).map_err(io)?;
         atomic::give_to_owner_of(dir, &file, path)?;
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(mut file) => {
-                // Who holds it is a help for people; a full disk must not keep the agent from starting.
-                let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+        let mut locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        if matches!(locked, Err((_, Errno::EBADF))) {
+            // NFS takes an exclusive lock only from one who may write.
+            let file = options().write(true).open(path).map_err(io)?;
+            locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+        }
+        match locked {
+            Ok(file) => {
+                // Who holds it is a help for people; a full or read-only disk must not keep the agent from starting.
+                let note =
+                    |mut file: File| file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
+                let _ = options().write(true).open(path).and_then(note);
                 Ok(Self { _file: file })
             }
             Err((mut file, Errno::EWOULDBLOCK)) => {
@@ -45,6 +46,24 @@ impl Lock {
             Err((_, errno)) => Err(StoreError::io("lock", path)(errno.into())),
         }
     }
+}
+
+/// For reading, and only made where it is missing: a file system on which something is open for writing cannot be made
+/// read-only, and on one that is read-only the identity is still good.
+fn open(path: &Path) -> io::Result<File> {
+    match options().open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            drop(options().write(true).create(true).truncate(false).mode(SECRET_MODE).open(path)?);
+            options().open(path)
+        }
+        opened => opened,
+    }
+}
+
+fn options() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits());
+    options
 }
 
 /// The directory has to be ours and nobody else's to write: who can put files there can put a key there.

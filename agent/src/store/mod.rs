@@ -258,7 +258,7 @@ impl Store {
         for (name, _) in layout::GENERATION_FILES {
             atomic::remove_file(&self.layout.top(name))?;
         }
-        atomic::remove_file(&self.layout.current())?;
+        atomic::remove_link(&self.layout.current())?;
         atomic::remove_file(&self.layout.top(layout::TOKEN_HASH))?;
         atomic::remove_file(&self.layout.top(layout::TOLD))?;
         for errand in Errand::ALL {

@@ -155,8 +155,13 @@ impl Pending {
     /// Reads the enrollment or renewal that is under way, if any.
     pub(super) fn load(layout: &Layout, errand: Errand) -> Result<Option<Self>, StoreError> {
         let place = layout.pending(errand);
-        if !place.is_dir() {
-            return Ok(None);
+        // Only what is not there is nothing. A disk that does not say may hold the key that a token was spent on.
+        match std::fs::symlink_metadata(&place) {
+            Ok(meta) if meta.is_dir() => {}
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(StoreError::io("look at", &place)(error));
+            }
+            Ok(_) | Err(_) => return Ok(None),
         }
         let key_file = place.join(layout::KEY);
         let pem = Zeroizing::new(half(read::text(&key_file))?);

@@ -54,9 +54,9 @@ impl Supervisor {
                 }
             }
             Effect::SetReady(ready) => {
-                let at = ready.then(|| clock::now(&self.clock));
-                if ready != self.store.ready_since().is_some() {
-                    complain(self.store.set_ready(at));
+                self.owed = Some(ready);
+                if let Err(error) = self.set_ready() {
+                    tracing::warn!(%error, "the state directory refuses; it is asked again with the next contact");
                 }
             }
             Effect::NotifyConsumers { .. } => self.tell_consumers(),
@@ -82,6 +82,25 @@ impl Supervisor {
                 }
             }
         }
+    }
+
+    /// The machine says once what `.sensor-ready` is to say. A disk that did not take it is asked again whenever
+    /// something happens, which is at every heartbeat.
+    pub(super) fn make_up(&mut self) {
+        if self.set_ready().is_ok_and(|made_up| made_up) {
+            tracing::info!("the state directory takes what it refused before");
+        }
+    }
+
+    /// Whether anything was owed; it is not any more.
+    fn set_ready(&mut self) -> Result<bool, StoreError> {
+        let Some(ready) = self.owed else { return Ok(false) };
+        if ready != self.store.ready_since().is_some() {
+            let at = ready.then(|| clock::now(&self.clock));
+            self.store.set_ready(at)?;
+        }
+        self.owed = None;
+        Ok(true)
     }
 
     /// What people ask for. Who asks for what somebody else waits for already gets the same answer.

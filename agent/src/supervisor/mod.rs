@@ -91,6 +91,8 @@ pub struct Supervisor {
     problems: Vec<String>,
     /// What keeps consumers out of the state directory, as last seen.
     barred: Option<String>,
+    /// What `.sensor-ready` should say and the disk did not take.
+    owed: Option<bool>,
 }
 
 /// Consumers being told.
@@ -196,6 +198,7 @@ impl Supervisor {
             reports: parts.reports,
             problems: parts.problems,
             barred: None,
+            owed: None,
         };
         (supervisor, parts.requests)
     }
@@ -251,6 +254,7 @@ impl Supervisor {
 
     /// Tells the machine what happened, and carries out what it says until it says nothing more.
     fn tell(&mut self, input: Input) {
+        self.make_up();
         self.inputs.push_back(input);
         while let Some(input) = self.inputs.pop_front() {
             let now = self.now();

@@ -47,6 +47,10 @@ pub(crate) fn told(error: ServiceError) -> Result<Refusal, Cut> {
             tracing::warn!(%why, "a request came while the database was away");
             Ok(away())
         }
+        ServiceError::Db(error @ DbError::Disk(_)) => {
+            tracing::error!(%error, "a request came that the disk had no room for");
+            Ok(away())
+        }
         ServiceError::Db(error) => {
             tracing::error!(%error, "the database failed a request");
             Ok(internal())

@@ -63,6 +63,10 @@ pub enum DbError {
     /// The server is away or cannot now; nothing is lost, and it is worth coming again.
     #[error("the database cannot be used at the moment: {0}")]
     Unavailable(String),
+    /// The disk under the embedded database is full, read-only or broken. Nothing was changed; it is worth coming again
+    /// when somebody has made room.
+    #[error("the disk of the database refuses: {0}; make room on it, or mend it, and all goes on by itself")]
+    Disk(String),
     /// The change was not made: the writer could not start a transaction, or is gone because the program stops.
     #[error("the database did not take the change; the log says why")]
     Closed,
@@ -70,7 +74,14 @@ pub enum DbError {
 
 impl From<rusqlite::Error> for DbError {
     fn from(error: rusqlite::Error) -> Self {
-        Self::Engine(error.to_string())
+        use rusqlite::ErrorCode::{
+            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure,
+        };
+        match error.sqlite_error_code() {
+            Some(DiskFull | SystemIoFailure | ReadOnly | CannotOpen) => Self::Disk(error.to_string()),
+            Some(DatabaseBusy | DatabaseLocked) => Self::Unavailable(error.to_string()),
+            Some(_) | None => Self::Engine(error.to_string()),
+        }
     }
 }
 

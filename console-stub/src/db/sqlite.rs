@@ -97,6 +97,10 @@ impl Engine for Sqlite {
     }
 
     fn undo(&mut self) -> Result<(), DbError> {
+        if self.0.is_autocommit() {
+            // A full disk ends the whole transaction, and its marks with it.
+            return Err(DbError::Disk("it ended the transaction".to_owned()));
+        }
         self.step("ROLLBACK TO job")?;
         self.step("RELEASE job")
     }
@@ -174,6 +178,22 @@ impl ToSql for Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_full_disk_is_named_and_what_was_written_before_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = Sqlite::open(&dir.path().join("db")).unwrap();
+        db.script("CREATE TABLE t (n BLOB); INSERT INTO t VALUES (zeroblob(10)); PRAGMA max_page_count = 8")
+            .unwrap();
+        db.begin().unwrap();
+        db.mark().unwrap();
+        let full = db.execute("INSERT INTO t VALUES (zeroblob(100000))", &[]);
+        assert!(matches!(full, Err(DbError::Disk(_))), "{full:?}");
+        // Where that ended the transaction, the mark within it is gone too: not to be told as a failure of ours.
+        assert!(matches!(db.undo(), Ok(()) | Err(DbError::Disk(_))));
+        db.rollback().unwrap();
+        assert_eq!(db.first("SELECT count(*) FROM t", &[]).unwrap().unwrap().int(0).unwrap(), 1);
+    }
 
     #[test]
     fn placeholders_are_numbered_and_not_named() {

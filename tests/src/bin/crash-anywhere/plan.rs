@@ -1,0 +1,196 @@
+//! What is done, by how many at once, and the table of it.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Instant;
+
+use telovix_tests::World;
+use telovix_tests::consumer::Consumer;
+use telovix_tests::strace::Trace;
+
+use crate::{enrollment, renewal, torn};
+
+/// The calls by which a process changes a disk or speaks to another: the n-th of each of these is always struck.
+const DEMANDED: &[&str] = &[
+    "write",
+    "pwrite64",
+    "writev",
+    "fsync",
+    "fdatasync",
+    "ftruncate",
+    "rename",
+    "renameat",
+    "renameat2",
+    "link",
+    "linkat",
+    "symlink",
+    "symlinkat",
+    "unlink",
+    "unlinkat",
+    "rmdir",
+    "mkdir",
+    "mkdirat",
+    "openat",
+    "connect",
+    "sendto",
+    "sendmsg",
+    "recvfrom",
+    "recvmsg",
+    "read",
+];
+/// What cannot be struck, or ends the process anyway.
+const LEFT_OUT: &[&str] = &["execve", "exit_group", "restart_syscall"];
+
+/// What the command line asks for.
+pub(crate) struct Plan {
+    every: usize,
+    all_calls: bool,
+    doubles: usize,
+    jobs: usize,
+    pub(crate) at_least: usize,
+}
+
+/// One thing to do: it ends with the call that no longer strikes.
+pub(crate) type Job = Box<dyn FnOnce(&Lab) + Send>;
+
+/// One worker's own Console, and what all of them share.
+pub(crate) struct Lab<'a> {
+    pub(crate) world: World,
+    pub(crate) consumer: &'a Consumer,
+    tally: &'a Tally,
+    every: usize,
+    serial: Cell<usize>,
+}
+
+/// How often which call was struck, by scenario.
+#[derive(Default)]
+pub(crate) struct Tally(Mutex<BTreeMap<String, BTreeMap<String, usize>>>);
+
+impl Plan {
+    pub(crate) fn of(mut words: impl Iterator<Item = String>) -> Option<Self> {
+        let mut plan = Self { every: 1, all_calls: false, doubles: 0, jobs: 2, at_least: 1 };
+        while let Some(word) = words.next() {
+            let mut number = || words.next()?.parse::<usize>().ok();
+            match word.as_str() {
+                "--all-calls" => plan.all_calls = true,
+                "--every" => plan.every = number().filter(|every| *every > 0)?,
+                "--doubles" => plan.doubles = number()?,
+                "--jobs" => plan.jobs = number().filter(|jobs| *jobs > 0)?,
+                "--at-least" => plan.at_least = number()?,
+                _ => return None,
+            }
+        }
+        Some(plan)
+    }
+
+    /// Does all of it and gives the number of kills.
+    pub(crate) fn carry_out(&self) -> usize {
+        let begin = Instant::now();
+        let (consumer, tally) = (Consumer::new(), Tally::default());
+        let first = Lab::new(&consumer, &tally, self.every);
+        let jobs = Mutex::new(self.jobs(&first));
+        let next = || jobs.lock().expect("nobody panics with it").pop_front();
+        let work = |lab: Lab<'_>| {
+            while let Some(job) = next() {
+                job(&lab);
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 1..self.jobs {
+                scope.spawn(|| work(Lab::new(&consumer, &tally, self.every)));
+            }
+            work(first);
+        });
+        let kills = tally.print();
+        let sights = consumer.sights();
+        println!(
+            "{kills} kills in {} s; a consumer looked {} times: {} pairs, {} times before the first identity, {} second \
+             looks by name after a switch in between, {} gaps, {} violations",
+            begin.elapsed().as_secs(),
+            sights.looks,
+            sights.pairs,
+            sights.nothing_yet,
+            sights.looked_twice,
+            sights.gaps,
+            sights.violations.len()
+        );
+        assert!(sights.violations.is_empty(), "{:#?}", sights.violations);
+        assert!(sights.pairs > 0, "the consumer saw nothing");
+        kills
+    }
+
+    fn jobs(&self, lab: &Lab<'_>) -> VecDeque<Job> {
+        let mut jobs = VecDeque::new();
+        jobs.extend(renewal::jobs(self, lab));
+        jobs.extend(torn::jobs(self, lab));
+        jobs.extend(enrollment::jobs(self, lab));
+        jobs.extend(enrollment::doubles(lab, self.doubles));
+        jobs
+    }
+
+    /// The calls of a trace that are to be struck, in the order of the alphabet.
+    pub(crate) fn calls(&self, scenario: &str, trace: &Trace) -> Vec<String> {
+        let counts = trace.counts();
+        assert!(counts.values().sum::<usize>() > 100, "{scenario}: nothing was traced");
+        println!("{scenario}: {} threads, {} calls", trace.threads(), counts.values().sum::<usize>());
+        let all = counts.into_keys().filter(|call| !LEFT_OUT.contains(&call.as_str()));
+        all.filter(|call| self.all_calls || DEMANDED.contains(&call.as_str())).collect()
+    }
+
+    /// The same, where another scenario strikes at every call already.
+    pub(crate) fn demanded_calls(&self, scenario: &str, trace: &Trace) -> Vec<String> {
+        let narrow = Self { all_calls: false, ..*self };
+        narrow.calls(scenario, trace)
+    }
+}
+
+impl<'a> Lab<'a> {
+    fn new(consumer: &'a Consumer, tally: &'a Tally, every: usize) -> Self {
+        let world = World::terms().setup(&["--trial-nodes", "100000"]).start();
+        Self { world, consumer, tally, every, serial: Cell::new(0) }
+    }
+
+    /// A name that no host here had before.
+    pub(crate) fn name(&self) -> String {
+        self.serial.set(self.serial.get() + 1);
+        format!("host-{}", self.serial.get())
+    }
+
+    /// Where strace writes.
+    pub(crate) fn trace(&self) -> PathBuf {
+        self.world.folder().join("trace")
+    }
+
+    /// Which of this call are struck: every one, or each k-th beginning with another one for each call.
+    pub(crate) fn places(&self, call: &str) -> impl Iterator<Item = usize> + use<> {
+        let begin = call.bytes().map(usize::from).sum::<usize>() % self.every;
+        (1 + begin..).step_by(self.every)
+    }
+
+    /// Notes a kill, with the call that it struck as the trace tells.
+    pub(crate) fn struck(&self, scenario: &str) -> String {
+        let call = Trace::read(&self.trace()).last().unwrap_or_else(|| "nothing traced".to_owned());
+        let mut rows = self.tally.0.lock().expect("nobody panics with it");
+        *rows.entry(scenario.to_owned()).or_default().entry(call.clone()).or_default() += 1;
+        call
+    }
+}
+
+impl Tally {
+    /// Prints what was struck, scenario by scenario, and gives the sum.
+    fn print(&self) -> usize {
+        let rows = self.0.lock().expect("nobody panics with it");
+        let mut sum = 0;
+        for (scenario, calls) in &*rows {
+            let all: usize = calls.values().sum();
+            println!("{scenario}: {all} kills");
+            for (call, count) in calls {
+                println!("  {count:5}  {call}");
+            }
+            sum += all;
+        }
+        sum
+    }
+}
