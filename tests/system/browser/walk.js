@@ -141,7 +141,7 @@ async function main() {
   // A host that has to wait is let in.
   await page.goto(`${CONSOLE}/ui/settings`);
   await inspect(page, "settings");
-  await page.getByLabel("approval_mode", { exact: true }).fill("all");
+  await page.getByLabel("approval_mode", { exact: true }).selectOption("all");
   await page.getByRole("button", { name: "Save approval_mode" }).click();
   await page.getByText("The setting is changed.").waitFor();
   await page.goto(`${CONSOLE}/ui/deploy/host`);
