@@ -38,8 +38,10 @@ need() {
   shift
   command -v "$command" >/dev/null && return
   ((EUID == 0)) || skip "$command is missing, and only root can install $*"
-  DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends "$@" >/dev/null ||
-    { apt-get update -q >/dev/null && apt-get install -y -q --no-install-recommends "$@" >/dev/null; }
+  # Somebody else may be installing something: that is waited for.
+  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
+    -o DPkg::Lock::Timeout=300 "$@")
+  "${install[@]}" >/dev/null || { apt-get update -q >/dev/null && "${install[@]}" >/dev/null; }
 }
 
 # Takes a Debian package apart without installing it, and prints where one of its files is: `borrowed PACKAGE FILE`. For
