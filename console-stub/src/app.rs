@@ -25,8 +25,8 @@ use crate::service::{Console, ServiceError};
 
 /// How often the server looks after itself.
 const ROUND: Duration = Duration::from_secs(1);
-/// Rounds between two clean-ups.
-const CLEAN_UP_EVERY: u32 = 60;
+/// Seconds between two clean-ups, by the Console's clock.
+const CLEAN_UP_EVERY: i64 = 60;
 
 /// What an application is made of.
 #[derive(Debug, Clone)]
@@ -242,10 +242,11 @@ async fn upkeep(console: Console, tls: watch::Sender<TlsConfigs>) {
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut well = true;
     let mut served = String::new();
-    for round in 0u32.. {
+    let mut cleaned_at = None;
+    loop {
         rounds.tick().await;
         let done = look_after(&console, &tls, &mut served).await;
-        let cleaned = if round % CLEAN_UP_EVERY == 0 { console.clean_up().await } else { Ok(()) };
+        let cleaned = clean_up(&console, &mut cleaned_at).await;
         let outcome = done.and(cleaned.map_err(AppError::from));
         let before = std::mem::replace(&mut well, outcome.is_ok());
         match outcome {
@@ -256,6 +257,16 @@ async fn upkeep(console: Console, tls: watch::Sender<TlsConfigs>) {
             Err(error) => tracing::debug!(%error, "the Console still cannot look after itself"),
         }
     }
+}
+
+/// `cleaned_at` is when it was done last. A clock that was set back does not put it off.
+async fn clean_up(console: &Console, cleaned_at: &mut Option<i64>) -> Result<(), ServiceError> {
+    let now = console.now();
+    if cleaned_at.is_some_and(|at| (at..at + CLEAN_UP_EVERY).contains(&now)) {
+        return Ok(());
+    }
+    *cleaned_at = Some(now);
+    console.clean_up().await
 }
 
 /// `served` is the stamp of the CA that the server shows.

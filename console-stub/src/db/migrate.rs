@@ -72,6 +72,30 @@ mod tests {
     use super::super::sqlite::Sqlite;
     use super::*;
 
+    /// All missing steps or none: what failed in the middle leaves the old version whole.
+    #[test]
+    fn a_step_that_fails_leaves_nothing_of_those_before_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = Sqlite::open(&dir.path().join("db")).unwrap();
+        let Step::Script(first) = STEPS[0] else { panic!() };
+        engine.script(first).unwrap();
+        engine
+            .script(
+                "CREATE TABLE schema_migrations (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL); \
+                 INSERT INTO schema_migrations VALUES (1, 0); CREATE TABLE sessions (in_the_way BIGINT)",
+            )
+            .unwrap();
+        let count = |engine: &mut Sqlite, sql: &str| engine.first(sql, &[]).unwrap().unwrap().int(0).unwrap();
+        let tables = "SELECT COUNT(*) FROM sqlite_master";
+        let before = count(&mut engine, tables);
+        assert!(matches!(run(&mut engine, 1), Err(DbError::Engine(_))));
+        assert_eq!(count(&mut engine, tables), before);
+        assert_eq!(count(&mut engine, "SELECT MAX(version) FROM schema_migrations"), 1);
+        engine.script("DROP TABLE sessions").unwrap();
+        run(&mut engine, 2).unwrap();
+        assert_eq!(count(&mut engine, "SELECT MAX(version) FROM schema_migrations"), STEPS.len() as i64);
+    }
+
     #[test]
     fn runs_once_and_refuses_a_newer_file() {
         let dir = tempfile::tempdir().unwrap();

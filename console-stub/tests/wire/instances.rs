@@ -89,15 +89,17 @@ async fn section_4_caps_of_tokens_rules_and_licence_hold_over_three_instances() 
         (world.cluster("south", None).await, "south"),
     ];
     let requests: Vec<(String, String)> =
-        (0..200).map(|n| (format!("n-{n}"), csr(&format!("n-{n}"), &key()))).collect();
+        (0..1000).map(|n| (format!("n-{n}"), csr(&format!("n-{n}"), &key()))).collect();
     let attempt = |(token, cluster): &(String, &str), (node, csr): &(String, String)| json!({"enrollment_token": token, "csr_pem": csr, "node_name": node, "cluster_name": cluster});
+    // A thousand at once for the rule's cap and the token's, and then a thousand for what the licence has left.
+    let half = &requests[..500];
     let bodies: Vec<Value> =
-        requests.iter().flat_map(|request| tokens[..2].iter().map(|token| attempt(token, request))).collect();
+        half.iter().flat_map(|request| tokens[..2].iter().map(|token| attempt(token, request))).collect();
     let ends = spread(&consoles, bodies).await;
-    assert_eq!(ends, expected(&[("201", 30), ("202", 180), ("max_nodes_exceeded", 190)]));
+    assert_eq!(ends, expected(&[("201", 30), ("202", 480), ("max_nodes_exceeded", 490)]));
     let south = requests.iter().map(|request| attempt(&tokens[2], request)).collect();
     let ends = spread(&consoles, south).await;
-    assert_eq!(ends, expected(&[("201", 15), ("NodeLimitExceeded", 185)]));
+    assert_eq!(ends, expected(&[("201", 15), ("NodeLimitExceeded", 985)]));
 
     let count = |sql: &str| world.count(sql);
     assert_eq!(count("SELECT value FROM counters WHERE name = 'protected_nodes'"), 45);

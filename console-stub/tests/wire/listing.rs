@@ -1,8 +1,9 @@
-//! What a list shows under each filter, found by SQL, is what the rows say of themselves.
+//! What a list shows under each filter, found by SQL, is what the rows say of themselves; and its pages hold together.
 
 use serde_json::json;
+use telovix_console_stub::db::audit::AuditFilter;
 use telovix_console_stub::domain::audit::Origin;
-use telovix_console_stub::domain::listing::SensorFilter;
+use telovix_console_stub::domain::listing::{SensorFilter, TokenFilter};
 use telovix_console_stub::domain::page::Piece;
 use telovix_console_stub::service::sensors::{SensorView, Verdict};
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
@@ -125,4 +126,57 @@ async fn a_filter_that_reads_rows_is_turned_over_by_cursor() {
     }
     let names = |rows: &[SensorView]| rows.iter().map(|row| row.node_name.clone()).collect::<Vec<_>>();
     assert_eq!((whole.len(), names(&seen)), (9, names(&whole)));
+}
+
+/// Rows that come while somebody turns the pages push none out and show none twice.
+#[tokio::test]
+async fn section_5_pages_hold_while_rows_come() {
+    let world = World::start(100).await;
+    let come = async |n: i64| {
+        let token = world.once().await;
+        assert_eq!(world.enroll(&body(&token, &format!("edge-{n}"), &key())).await.status, 201);
+        // Some share a second with those that come, so that the order has to hang on more.
+        world.clock.advance(n % 2);
+    };
+    for n in 0..9 {
+        come(n).await;
+    }
+    let (tokens, sensors, audit) = (TokenFilter::default(), SensorFilter::default(), AuditFilter::default());
+    let before = world.count("SELECT count(*) FROM audit");
+    let mut seen: [Vec<String>; 3] = Default::default();
+    let mut after = [None, None, None];
+    let mut more = [true; 3];
+    for n in 9.. {
+        let mut next = [None, None, None];
+        let piece = |at: usize| Piece { rows: 2, after: after[at].clone() };
+        if more[0] {
+            let page = world.console.list_tokens(tokens.clone(), piece(0)).await.unwrap();
+            seen[0].extend(page.rows.iter().map(|row| row.id.to_string()));
+            next[0] = page.next;
+        }
+        if more[1] {
+            let page = world.console.list_sensors(sensors.clone(), piece(1)).await.unwrap();
+            seen[1].extend(page.rows.iter().map(|row| row.node_name.clone()));
+            next[1] = page.next;
+        }
+        if more[2] {
+            let page = world.console.list_audit(audit.clone(), piece(2)).await.unwrap();
+            seen[2].extend(page.rows.iter().map(|row| format!("{} {}", row.created_at, row.detail)));
+            next[2] = page.next;
+        }
+        more = [0, 1, 2].map(|at| next[at].is_some());
+        after = next;
+        if more == [false; 3] {
+            break;
+        }
+        if n < 13 {
+            come(n).await;
+        }
+    }
+    let distinct = |rows: &[String]| rows.iter().collect::<std::collections::BTreeSet<_>>().len();
+    assert!(seen.iter().all(|rows| distinct(rows) == rows.len()), "{seen:#?}");
+    // Newest first: those that came stand before where it began, or in its very second. Oldest first: they come at the end.
+    assert!((0..9).all(|n| seen[1].contains(&format!("edge-{n}"))), "{seen:#?}");
+    assert!((9..=13).contains(&seen[0].len()), "{seen:#?}");
+    assert_eq!(i64::try_from(seen[2].len()).unwrap(), before);
 }

@@ -91,6 +91,9 @@ async fn section_5_failures_lock_an_address_for_a_while() {
     assert_eq!(log_in(&world, "admin@example.com", PASSWORD).await.status, 200);
     assert_eq!(log_in(&world, "nobody@example.com", PASSWORD).await.status, 401);
     assert_eq!(world.count("SELECT count(*) FROM audit WHERE detail LIKE '%nobody%'"), 0);
+    // argon2id of 19 MiB and two passes, as OWASP's sheet has it at the least.
+    let strong = "SELECT count(*) FROM users WHERE password_hash LIKE '$argon2id$v=19$m=19456,t=2,p=1$%'";
+    assert_eq!(world.count(strong), world.count("SELECT count(*) FROM users"));
 }
 
 #[tokio::test]

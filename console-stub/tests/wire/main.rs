@@ -24,4 +24,5 @@ mod people;
 mod rates;
 mod rotation;
 mod session;
+mod upkeep;
 mod world;
