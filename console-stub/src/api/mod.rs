@@ -132,6 +132,7 @@ fn origin(peer: &Peer, headers: &HeaderMap) -> Origin {
     let agent = headers.get(http::header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Origin {
         actor_email: None,
+        api_key: None,
         client_ip: Some(peer.address.ip().to_canonical().to_string()),
         user_agent: agent.map(|agent| clean(&agent, 256)),
     }

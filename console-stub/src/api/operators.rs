@@ -99,10 +99,12 @@ async fn authorize(api: &Api, request: Request, act: Act) -> Result<Call, Servic
     let call = signed_call(&parts.headers)?;
     let body = read(body, api.limits.body).await?;
     let digest: [u8; 32] = Sha256::digest(&body).into();
+    let api_key = Some(call.key_id.clone());
     api.console.authorize(call, parts.method.as_str(), parts.uri.path(), &digest, scope).await?;
     let peer = parts.extensions.get::<Peer>();
     let query = query(&parts)?;
-    Ok(Call { body, query, origin: peer.map(|peer| origin(peer, &parts.headers)).unwrap_or_default() })
+    let from = peer.map(|peer| origin(peer, &parts.headers)).unwrap_or_default();
+    Ok(Call { body, query, origin: Origin { api_key, ..from } })
 }
 
 fn query(parts: &Parts) -> Result<BTreeMap<String, String>, Refusal> {

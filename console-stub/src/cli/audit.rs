@@ -22,8 +22,11 @@ pub(super) async fn run(app: &App, command: AuditCommand, print: &Printer) -> Re
             let columns = ["created_at", "action_type", "outcome", "sensor_id", "client_ip", "detail"];
             Ok(print.page(&page.rows, page.next.as_ref(), &columns)?)
         }
-        AuditCommand::Verify => {
-            let report = console.verify_audit().await?;
+        AuditCommand::Verify { noted } => {
+            let report = match noted {
+                None => console.verify_audit().await?,
+                Some(noted) => console.verify_audit_since(noted).await?,
+            };
             print.one(&report)?;
             if report.intact { Ok(()) } else { Err(CliError::AuditBroken(report.problems.join("; "))) }
         }

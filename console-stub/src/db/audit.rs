@@ -14,6 +14,7 @@ const COLUMNS: &str =
 /// [`DbError`]; likewise below.
 pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) -> Result<(), DbError> {
     let head = head(tx)?;
+    let detail = entry.detail.clone().maybe("by_api_key", origin.api_key.as_ref());
     let record = Record {
         seq: head.seq + 1,
         created_at: now,
@@ -21,7 +22,7 @@ pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) ->
         outcome: entry.outcome.as_str().to_owned(),
         actor_email: origin.actor_email.clone(),
         sensor_id: entry.sensor_id.map(|id| id.to_string()),
-        detail: entry.detail.as_str().to_owned(),
+        detail: detail.as_str().to_owned(),
         client_ip: origin.client_ip.clone(),
         user_agent: origin.user_agent.clone(),
     };
@@ -50,11 +51,22 @@ pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) ->
 /// Where the chain ends; it stays so until the transaction ends, so that no two records can follow the same one.
 ///
 /// # Errors
-/// [`DbError`].
+/// [`DbError::Corrupt`] where somebody removed it: a record that follows nothing is not written.
 pub fn head(tx: &mut dyn Tx) -> Result<Head, DbError> {
     let sql = format!("SELECT seq, hash FROM audit_head WHERE id = 1{}", tx.lock_clause());
-    let row = tx.first(&sql, &[])?;
-    row.map_or(Ok(Head { seq: 0, hash: START }), |row| Ok(Head { seq: row.int(0)?, hash: row.hash(1)? }))
+    let gone = || DbError::Corrupt { wanted: "the head of the audit trail", found: "nothing".to_owned() };
+    let row = tx.first(&sql, &[])?.ok_or_else(gone)?;
+    Ok(Head { seq: row.int(0)?, hash: row.hash(1)? })
+}
+
+/// The first place and the last one, of these, that a record stands at.
+///
+/// # Errors
+/// [`DbError`].
+pub fn ends(tx: &mut dyn Tx, from: i64, to: i64) -> Result<Option<(i64, i64)>, DbError> {
+    let sql = "SELECT MIN(seq), MAX(seq) FROM audit WHERE seq >= $1 AND seq <= $2";
+    let row = tx.first(sql, &[from.into(), to.into()])?;
+    row.map_or(Ok(None), |row| Ok(row.maybe_int(0)?.zip(row.maybe_int(1)?)))
 }
 
 fn set_head(tx: &mut dyn Tx, head: Head) -> Result<(), DbError> {
@@ -123,6 +135,29 @@ pub fn after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Linked>, DbErro
     let linked =
         |row: &Row| Ok(Linked { record: record(row)?, prev_hash: row.hash(9)?, hash: row.hash(10)? });
     tx.query(&sql, &[seq.into(), most.into()])?.iter().map(linked).collect()
+}
+
+/// The same, and where a record cannot be read its place alone.
+///
+/// # Errors
+/// [`DbError`].
+pub fn found_after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Result<Linked, i64>>, DbError> {
+    match after(tx, seq, most) {
+        Ok(whole) => return Ok(whole.into_iter().map(Ok).collect()),
+        Err(DbError::Corrupt { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let sql = "SELECT seq FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2";
+    let mut found = Vec::new();
+    for row in tx.query(sql, &[seq.into(), most.into()])? {
+        let seq = row.int(0)?;
+        match after(tx, seq - 1, 1) {
+            Ok(one) => found.extend(one.into_iter().map(Ok)),
+            Err(DbError::Corrupt { .. }) => found.push(Err(seq)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 fn record(row: &Row) -> Result<Record, DbError> {

@@ -27,6 +27,8 @@ actions! {
     SetupCompleted = "console_setup_completed";
     /// A token was made.
     TokenCreated = "sensor_enrollment_token_created";
+    /// Every token was forgotten, as a bad day wants it.
+    TokensForgotten = "sensor_enrollment_tokens_forgotten";
     /// A token was taken back.
     TokenRevoked = "sensor_enrollment_token_revoked";
     /// A host got an identity.
@@ -112,6 +114,8 @@ impl AuditOutcome {
 pub struct Origin {
     /// The operator's address; `None` is the system, the command line included.
     pub actor_email: Option<String>,
+    /// The API key of an operator's program; it stands in the record's detail.
+    pub api_key: Option<String>,
     /// The peer's IP address.
     pub client_ip: Option<String>,
     /// The peer's `User-Agent`, cleaned by [`clean`].

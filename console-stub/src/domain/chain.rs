@@ -2,7 +2,8 @@
 //!
 //! Invariant: a record's hash covers its place, its content and the hash of the record before it. So a record that was
 //! changed no longer fits its own hash, one that was replaced no longer fits its successor, and one that is missing
-//! leaves a gap; the head, kept apart, shows a missing end.
+//! leaves a gap; the head, kept apart, shows a missing end. Whoever may write the whole database can make all of it anew,
+//! head included; only a head that was noted elsewhere shows that.
 
 use std::fmt;
 
@@ -101,11 +102,48 @@ pub enum Flaw {
         /// The last.
         to: i64,
     },
+    /// Records stand at these places, where the trail has none: before its beginning or behind its head.
+    Added {
+        /// The first.
+        from: i64,
+        /// The last.
+        to: i64,
+    },
+    /// The head that is kept apart is gone, so nothing says where the trail ends.
+    Headless,
+    /// A head that was noted earlier is the hash of no record.
+    Anew,
+}
+
+impl Flaw {
+    /// The place that it is told at.
+    fn place(self) -> i64 {
+        match self {
+            Self::Changed(at)
+            | Self::Moved { at, .. }
+            | Self::Removed { from: at, .. }
+            | Self::Added { from: at, .. } => at,
+            Self::Headless | Self::Anew => i64::MAX,
+        }
+    }
 }
 
 impl fmt::Display for Flaw {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Added { from, to } if from == to => {
+                write!(f, "record {from} was added outside of the trail")
+            }
+            Self::Added { from, to } => write!(f, "records {from} to {to} were added outside of the trail"),
+            Self::Headless => {
+                write!(f, "the head of the trail was removed; records may be missing at its end")
+            }
+            Self::Anew => {
+                write!(
+                    f,
+                    "the head noted earlier is not in the trail: its end was removed, or it was written anew"
+                )
+            }
             Self::Changed(at) => write!(f, "record {at} was changed"),
             Self::Moved { at, from } => write!(f, "record {at} was reordered: it stood at {from}"),
             Self::Removed { from, to } if from == to => write!(f, "record {from} was removed"),
@@ -121,17 +159,43 @@ pub struct Verifier {
     flaws: Vec<Flaw>,
     /// Records that do not fit their own hash: changed or moved.
     misfits: Vec<Linked>,
-}
-
-impl Default for Verifier {
-    fn default() -> Self {
-        Self { last: Head { seq: 0, hash: START }, flaws: Vec::new(), misfits: Vec::new() }
-    }
+    /// A head that was noted earlier, until it has been found.
+    noted: Option<[u8; 32]>,
 }
 
 impl Verifier {
+    /// Has seen nothing yet; looks for the head that somebody noted earlier, if one is given.
+    #[must_use]
+    pub fn new(noted: Option<[u8; 32]>) -> Self {
+        let noted = noted.filter(|noted| *noted != START);
+        Self { last: Head { seq: 0, hash: START }, flaws: Vec::new(), misfits: Vec::new(), noted }
+    }
+
+    /// What was looked at last.
+    #[must_use]
+    pub fn last(&self) -> Head {
+        self.last
+    }
+
+    /// Writes a flaw down that does not show in the records.
+    pub fn note(&mut self, flaw: Flaw) {
+        self.flaws.push(flaw);
+    }
+
+    /// The next record cannot even be read.
+    pub fn push_unreadable(&mut self, seq: i64) {
+        if seq > self.last.seq + 1 {
+            self.flaws.push(Flaw::Removed { from: self.last.seq + 1, to: seq - 1 });
+        }
+        self.flaws.push(Flaw::Changed(seq));
+        self.last = Head { seq, hash: START };
+    }
+
     /// Looks at the next record.
     pub fn push(&mut self, linked: Linked) {
+        if self.noted == Some(linked.hash) {
+            self.noted = None;
+        }
         let seq = linked.record.seq;
         let expected = self.last.seq + 1;
         if seq > expected {
@@ -150,6 +214,9 @@ impl Verifier {
     /// Ends at this head; gives what is wrong, by place.
     #[must_use]
     pub fn finish(mut self, head: Head) -> Vec<Flaw> {
+        if self.noted.is_some() {
+            self.flaws.push(Flaw::Anew);
+        }
         if head.seq > self.last.seq {
             self.flaws.push(Flaw::Removed { from: self.last.seq + 1, to: head.seq });
         } else if head.hash != self.last.hash {
@@ -178,13 +245,15 @@ impl Verifier {
             .iter()
             .filter_map(|flaw| match flaw {
                 Flaw::Moved { at, .. } => Some(*at),
-                Flaw::Changed(_) | Flaw::Removed { .. } => None,
+                Flaw::Changed(_)
+                | Flaw::Removed { .. }
+                | Flaw::Added { .. }
+                | Flaw::Headless
+                | Flaw::Anew => None,
             })
             .collect();
         self.flaws.retain(|flaw| !matches!(flaw, Flaw::Changed(at) if moved.contains(at)));
-        self.flaws.sort_by_key(|flaw| match flaw {
-            Flaw::Changed(at) | Flaw::Moved { at, .. } | Flaw::Removed { from: at, .. } => *at,
-        });
+        self.flaws.sort_by_key(|flaw| flaw.place());
         self.flaws.dedup();
         self.flaws
     }
@@ -221,7 +290,7 @@ mod tests {
     }
 
     fn flaws(chain: Vec<Linked>, head: Head) -> Vec<String> {
-        let mut verifier = Verifier::default();
+        let mut verifier = Verifier::new(None);
         chain.into_iter().for_each(|linked| verifier.push(linked));
         verifier.finish(head).iter().map(ToString::to_string).collect()
     }
@@ -255,6 +324,40 @@ mod tests {
         (swapped[1].record.seq, swapped[3].record.seq) = (2, 4);
         let said = flaws(swapped, head);
         assert_eq!(said, ["record 2 was reordered: it stood at 4", "record 4 was reordered: it stood at 2"]);
+    }
+
+    /// A trail that was cut off or made anew together with its head is whole in itself.
+    #[test]
+    fn section_5_a_head_that_was_noted_has_to_be_in_the_trail() {
+        let whole = chain(6);
+        let said = |chain: &[Linked], noted| {
+            let mut verifier = Verifier::new(noted);
+            chain.iter().cloned().for_each(|linked| verifier.push(linked));
+            let head = verifier.last();
+            verifier.finish(head)
+        };
+        for noted in [None, Some(START), Some(whole[0].hash), Some(whole[5].hash)] {
+            assert!(said(&whole, noted).is_empty());
+        }
+        assert!(said(&whole[..4], Some(whole[3].hash)).is_empty());
+        assert_eq!(said(&whole[..4], Some(whole[4].hash)), [Flaw::Anew]);
+        assert_eq!(said(&[], Some(whole[4].hash)), [Flaw::Anew]);
+    }
+
+    #[test]
+    fn section_5_a_record_that_cannot_be_read_is_one_that_was_changed() {
+        let whole = chain(4);
+        for at in 1..=4 {
+            let mut verifier = Verifier::new(None);
+            for linked in whole.clone() {
+                if linked.record.seq == at {
+                    verifier.push_unreadable(at);
+                } else {
+                    verifier.push(linked);
+                }
+            }
+            assert_eq!(verifier.finish(Head { seq: 4, hash: whole[3].hash }), [Flaw::Changed(at)]);
+        }
     }
 
     #[test]

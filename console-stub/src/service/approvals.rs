@@ -207,7 +207,8 @@ fn decide(
         let message = "The enrollment has been denied; make a new token for the host.";
         return Err(Refusal::new(ErrorCode::Conflict, message).into());
     }
-    approvals::decide(tx, id, ruling, origin.actor_email.as_deref(), now)?;
+    let by = origin.actor_email.as_ref().or(origin.api_key.as_ref());
+    approvals::decide(tx, id, ruling, by.map(String::as_str), now)?;
     if say == Say::Deny {
         spend_denied(tx, &found, now)?;
     }
@@ -218,7 +219,7 @@ fn decide(
         .with("role", &found.role);
     audit::append(tx, &AuditEntry::success(action, None, detail), origin, now)?;
     (found.ruling, found.decided_at) = (ruling, Some(now));
-    found.decided_by.clone_from(&origin.actor_email);
+    found.decided_by = by.cloned();
     Ok(approval_view(found))
 }
 

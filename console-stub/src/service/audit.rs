@@ -8,7 +8,7 @@ use super::{Console, ServiceError};
 use crate::clock::timestamp;
 use crate::db::audit::{self, AuditFilter};
 use crate::db::{DbError, Tx};
-use crate::domain::chain::{Linked, Record, Verifier};
+use crate::domain::chain::{Flaw, Linked, Record, Verifier};
 use crate::domain::page::{Cursor, Page, Piece};
 
 /// Records read at once.
@@ -58,7 +58,7 @@ pub struct AuditReport {
     pub records: i64,
     /// Hex of the last hash: whoever keeps it elsewhere can show a later forgery of the whole trail.
     pub head: String,
-    /// What was changed, removed or reordered, each with its place.
+    /// What was changed, removed, reordered or added, each with its place.
     pub problems: Vec<String>,
 }
 
@@ -83,7 +83,16 @@ impl Console {
     /// # Errors
     /// [`ServiceError::Db`].
     pub async fn verify_audit(&self) -> Result<AuditReport, ServiceError> {
-        self.db().read(|tx| Ok(verify(tx)?)).await
+        self.db().read(|tx| Ok(verify(tx, None)?)).await
+    }
+
+    /// The same, and looks for a head that an earlier look gave and somebody noted elsewhere: whoever owns the database can
+    /// cut the trail off or write it anew, head and all, and nothing else shows that.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn verify_audit_since(&self, noted: [u8; 32]) -> Result<AuditReport, ServiceError> {
+        self.db().read(move |tx| Ok(verify(tx, Some(noted))?)).await
     }
 
     /// The next records behind this place, oldest first, as they are taken out.
@@ -96,23 +105,39 @@ impl Console {
     }
 }
 
-/// The head is read first: what is appended meanwhile is for the next time.
-fn verify(tx: &mut dyn Tx) -> Result<AuditReport, DbError> {
-    let head = audit::head(tx)?;
-    let mut verifier = Verifier::default();
+/// The places are looked at before the head: what is appended in between lies below it, and is read with the rest.
+fn verify(tx: &mut dyn Tx, noted: Option<[u8; 32]>) -> Result<AuditReport, DbError> {
+    let mut verifier = Verifier::new(noted);
+    let (_, furthest) = audit::ends(tx, 1, i64::MAX)?.unwrap_or((1, 0));
+    let kept = match audit::head(tx) {
+        Ok(head) => Some(head),
+        Err(DbError::Corrupt { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let end = kept.map_or(furthest, |head| head.seq);
     let (mut last, mut records) = (0, 0);
-    loop {
-        let batch = audit::after(tx, last, AT_ONCE)?;
-        let Some(end) = batch.last() else { break };
-        last = end.record.seq;
-        for linked in batch.into_iter().filter(|linked| linked.record.seq <= head.seq) {
+    while last < end {
+        let batch = audit::found_after(tx, last, AT_ONCE)?;
+        let place = |found: &Result<Linked, i64>| found.as_ref().map_or_else(|seq| *seq, |it| it.record.seq);
+        let Some(seq) = batch.last().map(place) else { break };
+        last = seq;
+        for found in batch.into_iter().filter(|found| place(found) <= end) {
             records += 1;
-            verifier.push(linked);
-        }
-        if last >= head.seq {
-            break;
+            match found {
+                Ok(linked) => verifier.push(linked),
+                Err(seq) => verifier.push_unreadable(seq),
+            }
         }
     }
+    for (from, to) in [(i64::MIN, 0), (end.saturating_add(1), furthest)] {
+        if let Some((from, to)) = audit::ends(tx, from, to)? {
+            verifier.note(Flaw::Added { from, to });
+        }
+    }
+    if kept.is_none() {
+        verifier.note(Flaw::Headless);
+    }
+    let head = kept.unwrap_or_else(|| verifier.last());
     let problems: Vec<String> = verifier.finish(head).iter().map(ToString::to_string).collect();
     Ok(AuditReport { intact: problems.is_empty(), records, head: hex(&head.hash), problems })
 }

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 mod approval;
+mod audit;
 mod browser;
 mod chaos;
 mod contract;

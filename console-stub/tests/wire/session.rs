@@ -170,6 +170,9 @@ async fn section_5_signed_calls_make_list_and_revoke_tokens() {
     assert_eq!((revoked.status, revoked.text("status")), (200, "revoked"));
     let again = v2(&world, "DELETE", &path, "", &sign("DELETE", &path, "n4", "")).await;
     assert_eq!(again.refusal(), (409, "conflict"));
+    // Nobody is signed in: the trail names the key.
+    let by = format!("SELECT count(*) FROM audit WHERE detail LIKE '%by_api_key={}%'", key.key_id);
+    assert_eq!(world.count(&by), 2);
     host(&world, "edge-1").await;
     let fleet = v2(&world, "GET", paths::V2_SENSORS, "", &sign("GET", paths::V2_SENSORS, "n5", "")).await;
     assert_eq!(fleet.body["data"][0]["node_name"], "edge-1");

@@ -1,7 +1,10 @@
 //! Arguments of `token list`, `sensor` and `audit`: lists, their filters and pieces.
 
+use std::fmt::Display;
+
 use clap::Subcommand;
 use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType, TrustHealth, TrustState};
+use telovix_contract::token::unhex;
 use telovix_contract::{ClusterName, SensorId};
 
 use super::seconds;
@@ -22,10 +25,10 @@ pub(in crate::cli) struct PieceArgs {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct TokenList {
     /// Only those: pending, used, expired, revoked.
-    #[arg(long, value_parser = |word: &str| read(word, TokenStatus::from_word))]
+    #[arg(long, value_parser = |word: &str| one_of(word, TokenStatus::ALL))]
     status: Option<TokenStatus>,
     /// Only those: once, cluster.
-    #[arg(long = "type", value_parser = |word: &str| read(word, TokenType::from_word))]
+    #[arg(long = "type", value_parser = |word: &str| one_of(word, TokenType::ALL))]
     kind: Option<TokenType>,
     /// Only those of this cluster.
     #[arg(long, value_name = "NAME")]
@@ -80,16 +83,16 @@ pub(in crate::cli) struct SensorList {
     #[arg(long)]
     all: bool,
     /// Only those: healthy, stale, disabled, revoked.
-    #[arg(long, value_parser = |word: &str| read(word, SensorStatus::from_word))]
+    #[arg(long, value_parser = |word: &str| one_of(word, SensorStatus::ALL))]
     status: Option<SensorStatus>,
     /// Only those: healthy, watch, degraded, critical, offline.
-    #[arg(long, value_parser = |word: &str| read(word, HealthState::from_word))]
+    #[arg(long, value_parser = |word: &str| one_of(word, HealthState::ALL))]
     health_state: Option<HealthState>,
     /// Only those: trusted, rotated, trust_revoked.
-    #[arg(long, value_parser = |word: &str| read(word, TrustState::from_word))]
+    #[arg(long, value_parser = |word: &str| one_of(word, TrustState::ALL))]
     trust_state: Option<TrustState>,
     /// Only those: healthy, renewal_recommended, renewal_due, degraded, revoked.
-    #[arg(long, value_parser = |word: &str| read(word, TrustHealth::from_word))]
+    #[arg(long, value_parser = |word: &str| one_of(word, TrustHealth::ALL))]
     trust_health: Option<TrustHealth>,
     /// Only those of this cluster.
     #[arg(long, value_name = "NAME")]
@@ -132,7 +135,7 @@ pub(in crate::cli) enum AuditCommand {
     /// List records, newest first.
     List {
         /// Most records to list.
-        #[arg(long, default_value_t = 100, value_name = "N")]
+        #[arg(long, default_value_t = 100, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
         limit: u32,
         /// Where to go on: next_cursor of the piece before.
         #[arg(long, value_name = "TEXT")]
@@ -150,16 +153,31 @@ pub(in crate::cli) enum AuditCommand {
         #[arg(long, value_name = "ID")]
         sensor_id: Option<SensorId>,
     },
-    /// Follow the trail link by link; exit status 1 when a record was changed, removed or reordered.
-    Verify,
+    /// Follow the trail link by link; exit status 1 when a record was changed, removed, reordered or added.
+    Verify {
+        /// A `head` that an earlier run printed and you kept elsewhere: it has to be in the trail still.
+        #[arg(long = "noted-head", value_name = "HASH", value_parser = head)]
+        noted: Option<[u8; 32]>,
+    },
     /// Write the whole trail to standard output, oldest first, with its hashes.
     Export {
         /// In which form: json or csv.
-        #[arg(long, default_value = "json", value_parser = |word: &str| read(word, ExportFormat::from_word))]
+        #[arg(long, default_value = "json", value_parser = format)]
         format: ExportFormat,
     },
 }
 
-fn read<T>(word: &str, from_word: fn(&str) -> Option<T>) -> Result<T, String> {
-    from_word(word).ok_or_else(|| format!("{word:?} is not one of them"))
+fn head(text: &str) -> Result<[u8; 32], String> {
+    unhex(text).map_err(|_| "it is the 64 hexadecimal digits that `audit verify` prints as head".to_owned())
+}
+
+fn format(word: &str) -> Result<ExportFormat, String> {
+    ExportFormat::from_word(word).ok_or_else(|| "it can be json or csv".to_owned())
+}
+
+/// Reads a word of the contract, or says which there are.
+fn one_of<T: Copy + Display>(word: &str, all: &[T]) -> Result<T, String> {
+    let words: Vec<String> = all.iter().map(T::to_string).collect();
+    let at = words.iter().position(|known| known == word);
+    at.map(|at| all[at]).ok_or_else(|| format!("it can be {}", words.join(", ")))
 }
