@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
-use http::{HeaderValue, Request, Response, header};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -169,6 +169,10 @@ async fn connection(
 
 /// Answers one request. An error here closes the connection without an answer, which only a fault under test wants.
 async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> Result<Response<Body>, Cut> {
+    if !names_one_host(&request) {
+        let message = "The request has to name one host, in one Host field.";
+        return Ok(problem_response(&Refusal::new(ErrorCode::InvalidRequest, message)));
+    }
     if spoil::is_about_chaos(&server.chaos, request.uri().path(), peer.address) {
         return Ok(spoil::about_chaos(&server.chaos, request).await);
     }
@@ -192,6 +196,7 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> R
         Some(Act::Revoke) => spoil::take_identity(console, certificate, Verdict::Revoke).await,
         Some(Act::Forget) => spoil::take_identity(console, certificate, Verdict::Delete).await,
         Some(Act::ForgetAll) => spoil::forget_all(console).await,
+        Some(Act::ForgetEverything) => spoil::forget_everything(console).await,
     };
     if let Err(error) = done {
         tracing::error!(%error, ?act, "a bad day could not be had");
@@ -219,6 +224,14 @@ async fn answer(mut request: Request<Incoming>, peer: Peer, server: Server) -> R
         response.headers_mut().insert(header::DATE, date);
     }
     Ok(response)
+}
+
+/// HTTP/1.1 names exactly one host (RFC 9112 section 3.2), so that nobody in between can have read another.
+fn names_one_host(request: &Request<Incoming>) -> bool {
+    match request.headers().get_all(header::HOST).iter().count() {
+        0 => request.version() < Version::HTTP_11,
+        hosts => hosts == 1,
+    }
 }
 
 /// The `Date` header of RFC 9110 section 5.6.7, from our own clock and so many seconds.

@@ -101,6 +101,14 @@ pub fn delete(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError
     Ok(found)
 }
 
+/// Forgets every rule.
+///
+/// # Errors
+/// [`DbError`].
+pub fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
+    tx.execute("DELETE FROM approval_rules", &[])
+}
+
 fn record(row: &Row) -> Result<RuleRecord, DbError> {
     let words = row.text(3)?.split(',').filter(|word| !word.is_empty());
     let roles: Result<Vec<NodeRole>, _> = words.map(str::parse).collect();

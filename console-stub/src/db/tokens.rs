@@ -219,6 +219,14 @@ pub fn forget_used(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
     tx.execute(sql, &[before.into()])
 }
 
+/// Forgets every token, with all that hangs on it: who enrolled by it, which nodes it counted, who waits. Gives how many.
+///
+/// # Errors
+/// [`DbError`].
+pub fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
+    tx.execute("DELETE FROM enrollment_tokens", &[])
+}
+
 /// What a key got from a token.
 #[derive(Debug, Clone, Copy)]
 pub struct Enrollment {

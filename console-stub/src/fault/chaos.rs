@@ -50,6 +50,9 @@ pub enum Act {
     Forget,
     /// Forget every sensor, before the request is answered.
     ForgetAll,
+    /// Forget every sensor, token, waiting host and rule, before the request is answered: a Console whose database was lost
+    /// and whose CA was not.
+    ForgetEverything,
     /// Show another certificate in the handshake; only for the path `tls`.
     Certificate {
         /// Which.
@@ -290,6 +293,13 @@ mod tests {
             assert!(error.contains(named), "{bad}: {error}");
         }
         assert_eq!(chaos.strike("/a"), Some(Act::Html));
+        // The page about it names every act that there is, and its example can be followed.
+        let page = include_str!("../../../docs/chaos.md");
+        let example = page.split("```").nth(1).unwrap().strip_prefix("json").unwrap();
+        assert!(Chaos::parse(example.as_bytes()).is_ok());
+        let known = Chaos::parse(br#"[{"path": "/a", "act": {"kind": "tea"}}]"#).unwrap_err().to_string();
+        let known: Vec<&str> = known.split('`').skip(3).step_by(2).collect();
+        assert!(known.len() > 10 && known.iter().all(|act| page.contains(&format!("`{act}`"))), "{known:?}");
         let none = Chaos::default();
         assert!(!none.is_armed() && none.replace(b"[]").is_ok() && none.strike("/a").is_none());
     }

@@ -146,6 +146,32 @@ pub(super) async fn forget_all(console: &Console) -> Result<(), ServiceError> {
 }
 
 /// As whom the audit log names these.
+/// The same, and every token with it.
+pub(super) async fn forget_everything(console: &Console) -> Result<(), ServiceError> {
+    forget_all(console).await?;
+    console.forget_tokens(chaos()).await
+}
+
 fn chaos() -> Origin {
     Origin { user_agent: Some("chaos".to_owned()), ..Origin::default() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever is not on this machine cannot even learn that there are bad days.
+    #[test]
+    fn only_this_machine_is_heard_about_chaos() {
+        let armed = Chaos::parse(b"[]").unwrap();
+        let about =
+            |chaos: &Chaos, path: &str, from: &str| is_about_chaos(chaos, path, from.parse().unwrap());
+        for near in ["127.0.0.1:9", "127.9.9.9:9", "[::1]:9", "[::ffff:127.0.0.1]:9"] {
+            assert!(about(&armed, PATH, near), "{near}");
+            assert!(!about(&Chaos::default(), PATH, near) && !about(&armed, "/chaos/", near), "{near}");
+        }
+        for far in ["192.0.2.1:9", "10.0.0.1:9", "0.0.0.0:9", "[2001:db8::1]:9", "[::ffff:192.0.2.1]:9"] {
+            assert!(!about(&armed, PATH, far), "{far}");
+        }
+    }
 }

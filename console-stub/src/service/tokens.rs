@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::{Console, ServiceError, licence, require_setup};
 use crate::ca;
 use crate::clock::timestamp;
-use crate::db::{DbError, Tx, audit, sensors, settings, tokens};
+use crate::db::{DbError, Tx, audit, rules, sensors, settings, tokens};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::listing::TokenFilter;
@@ -176,6 +176,20 @@ impl Console {
     pub async fn token_status(&self, hash: TokenHash) -> Result<Option<TokenStatus>, ServiceError> {
         let now = self.now();
         Ok(self.db().read(move |tx| tokens::status_by_hash(tx, &hash, now)).await?)
+    }
+
+    /// Forgets every token and every rule, whoever waits included.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn forget_tokens(&self, origin: Origin) -> Result<(), ServiceError> {
+        let now = self.now();
+        let forget = move |tx: &mut dyn Tx| {
+            let detail =
+                Detail::new().with("tokens", tokens::forget_all(tx)?).with("rules", rules::forget_all(tx)?);
+            audit::append(tx, &AuditEntry::success(Action::TokensForgotten, None, detail), &origin, now)
+        };
+        Ok(self.db().write(forget).await?)
     }
 
     /// Takes a pending token back.

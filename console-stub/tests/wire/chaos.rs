@@ -82,6 +82,17 @@ async fn handshakes_clocks_and_identities_can_be_spoilt_from_loopback_while_it_r
     set(&beat.replace(r#""clock", "offset_seconds": 7200"#, r#""forget_all""#)).await;
     assert_eq!(world.heartbeat(&bystander, &other).await.refusal(), (401, "invalid_sensor_trust"));
     assert_eq!(world.count("SELECT count(*) FROM sensors"), 0);
+
+    let request = body(&world.once().await, "edge-3", &key());
+    set(&beat
+        .replace(paths::HEARTBEAT, paths::ENROLL)
+        .replace(r#""clock", "offset_seconds": 7200"#, r#""forget_everything""#))
+    .await;
+    assert_eq!(world.enroll(&request).await.refusal(), (401, "invalid_enrollment_token"));
+    let what = ["sensors", "enrollment_tokens", "enrollments", "approvals", "approval_rules"];
+    assert_eq!(what.map(|table| world.count(&format!("SELECT count(*) FROM {table}"))), [0; 5]);
+    let told = "SELECT count(*) FROM audit WHERE action_type = 'sensor_enrollment_tokens_forgotten'";
+    assert_eq!(world.count(told), 1);
     let left = client.send("GET", "/chaos", b"", &[]).await.unwrap();
     assert_eq!((left.status, &left.body["rules"][0]["times"]), (200, &serde_json::json!(0)));
 }

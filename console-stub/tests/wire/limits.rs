@@ -57,6 +57,25 @@ async fn half_a_body_is_answered_408() {
 }
 
 #[tokio::test]
+async fn a_request_names_one_host() {
+    let world = World::start(10).await;
+    for (head, status) in [
+        ("HTTP/1.1\r\nHost: a\r\n", "HTTP/1.1 200"),
+        ("HTTP/1.1\r\n", "HTTP/1.1 400"),
+        ("HTTP/1.1\r\nHost: a\r\nHost: b\r\n", "HTTP/1.1 400"),
+        ("HTTP/1.0\r\n", "HTTP/1.0 200"),
+        ("HTTP/1.0\r\nHost: a\r\nHost: a\r\n", "HTTP/1.0 400"),
+    ] {
+        let mut tls = world.client(None).tls().await.unwrap();
+        let request = format!("GET /healthz {head}Connection: close\r\n\r\n");
+        tls.write_all(request.as_bytes()).await.unwrap();
+        let text = rest(tls).await;
+        assert!(text.starts_with(status), "{head:?}: {text}");
+        assert_eq!(text.contains("invalid_request"), status.ends_with("400"), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_head_without_end_is_refused() {
     let world = world().await;
     let mut tls = world.client(None).tls().await.unwrap();
