@@ -3,9 +3,9 @@
 //! Invariant: a reader sees the old content or the new one, never a part, and never a moment with a wider mode.
 #![expect(clippy::disallowed_methods, reason = "this is the atomic layer that the ban points to")]
 
-use std::fs::{DirBuilder, File, OpenOptions};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 /// A file or directory that could not be made, read or written.
@@ -39,16 +39,28 @@ pub fn private_dir(path: &Path) -> Result<(), FileError> {
     Ok(())
 }
 
-/// Makes an empty file with mode 0600 where there is none; SQLite gives its own files the same mode.
+/// Makes an empty file with mode 0600 where there is none; SQLite gives its own files the same mode. One that is there is
+/// kept from everybody but its owner and group, who may have been given it on purpose.
 ///
 /// # Errors
-/// [`FileError`] when it cannot be made.
+/// [`FileError`] when it cannot be made, or cannot be kept from others.
 pub fn private_file(path: &Path) -> Result<(), FileError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => keep_from_others(path),
         Err(error) => Err(FileError::at("make", path)(error)),
     }
+}
+
+fn keep_from_others(path: &Path) -> Result<(), FileError> {
+    let found = path.metadata().map_err(FileError::at("look at", path))?;
+    if !found.is_file() || found.mode() & 0o007 == 0 {
+        return Ok(());
+    }
+    let tight = Permissions::from_mode(found.mode() & 0o770);
+    std::fs::set_permissions(path, tight).map_err(FileError::at("keep from other users", path))?;
+    tracing::warn!(path = %path.display(), "every user could open the file, which holds private keys; its mode was mended");
+    Ok(())
 }
 
 /// Replaces a file's content in one step.
@@ -56,7 +68,7 @@ pub fn private_file(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError`]; the file then still has its old content.
 pub fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
-    let directory = path.parent().unwrap_or(Path::new("."));
+    let directory = folder_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = directory.join(format!(".{name}.{}", uuid::Uuid::new_v4()));
     let written = write_new(&fresh, mode, content).and_then(|()| {
@@ -78,7 +90,7 @@ pub fn make_whole<T, E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<T, E>,
 ) -> Result<T, E> {
-    let directory = path.parent().filter(|name| !name.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory = folder_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = directory.join(format!(".{name}.{}", uuid::Uuid::new_v4()));
     private_file(&fresh)?;
@@ -114,6 +126,11 @@ fn write_new(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
     file.write_all(content).and_then(|()| file.sync_all()).map_err(FileError::at("write", path))
 }
 
+/// A name alone lies in the working directory.
+fn folder_of(path: &Path) -> &Path {
+    path.parent().filter(|name| !name.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
 fn sync_dir(path: &Path) -> Result<(), FileError> {
     File::open(path).and_then(|dir| dir.sync_all()).map_err(FileError::at("sync the directory", path))
 }
@@ -121,7 +138,6 @@ fn sync_dir(path: &Path) -> Result<(), FileError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     #[test]
     fn replaces_with_the_mode_asked_for_and_leaves_nothing_behind() {
@@ -145,6 +161,27 @@ mod tests {
         assert!(make_whole(&path, fill).unwrap_err().to_string().contains("File exists"));
         assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn a_file_that_others_could_open_is_theirs_no_more() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("a");
+        private_file(&path).unwrap();
+        for (found, kept) in [(0o600, 0o600), (0o644, 0o640), (0o666, 0o660), (0o400, 0o400)] {
+            std::fs::set_permissions(&path, Permissions::from_mode(found)).unwrap();
+            private_file(&path).unwrap();
+            assert_eq!(path.metadata().unwrap().mode() & 0o777, kept);
+        }
+    }
+
+    #[test]
+    fn a_name_alone_lies_in_the_working_directory() {
+        assert_eq!(folder_of(Path::new("a")), Path::new("."));
+        assert_eq!(
+            (folder_of(Path::new("b/a")), folder_of(Path::new("/a"))),
+            (Path::new("b"), Path::new("/"))
+        );
     }
 
     #[test]

@@ -209,6 +209,13 @@ fn wrong_use_and_refusals_have_their_own_status() {
     assert_eq!(early.status.code(), Some(1));
     assert!(String::from_utf8_lossy(&early.stderr).contains("setup --data-dir"));
     assert!(!place.data.exists());
+    // An address that cannot be had makes nothing either.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let there = taken.local_addr().unwrap().to_string();
+    assert_eq!(code(&["serve", "--listen", &there]), Some(1));
+    assert!(!place.data.exists());
+    let unknown = run(&["sensor", "list", "--status", "fine"]);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("healthy, stale, disabled, revoked"));
     let short = place.file("short", "short\n");
     let refused = run(&["setup", "--admin-email", "a@b.c", "--admin-password-file", &short]);
     assert_eq!(refused.status.code(), Some(1));
@@ -216,6 +223,12 @@ fn wrong_use_and_refusals_have_their_own_status() {
     place.set_up();
     assert_eq!(code(&["token", "create", "--ttl", "25h"]), Some(1));
     assert_eq!(code(&["token", "create", "--type", "cluster"]), Some(1));
+    let broken = place.dir.path().join("broken");
+    std::fs::create_dir(&broken).unwrap();
+    std::fs::copy(place.file("no-database", &"x".repeat(4096)), broken.join("console.db")).unwrap();
+    let damaged = stub().args(["token", "list", "--data-dir"]).arg(&broken).output().unwrap();
+    let damaged = String::from_utf8_lossy(&damaged.stderr).into_owned();
+    assert!(damaged.contains("console.db: ") && damaged.contains("put a backup in its place"), "{damaged}");
 }
 
 #[test]
@@ -233,6 +246,21 @@ fn licences_and_binaries() {
     assert_eq!((&shown["source"], &shown["max_protected_nodes"]), (&"bundle".into(), &7.into()));
     json(&["license", "issue", "--key", key, "--nodes", "9", "--out", licence], &place.data);
     assert_eq!(json(&["license", "import", licence], &place.data)["max_protected_nodes"], 9);
+
+    // Another vendor's key: refused until an operator trusts it, and from then on nobody else's. Files by name alone.
+    let here = |args: &[&str]| {
+        stub().current_dir(place.dir.path()).args(args).arg("--data-dir").arg(&place.data).output().unwrap()
+    };
+    let issued = here(&["license", "issue", "--key", "other.pem", "--nodes", "3", "--out", "other.json"]);
+    assert!(issued.status.success(), "{issued:?}");
+    let refused = here(&["license", "import", "other.json"]);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--license-trust FILE"), "{refused:?}");
+    let wrong = here(&["license", "import", "other.json", "--license-trust", &trust]);
+    assert_eq!((refused.status.code(), wrong.status.code()), (Some(1), Some(1)));
+    assert_eq!(json(&["license", "import", licence], &place.data)["max_protected_nodes"], 9);
+    let taken = here(&["license", "import", "other.json", "--license-trust", "other.pem.pub"]);
+    assert!(taken.status.success(), "{taken:?}");
+    assert_eq!(here(&["license", "import", licence]).status.code(), Some(1));
 
     let own = env!("CARGO_BIN_EXE_telovix-console-stub");
     let staged = json(&["binary", "stage", own], &place.data);
@@ -355,6 +383,10 @@ fn rules_approvals_settings_and_the_audit_trail() {
     assert_eq!(json(&["user", "list"], &place.data)["data"].as_array().unwrap().len(), 2);
 
     let db = rusqlite::Connection::open(place.data.join("console.db")).unwrap();
+    let head = json(&["audit", "verify"], &place.data)["head"].as_str().unwrap().to_owned();
+    assert_eq!(json(&["audit", "verify", "--noted-head", &head], &place.data)["intact"], true);
+    assert_eq!(run(&["audit", "verify", "--noted-head", &"0f".repeat(32)]).status.code(), Some(1));
+    assert_eq!(run(&["audit", "verify", "--noted-head", "x"]).status.code(), Some(2));
     db.execute_batch("DROP TRIGGER audit_no_update; UPDATE audit SET detail = 'x' WHERE seq = 2").unwrap();
     let broken = run(&["audit", "verify"]);
     assert_eq!(broken.status.code(), Some(1));

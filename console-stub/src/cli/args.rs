@@ -251,6 +251,9 @@ pub(super) enum LicenseCommand {
     Import {
         /// File with the licence.
         file: PathBuf,
+        /// File with the public keys (PEM, Ed25519) that may sign licences from now on, in place of those of set-up.
+        #[arg(long, value_name = "FILE")]
+        license_trust: Option<PathBuf>,
     },
     /// Show the licence and how much of it is in use.
     Show,

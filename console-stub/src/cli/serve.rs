@@ -20,12 +20,13 @@ pub(super) async fn run(place: Place, args: ServeArgs) -> Result<(), CliError> {
     };
     let limits = args.limits();
     let options = Options { faults: Faults::from_env()?, chaos, limits, ..place.options() };
-    let app = App::open(options).await?;
+    // Before anything is made: where the address cannot be had, the data directory stays as it is.
     let listener = bind(args.listen).await?;
     let sensors = match args.sensor_listen {
         Some(address) => Some(bind(address).await?),
         None => None,
     };
+    let app = App::open(options).await?;
     app.publish_url(args.public_url, &listener).await?;
     let bound = listener.local_addr()?;
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -74,9 +74,10 @@ pub(super) async fn license(place: Place, command: LicenseCommand, print: &Print
                 }
             }
         }
-        LicenseCommand::Import { file } => {
-            let bundle = text(&file)?;
-            let view = open(place).await?.console().import_licence(bundle, Origin::default()).await?;
+        LicenseCommand::Import { file, license_trust } => {
+            let (bundle, trust) = (text(&file)?, license_trust.as_deref().map(text).transpose()?);
+            let app = open(place).await?;
+            let view = app.console().import_licence_of(bundle, trust, Origin::default()).await?;
             Ok(print.one(&view)?)
         }
         LicenseCommand::Show => Ok(print.one(&open(place).await?.console().licence().await?)?),

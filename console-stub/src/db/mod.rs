@@ -65,8 +65,15 @@ pub enum DbError {
     Unavailable(String),
     /// The disk under the embedded database is full, read-only or broken. Nothing was changed; it is worth coming again
     /// when somebody has made room.
-    #[error("the disk of the database refuses: {0}; make room on it, or mend it, and all goes on by itself")]
+    #[error(
+        "the disk of the database refuses: {0}; make room on it, mend it, or let this user write there, and all goes on by itself"
+    )]
     Disk(String),
+    /// The embedded database's file is none, or holds what no engine wrote.
+    #[error(
+        "the database is damaged: {0}; stop the Console, put a backup in its place, and run `audit verify`"
+    )]
+    Damaged(String),
     /// The change was not made: the writer could not start a transaction, or is gone because the program stops.
     #[error("the database did not take the change; the log says why")]
     Closed,
@@ -75,12 +82,29 @@ pub enum DbError {
 impl From<rusqlite::Error> for DbError {
     fn from(error: rusqlite::Error) -> Self {
         use rusqlite::ErrorCode::{
-            CannotOpen, DatabaseBusy, DatabaseLocked, DiskFull, ReadOnly, SystemIoFailure,
+            CannotOpen, DatabaseBusy, DatabaseCorrupt, DatabaseLocked, DiskFull, NotADatabase, ReadOnly,
+            SystemIoFailure,
         };
         match error.sqlite_error_code() {
             Some(DiskFull | SystemIoFailure | ReadOnly | CannotOpen) => Self::Disk(error.to_string()),
             Some(DatabaseBusy | DatabaseLocked) => Self::Unavailable(error.to_string()),
+            Some(DatabaseCorrupt | NotADatabase) => Self::Damaged(error.to_string()),
             Some(_) | None => Self::Engine(error.to_string()),
+        }
+    }
+}
+
+impl DbError {
+    /// The same, and names the embedded database's file.
+    fn of(self, file: &Path) -> Self {
+        let file = file.display().to_string();
+        let named = |why: String| if why.contains(&file) { why } else { format!("{file}: {why}") };
+        match self {
+            Self::Engine(why) => Self::Engine(named(why)),
+            Self::Unavailable(why) => Self::Unavailable(named(why)),
+            Self::Disk(why) => Self::Disk(named(why)),
+            Self::Damaged(why) => Self::Damaged(named(why)),
+            other @ (Self::Corrupt { .. } | Self::Newer { .. } | Self::Closed) => other,
         }
     }
 }
@@ -126,7 +150,7 @@ pub enum Location {
 /// # Errors
 /// [`DbError`] when it cannot be read, or the copy is not whole.
 pub fn copy(from: &Path, to: &Path) -> Result<i64, DbError> {
-    sqlite::copy(from, to)
+    sqlite::copy(from, to).map_err(|error| error.of(from))
 }
 
 /// The open database. Clones share it; the last one to go closes it.
@@ -148,9 +172,9 @@ impl Database {
     pub async fn open(at: Location, clock: Clock) -> Result<Self, DbError> {
         let opened = tokio::task::spawn_blocking(move || match at {
             Location::File(path) => {
-                let engine = sqlite::Sqlite::open(&path)?;
                 let reader = || Ok(Box::new(sqlite::Sqlite::open_reader(&path)?) as Box<dyn pool::Reader>);
-                Self::on(engine, reader, &clock)
+                let opened = sqlite::Sqlite::open(&path).and_then(|engine| Self::on(engine, reader, &clock));
+                opened.map_err(|error| error.of(&path))
             }
             Location::Server(server) => {
                 let engine = postgres::Postgres::open(&server, &clock)?;

@@ -58,14 +58,31 @@ impl Console {
     /// # Errors
     /// `invalid_request` when no trusted key signed it, or its time is not now.
     pub async fn import_licence(&self, bundle: String, origin: Origin) -> Result<LicenceView, ServiceError> {
+        self.import_licence_of(bundle, None, origin).await
+    }
+
+    /// The same; where keys are given, these and no others are trusted from now on, if one of them signed the bundle.
+    ///
+    /// # Errors
+    /// As above.
+    pub async fn import_licence_of(
+        &self,
+        bundle: String,
+        trust: Option<String>,
+        origin: Origin,
+    ) -> Result<LicenceView, ServiceError> {
         let now = self.now();
         self.db()
             .write(move |tx| {
                 super::require_setup(tx)?;
+                if let Some(trust) = &trust {
+                    set_trust(tx, trust)?;
+                }
                 let licence = grant(tx, &Grant::Bundle(bundle), now)?;
                 let detail = Detail::new()
                     .with("id", &licence.id)
-                    .with("max_protected_nodes", licence.max_protected_nodes);
+                    .with("max_protected_nodes", licence.max_protected_nodes)
+                    .maybe("trust", trust.map(|_| "replaced"));
                 audit::append(tx, &AuditEntry::success(Action::LicenceImported, None, detail), &origin, now)?;
                 view(tx, now)
             })
@@ -171,7 +188,9 @@ fn verify(text: &str, keys: &[Vec<u8>]) -> Result<LicencePayload, Refusal> {
     let signed =
         keys.iter().any(|key| UnparsedPublicKey::new(&ED25519, key).verify(&payload, &signature).is_ok());
     if !signed {
-        return Err(wrong("no key of `--license-trust` signed it"));
+        return Err(wrong(
+            "no trusted key signed it; the vendor's key is given to `setup` or `license import` as `--license-trust FILE`",
+        ));
     }
     serde_json::from_slice(&payload).map_err(|_| wrong("its payload cannot be read"))
 }
