@@ -267,6 +267,24 @@ fn a_one_time_token_does_not_bring_a_revoked_sensor_back_and_another_does() {
     daemon.ask("POST /renew").unwrap();
     assert_eq!(daemon.until_state("refused")["last_error"]["code"], "sensor_revoked");
     assert!(daemon.current("client.key.pem").exists(), "nothing is thrown away");
+    let after = daemon.enroll(&world.once().token);
+    assert_ne!(sensor(&after), sensor(&before));
+    assert_eq!(world.db().one::<i64>("SELECT count(*) FROM sensors WHERE revoked_at IS NULL", ()), 1);
+}
+
+/// No token can be bound to a sensor that is gone, and so any will do.
+#[test]
+fn another_token_brings_a_host_back_whose_sensor_was_deleted() {
+    let world = World::new();
+    let daemon = Daemon::start(&world, "host", "");
+    let before = daemon.enroll(&world.once().token);
+    world.stub(&["sensor", "delete"], &[&sensor(&before)]).expect(0);
+    daemon.ask("POST /renew?force=true").unwrap();
+    let lost = daemon.until_state("lost");
+    assert_eq!(lost["waiting_for"], "host_operator", "{lost}");
+    let after = daemon.enroll(&world.once().token);
+    assert_ne!(sensor(&after), sensor(&before));
+    assert_eq!(world.db().sensors(), 1);
 }
 
 /// A copied state directory: the machine id in it is another's. The copied identity never speaks.

@@ -71,6 +71,8 @@ pub struct Known {
     pub earlier: Option<Earlier>,
     /// The bound sensor of a re-enrollment token, or the cluster node's own record.
     pub own: Option<Own>,
+    /// How the record stands that the host says it holds, if there is one.
+    pub held: Option<Standing>,
     /// Whether the cluster token has counted this node.
     pub node: NodeCount,
     /// How the licence stands.
@@ -262,10 +264,23 @@ fn check_bindings(attempt: &Attempt, known: &Known, token: &TokenRecord) -> Resu
         (_, Some(_), _) if known.own.is_none() => {
             mismatch("The sensor that the token re-enrolls has been deleted; use a plain token.")
         }
-        (TokenType::Once, None, Some(_)) if attempt.second_record == SecondRecord::Unwanted => mismatch(
-            "A plain token would make a second record of this host; use a re-enrollment token for its sensor, or allow a new sensor.",
-        ),
+        // Where the first is deleted or revoked there is no token that renews it, and the new one is not a second.
+        (TokenType::Once, None, Some(_))
+            if attempt.second_record == SecondRecord::Unwanted && known.held.is_some_and(can_speak) =>
+        {
+            mismatch(
+                "A plain token would make a second record of this host; use a re-enrollment token for its sensor, or allow a new sensor.",
+            )
+        }
         _ => Ok(()),
+    }
+}
+
+/// Whether a host can speak as this sensor, or will again.
+fn can_speak(standing: Standing) -> bool {
+    match standing {
+        Standing::Active | Standing::Disabled | Standing::Decommissioned => true,
+        Standing::Revoked => false,
     }
 }
 
@@ -323,6 +338,9 @@ fn slot_for(own: Option<&Own>, slots: Slots) -> Result<SlotPlan, Refusal> {
 
 fn warnings(attempt: &Attempt, known: &Known) -> Vec<String> {
     match (attempt.sensor_id, known.own) {
+        (Some(held), None) if known.held.is_none() => vec![format!(
+            "The host held the identity {held}, which this Console does not know; the token made a new record."
+        )],
         (Some(held), None) => vec![format!(
             "The host held the identity {held}, and the token made a new record beside it; delete the old one if it is this host."
         )],

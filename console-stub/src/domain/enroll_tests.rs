@@ -37,6 +37,7 @@ fn known(token: TokenRecord) -> Known {
         token: Some(token),
         earlier: None,
         own: None,
+        held: None,
         node: NodeCount::New,
         slots: Slots { limit: 10, taken: 0, ..Slots::default() },
         approval: Approval::NotNeeded,
@@ -91,11 +92,19 @@ fn section_4_a_plain_token_makes_a_new_record_and_is_used_up() {
 #[test]
 fn section_4_a_plain_token_warns_a_host_that_holds_an_identity() {
     let held = Attempt { sensor_id: Some(SensorId::random()), ..attempt() };
-    let made = plan(&held, &known(token(TokenType::Once)));
+    let standing = |held| Known { held, ..known(token(TokenType::Once)) };
+    let made = plan(&held, &standing(Some(Standing::Active)));
     assert_eq!(made.record, RecordPlan::New);
-    assert_eq!(made.warnings.len(), 1);
+    assert!(made.warnings[0].contains("delete the old one"), "{:?}", made.warnings);
     let unwanted = Attempt { second_record: SecondRecord::Unwanted, ..held };
-    assert_eq!(code(&unwanted, &known(token(TokenType::Once))), "sensor_binding_mismatch");
+    for speaks in [Standing::Active, Standing::Disabled, Standing::Decommissioned] {
+        assert_eq!(code(&unwanted, &standing(Some(speaks))), "sensor_binding_mismatch");
+    }
+    // Nothing renews a record that is revoked or gone, so that another is not a second.
+    for gone in [Some(Standing::Revoked), None] {
+        let made = plan(&unwanted, &standing(gone));
+        assert_eq!((made.record, made.warnings.len()), (RecordPlan::New, 1));
+    }
     let without = Attempt { second_record: SecondRecord::Unwanted, ..attempt() };
     plan(&without, &known(token(TokenType::Once)));
 }

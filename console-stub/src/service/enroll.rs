@@ -145,6 +145,7 @@ impl Application {
             token: None,
             earlier: None,
             own: None,
+            held: None,
             node: NodeCount::New,
             slots: licence::slots(tx, self.now)?,
             approval: Approval::NotNeeded,
@@ -167,6 +168,9 @@ impl Application {
             (None, None) => None,
         };
         known.own = record.as_ref().map(own);
+        if let Some(held) = self.request.sensor_id {
+            known.held = sensors::by_id(tx, held)?.map(|sensor| sensor.standing);
+        }
         let for_one = token.kind == TokenType::Once;
         known.reservation = approvals::reservation(tx, token.id, &self.csr.spki_sha256, for_one)?;
         known.approval = self.approval(tx, &token, &known)?;

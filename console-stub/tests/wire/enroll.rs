@@ -143,7 +143,8 @@ async fn section_6_tokens_that_do_not_work() {
 async fn section_4_a_refused_attempt_leaves_the_token_pending() {
     let world = World::start(10).await;
     let (token, key) = (world.once().await, key());
-    let held = json!({"sensor_id": SensorId::random(), "new_sensor": false});
+    let first = world.enroll(&body(&world.once().await, "edge-0", &key)).await;
+    let held = json!({"sensor_id": first.body["sensor_id"], "new_sensor": false});
     let refused = world.enroll(&with(body(&token, "edge-1", &key), &held)).await;
     assert_eq!(refused.refusal(), (403, "sensor_binding_mismatch"));
     let foreign = json!({"csr_pem": csr("edge-2", &key)});
