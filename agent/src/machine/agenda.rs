@@ -120,7 +120,7 @@ impl Machine {
         }
         if held.renew_road != Road::Barred && !self.skew.is_behind() {
             let moment =
-                if held.renew_now { Duration::ZERO } else { self.skew.mono_of(now, held.renew_at()) };
+                if held.renews_at_once() { Duration::ZERO } else { self.skew.mono_of(now, held.renew_at()) };
             agenda.add(moment.max(held.renew.due()), || Todo::Call(Call::Renew));
         }
         if held.beat_road != Road::Barred {
@@ -182,7 +182,8 @@ impl Machine {
     /// Whether the identity's time for renewal has come, whatever stands in its way.
     pub(super) fn renewal_is_due(&self, now: Now) -> bool {
         self.held.as_ref().is_some_and(|held| {
-            held.is_usable(now, &self.skew) && (held.renew_now || self.skew.corrected(now) >= held.renew_at())
+            held.is_usable(now, &self.skew)
+                && (held.renews_at_once() || self.skew.corrected(now) >= held.renew_at())
         })
     }
 

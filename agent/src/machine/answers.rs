@@ -98,6 +98,7 @@ impl Machine {
         if let Some(held) = &mut self.held {
             held.renew.succeed();
             held.renew_now = false;
+            held.renew_begun = false;
             held.renew_road = Road::Open;
         }
         self.candidate = Some(Candidate::new(identity, Origin::Renewal));
@@ -171,7 +172,14 @@ impl Machine {
         }
         let outdated = self.is_outdated(Until::TokenOrConfiguration);
         let Some(held) = &mut self.held else { return };
-        match advice(failure) {
+        let advice = advice(failure);
+        match advice {
+            // Nothing came back that says whether it was done.
+            Advice::BackOff | Advice::AskClock | Advice::AskLater => held.renew_begun = true,
+            Advice::Slowly | Advice::Stop(_) | Advice::Missing | Advice::CredentialLost | Advice::Revoked => {
+            }
+        }
+        match advice {
             Advice::BackOff | Advice::AskClock => held.renew.back_off(now, failure),
             Advice::AskLater | Advice::Slowly => held.renew.slowly(now, failure),
             Advice::Stop(_) if outdated => {}
@@ -179,6 +187,7 @@ impl Machine {
                 held.renew.stop(failure);
                 held.renew_road = Road::Barred;
                 held.renew_now = false;
+                held.renew_begun = false;
             }
             Advice::Missing => {
                 held.renew.rarely(now, failure, held.missing_wait());
@@ -213,7 +222,9 @@ impl Machine {
             }
             // Perhaps it was superseded by a renewal whose answer was lost: that is asked for again before anything is
             // given up, and says for certain.
-            Advice::CredentialLost if renewable && held.renew_road == Road::Open => {
+            Advice::CredentialLost
+                if (renewable && held.renew_road == Road::Open) || held.may_have_a_successor() =>
+            {
                 held.beat.slowly(now, failure);
                 held.verdict = Verdict::Refused(Trouble::new(failure));
                 held.renew.hurry();
@@ -309,6 +320,7 @@ impl Machine {
         let Some(held) = &mut self.held else { return };
         held.verdict = Verdict::Lost(Trouble::new(failure));
         held.renew_now = false;
+        held.renew_begun = false;
         self.enrolling.lost(now, held);
     }
 
@@ -317,6 +329,7 @@ impl Machine {
         let trouble = Trouble::new(failure);
         held.verdict = Verdict::Revoked(trouble.clone());
         held.renew_now = false;
+        held.renew_begun = false;
         self.enrolling.revoked = Some((held.identity.token_sha256, trouble));
     }
 }

@@ -33,6 +33,9 @@ pub(super) struct Held {
     pub renew_road: Road,
     /// A renewal that does not wait for its time.
     pub renew_now: bool,
+    /// A renewal was begun, and whether the Console has made the successor is not known. It is gone on with, whatever asked
+    /// for it: an hour after the Console has made one, this identity is worth nothing.
+    pub renew_begun: bool,
     /// When this process enrolled it, on the monotonic clock.
     pub enrolled: Option<Duration>,
     own_renew_at: Timestamp,
@@ -120,6 +123,7 @@ impl Held {
             renew: Tries::default(),
             renew_road: Road::Open,
             renew_now: false,
+            renew_begun: false,
             enrolled: None,
             own_renew_at,
             window: None,
@@ -191,6 +195,20 @@ impl Held {
         let length = if length.is_zero() { SOON } else { length };
         let moment = from.checked_add(share(length, now.random)).unwrap_or(from);
         self.window = Some((window, moment));
+    }
+
+    /// Whether a renewal waits for no moment.
+    pub(super) fn renews_at_once(&self) -> bool {
+        self.renew_now || self.renew_begun
+    }
+
+    /// Whether the Console may have made a successor of an identity that it does not accept any more, and can still be asked
+    /// for it.
+    pub(super) fn may_have_a_successor(&self) -> bool {
+        match self.renew_road {
+            Road::Open | Road::Missing => self.renew_begun,
+            Road::Barred => false,
+        }
     }
 
     /// When it will be renewed.

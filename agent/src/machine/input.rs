@@ -106,6 +106,8 @@ pub struct Loaded {
     /// An identity that was committed and not published yet, by this process or by one that was cut short. It is newer
     /// than the current one and made for the key in `pending/`.
     pub committed: Option<Identity>,
+    /// Whether a renewal of the current identity was begun, by whichever process, and nothing came of it yet.
+    pub renewal_begun: bool,
     /// Since when `.sensor-ready` stands, where it does.
     pub ready_since: Option<Timestamp>,
     /// Whether consumers were told of the current identity; an earlier process may not have lived to do it.

@@ -13,7 +13,7 @@ impl Machine {
         self.job.take_if(|job| *job == Job::Load);
         self.load.succeed();
         let first = !std::mem::replace(&mut self.loaded, true);
-        let Loaded { current, committed, ready_since, told, notes } = loaded;
+        let Loaded { current, committed, renewal_begun, ready_since, told, notes } = loaded;
         self.ready = Some(ready_since.is_some());
         let mended = !notes.is_empty();
         for note in notes {
@@ -24,6 +24,7 @@ impl Machine {
             Current::Intact(identity) if identity.made_on == MadeOn::ThisHost => {
                 let changed = self.stands(now, identity);
                 if let Some(held) = &mut self.held {
+                    held.renew_begun |= renewal_begun;
                     held.last_contact = held.last_contact.or(ready_since);
                     if if first { mended || !told } else { changed } {
                         effects.push(Effect::NotifyConsumers { generation: held.identity.generation });

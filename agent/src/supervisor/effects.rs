@@ -155,8 +155,9 @@ impl Supervisor {
         self.barred = self.store.keeps_out(&Publication::from(&self.config.publish));
         self.committed = self.committed_before(now)?;
         let committed = self.committed.as_ref().map(|generation| summary::identity(&self.host(), generation));
+        let renewal_begun = committed.is_none() && matches!(self.store.pending_renewal(), Ok(Some(_)));
         let told = self.current.as_ref().is_some_and(|current| self.store.was_told(current));
-        Ok(Loaded { current, committed, ready_since: self.store.ready_since(), told, notes })
+        Ok(Loaded { current, committed, renewal_begun, ready_since: self.store.ready_since(), told, notes })
     }
 
     /// What an earlier process committed and did not live to publish.

@@ -165,7 +165,7 @@ fn a_host_that_is_ahead_renews_by_the_consoles_time() {
     rig.send(Input::Loaded(Box::new(Loaded { ready_since: Some(start()), ..disk(held) })));
     // Whether it is due cannot be known yet; a renewal is harmless.
     assert_eq!(rig.call(), Call::Renew);
-    rig.answer(Outcome::Failed(unreachable()));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::SensorDisabled)));
     rig.only_heartbeats_for(Duration::from_secs(600));
     assert_eq!(rig.code(), "clock_wrong");
     assert_eq!(rig.state(), StateName::Active);

@@ -81,7 +81,14 @@ pub(super) fn unreachable() -> Failure {
 
 /// What the state directory says in answer to a look.
 pub(super) fn disk(current: Current) -> Loaded {
-    Loaded { current, committed: None, ready_since: None, told: true, notes: Vec::new() }
+    Loaded {
+        current,
+        committed: None,
+        renewal_begun: false,
+        ready_since: None,
+        told: true,
+        notes: Vec::new(),
+    }
 }
 
 pub(super) fn loss(reason: &str) -> Loss {

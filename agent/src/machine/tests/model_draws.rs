@@ -49,7 +49,7 @@ impl Pair {
             }
             Step::Renew => {
                 let id = self.rules.id.as_mut().unwrap();
-                (id.renew, id.forced, id.renew_way) = (Gate::open(), false, Way::Open);
+                (id.renew, id.forced, id.begun, id.renew_way) = (Gate::open(), false, false, Way::Open);
                 let (paid_by, sensor_id) = (id.paid_by, id.is.sensor_id);
                 let identity = Identity { sensor_id, ..self.make(paid_by) };
                 self.rules.next = Some(Next::new(identity.clone(), paid_by, true));
@@ -129,7 +129,8 @@ impl Pair {
             None => (self.dice(20) == 0).then(|| self.make(number)),
         };
         let ready_since = self.ready.then_some(self.now.wall);
-        let loaded = Loaded { current, committed, ready_since, told: true, notes: Vec::new() };
+        let renewal_begun = self.dice(8) == 0;
+        let loaded = Loaded { current, committed, renewal_begun, ready_since, told: true, notes: Vec::new() };
         let now = self.now;
         self.rules.loaded(now, &loaded, number_of);
         self.step(Input::Loaded(Box::new(loaded)), 0);

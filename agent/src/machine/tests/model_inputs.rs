@@ -125,6 +125,9 @@ impl Rules {
                 }
             }
         }
+        if let (Some(id), Current::Intact(_)) = (&mut self.id, &loaded.current) {
+            id.begun |= loaded.renewal_begun;
+        }
         match &loaded.committed {
             None => {
                 // What could not be published and is not there is given up.
@@ -183,11 +186,14 @@ impl Rules {
             },
             Step::Renew => {
                 let id = self.id.as_mut().unwrap();
+                id.begun |= matches!(what, Meaning::Passes | Meaning::SlowSilence);
                 match what {
                     Meaning::Passes => id.renew.backs_off(now, asked),
                     Meaning::SlowAnswer | Meaning::SlowSilence => id.renew.slowly(now, asked),
                     Meaning::Final(_) if outdated => {}
-                    Meaning::Final(_) => (id.renew_way, id.forced) = (Way::Shut, false),
+                    Meaning::Final(_) => {
+                        (id.renew_way, id.forced, id.begun) = (Way::Shut, false, false);
+                    }
                     Meaning::Missing => {
                         let rest = id.rest();
                         id.renew.rarely(now, rest);
@@ -213,7 +219,10 @@ impl Rules {
                         id.beat.rarely(now, rest);
                         id.beat_way = Way::Missing;
                     }
-                    Meaning::Unknown if id.due(now) && id.renew_way == Way::Open => {
+                    Meaning::Unknown
+                        if id.due(now) && id.renew_way == Way::Open
+                            || id.begun && id.renew_way != Way::Shut =>
+                    {
                         id.beat.slowly(now, asked);
                         id.mind = Mind::Refuses;
                         (id.renew.from, id.renew.until) = (Duration::ZERO, Duration::ZERO);
@@ -275,14 +284,14 @@ impl Rules {
 
     fn unknown(&mut self, now: Now) {
         let id = self.id.as_mut().unwrap();
-        (id.mind, id.forced) = (Mind::DoesNotKnow, false);
+        (id.mind, id.forced, id.begun) = (Mind::DoesNotKnow, false, false);
         let enrolled = id.enrolled;
         self.relapse(now, enrolled);
     }
 
     fn revoke(&mut self) {
         let id = self.id.as_mut().unwrap();
-        (id.mind, id.forced) = (Mind::Revoked, false);
+        (id.mind, id.forced, id.begun) = (Mind::Revoked, false, false);
         self.revoked = Some(id.paid_by);
     }
 

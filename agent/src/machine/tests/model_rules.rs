@@ -45,6 +45,9 @@ pub(super) struct Id {
     pub(super) renew: Gate,
     pub(super) renew_way: Way,
     pub(super) forced: bool,
+    /// A renewal was asked for, and it is not known whether it was done: section 3 makes it the same one when it is
+    /// repeated, and ends the old certificate an hour after it was done.
+    pub(super) begun: bool,
     /// When this process enrolled it.
     pub(super) enrolled: Option<Duration>,
 }
@@ -152,17 +155,18 @@ impl Id {
             renew: Gate::open(),
             renew_way: Way::Open,
             forced: false,
+            begun: false,
             enrolled: None,
         }
     }
 
     pub(super) fn due(&self, now: Now) -> bool {
         let at = schedule::renew_at(self.is.not_before, self.is.not_after, &self.is.serial);
-        self.forced || now.wall >= at
+        self.forced || self.begun || now.wall >= at
     }
 
     fn renew_gate(&self, now: Now) -> Gate {
-        if self.forced {
+        if self.forced || self.begun {
             return self.renew;
         }
         let at = schedule::renew_at(self.is.not_before, self.is.not_after, &self.is.serial);

@@ -338,6 +338,7 @@ impl Disk {
         Loaded {
             current: self.current.clone().map_or(Current::Nothing, Current::Intact),
             committed: self.committed.clone(),
+            renewal_begun: self.committed.is_none() && matches!(self.pending, Some((_, None))),
             told: true,
             ready_since: self.ready_since,
             notes: Vec::new(),
