@@ -20,7 +20,7 @@ use tokio::task::{LocalSet, yield_now};
 pub use clock::SimClock;
 pub use console::SimConsole;
 pub use harm::{Blow, Harm, Record, Tape, Way};
-pub use host::{Pair, SimHost};
+pub use host::{By, Pair, SimHost};
 pub use wire::Wire;
 
 /// Looks at the wire without anything new after which all that was to happen has happened: a timer that has come due is a

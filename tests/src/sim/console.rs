@@ -28,6 +28,7 @@ pub struct SimConsole {
     wire: Wire,
     chaos: Chaos,
     ca_pem: String,
+    ca_fingerprint: String,
     console: Console,
     serving: Option<JoinHandle<()>>,
     reader: rusqlite::Connection,
@@ -53,11 +54,13 @@ impl SimConsole {
             public_url: None,
             vertical: Vertical::Standard,
         };
-        let ca_pem = console.set_up(setup).await.expect("it can be set up").ca_pem;
+        let made = console.set_up(setup).await.expect("it can be set up");
+        let (ca_pem, ca_fingerprint) = (made.ca_pem, made.ca_fingerprint.to_string());
         let reader = rusqlite::Connection::open(data(&place).database()).expect("the database");
         reader.busy_timeout(Duration::from_secs(10)).expect("a timeout can be set");
         let (clock, wire) = (Arc::clone(sim.clock()), sim.wire().clone());
-        let mut made = Self { place, clock, wire, chaos, ca_pem, console, serving: None, reader };
+        let mut made =
+            Self { place, clock, wire, chaos, ca_pem, ca_fingerprint, console, serving: None, reader };
         made.serve(app).await;
         made
     }
@@ -74,6 +77,12 @@ impl SimConsole {
         &self.ca_pem
     }
 
+    /// The CA's fingerprint, `sha256:` and 64 digits.
+    #[must_use]
+    pub fn ca_fingerprint(&self) -> &str {
+        &self.ca_fingerprint
+    }
+
     /// The Console itself, for what operators do.
     #[must_use]
     pub fn console(&self) -> &Console {
@@ -86,6 +95,12 @@ impl SimConsole {
     /// When they cannot be followed.
     pub fn chaos(&self, rules: &str) {
         self.chaos.replace(rules.as_bytes()).unwrap_or_else(|error| panic!("{error}: {rules}"));
+    }
+
+    /// The rules as they stand, with what is left of each, JSON.
+    #[must_use]
+    pub fn chaos_left(&self) -> String {
+        self.chaos.left()
     }
 
     /// Gives a setting a value.

@@ -33,6 +33,15 @@ pub struct Pair {
     pub generation: PathBuf,
 }
 
+/// By what a host knows the Console at first contact (CONTRACT.md section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The CA in a file.
+    File,
+    /// The CA's fingerprint: the CA itself is fetched first.
+    Fingerprint,
+}
+
 /// A host with a daemon on it, or without one.
 pub struct SimHost {
     folder: PathBuf,
@@ -53,15 +62,27 @@ impl SimHost {
     /// When its folder cannot be written.
     #[must_use]
     pub fn new(sim: &Sim, console: &SimConsole, name: &str) -> Self {
+        Self::knowing(sim, console, name, By::File, "")
+    }
+
+    /// The same, by what it knows the Console, and with these lines in its configuration besides.
+    ///
+    /// # Panics
+    /// When its folder cannot be written.
+    #[must_use]
+    pub fn knowing(sim: &Sim, console: &SimConsole, name: &str, by: By, more: &str) -> Self {
         let folder = console.place().path().join(name);
         fs::create_dir_all(&folder).expect("the folder can be made");
         fs::write(folder.join("ca.pem"), console.ca_pem()).expect("the CA can be written");
         let host = Self { folder, clock: Arc::clone(sim.clock()), running: None };
+        let trust = match by {
+            By::File => format!("bootstrap_ca = {:?}", host.folder.join("ca.pem")),
+            By::Fingerprint => format!("ca_fingerprint = {:?}", console.ca_fingerprint()),
+        };
         let text = format!(
-            "console_url = \"https://{}\"\nbootstrap_ca = {:?}\ntoken_file = {:?}\nstate_dir = {:?}\n\
-             control_socket = {:?}\nnode_name = {name:?}\n",
+            "console_url = \"https://{}\"\n{trust}\ntoken_file = {:?}\nstate_dir = {:?}\ncontrol_socket = {:?}\n\
+             node_name = {name:?}\n{more}\n",
             sim.wire().address(),
-            host.folder.join("ca.pem"),
             host.token_file(),
             host.state_dir(),
             host.folder.join("control.sock"),

@@ -7,39 +7,78 @@ use telovix_agent::status::StateName;
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::service::approvals::Say;
-use telovix_tests::sim::{SimHost, simulate};
+use telovix_tests::sim::{By, SimHost, simulate};
 
 use crate::stage::{CLOCK, HEARTBEAT, MOST_CONNECTIONS, Stage, WAITING, WELL_AGAIN, cases, extent};
+
+/// What goes over the wire before a new host is well.
+struct Contact {
+    exchange: &'static str,
+    by: By,
+    /// Rules of the Console for each such host.
+    chaos: &'static str,
+    /// How many connections that takes, and the one to harm, counted from 0.
+    connections: u64,
+    harmed: u32,
+    sample: usize,
+}
+
+/// A look at the clock, the enrollment, the first heartbeat.
+const PLAIN: Contact =
+    Contact { exchange: "enroll", by: By::File, chaos: "[]", connections: 3, harmed: 1, sample: 11 };
 
 /// The first look at the Console's clock, without which nothing that it is for is missing.
 #[test]
 fn a_first_look_at_the_clock_is_harmed_at_every_place() {
-    first_contact(CLOCK, 0, 23);
+    first_contact(&Contact { exchange: CLOCK, harmed: 0, sample: 23, ..PLAIN });
+}
+
+/// CONTRACT.md section 2: the CA is fetched over a connection that carries no secret, and compared.
+#[test]
+fn a_trust_bootstrap_is_harmed_at_every_place() {
+    let by = By::Fingerprint;
+    first_contact(&Contact { exchange: "trust-bootstrap", by, connections: 4, sample: 17, ..PLAIN });
 }
 
 #[test]
 fn an_enrollment_is_harmed_at_every_place() {
-    first_contact("enroll", 1, 11);
+    first_contact(&PLAIN);
 }
 
-/// The connection after so many of a new host, which is another for every case: one record more, and never two.
-fn first_contact(exchange: &str, connection: u32, sample: usize) {
+/// The answer was lost once, and the repeat of the same request is harmed, too.
+#[test]
+fn a_repeated_enrollment_is_harmed_at_every_place() {
+    let chaos = r#"[{"path": "/api/v1/sensors/enroll", "act": {"kind": "drop_after_commit"}}]"#;
+    first_contact(&Contact { exchange: "repeat", chaos, connections: 4, harmed: 2, sample: 17, ..PLAIN });
+}
+
+#[test]
+fn the_first_heartbeat_of_an_identity_is_harmed_at_every_place() {
+    first_contact(&Contact { exchange: "first heartbeat", harmed: 2, sample: 17, ..PLAIN });
+}
+
+/// A connection of a new host, which is another for every case: one record more, and never two.
+fn first_contact(contact: &Contact) {
+    let Contact { exchange, by, chaos, connections, harmed, sample } = *contact;
     simulate(async |sim| {
         let mut stage = Stage::new(sim).await;
-        let mut clean = stage.enrolled("clean").await;
-        // A look at the clock, the enrollment, the proof of what it brought.
-        assert_eq!(stage.sim.wire().connections(), 3);
-        let tape = stage.sim.wire().tape(2 - connection as usize);
+        stage.console.chaos(chaos);
+        let mut clean = stage.new_host("clean", by).await;
+        clean.run();
+        stage.until_well(&clean, "clean").await;
+        assert_eq!(stage.sim.wire().connections(), connections);
+        let last = usize::try_from(connections).expect("few") - 1;
+        let tape = stage.sim.wire().tape(last - harmed as usize);
         clean.crash().await;
         for (n, blow) in cases(&tape, extent(sample), exchange).into_iter().enumerate() {
             let what = format!("{exchange} {n}, {blow:?}");
             let sensors = stage.sensors();
-            let mut host = SimHost::new(&stage.sim, &stage.console, &format!("host-{n}"));
-            host.give(&stage.console.once().await);
+            stage.console.chaos(chaos);
+            let mut host = stage.new_host(&format!("host-{n}"), by).await;
             let before = stage.sim.wire().connections();
-            stage.sim.wire().harm_later(connection, blow, 1);
+            stage.sim.wire().harm_later(harmed, blow, 1);
             host.run();
-            stage.sim.settle().await;
+            stage.until_connected(before + u64::from(harmed), &what).await;
             stage.heard(blow, host.trouble(), &what);
             stage.recovers(&host, blow, before, &what).await;
             assert_eq!(stage.sensors(), sensors + 1, "{what}");

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use telovix_tests::sim::{Blow, Harm, Sim, SimConsole, SimHost, Tape, Way};
+use telovix_tests::sim::{Blow, By, Harm, Sim, SimConsole, SimHost, Tape, Way};
 
 /// Longest that a host may take to be well again: what it waits after a fault of the server's certificate, which a
 /// flipped byte can look like, its jitter, a heartbeat and the deadlines of a call.
@@ -11,7 +11,8 @@ pub(crate) const WELL_AGAIN: Duration = Duration::from_secs(300 + 30 + 15 + 65);
 /// A heartbeat more than its interval.
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Most connections for one exchange, the harmed one included: itself, its repeat, a look at the Console's clock where a
-/// certificate seemed wrong, the proof of what it brought, a heartbeat or two while waiting.
+/// certificate seemed wrong, the proof of what it brought, a heartbeat or two while waiting; and what comes before and after
+/// it in a first contact.
 pub(crate) const MOST_CONNECTIONS: u64 = 7;
 
 /// What is said of a host that waits for an operator.
@@ -116,9 +117,15 @@ impl Stage {
         Self { sim, console, rows: BTreeMap::new() }
     }
 
-    pub(crate) async fn enrolled(&self, name: &str) -> SimHost {
-        let mut host = SimHost::new(&self.sim, &self.console, name);
+    /// A host with a token, on which nothing runs yet.
+    pub(crate) async fn new_host(&self, name: &str, by: By) -> SimHost {
+        let host = SimHost::knowing(&self.sim, &self.console, name, by, "");
         host.give(&self.console.once().await);
+        host
+    }
+
+    pub(crate) async fn enrolled(&self, name: &str) -> SimHost {
+        let mut host = self.new_host(name, By::File).await;
         host.run();
         self.until_well(&host, name).await;
         host
