@@ -28,7 +28,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Semaphore, watch};
 use tokio_rustls::TlsAcceptor;
 
-use crate::api::{Peer, problem_response};
+use crate::api::{Peer, Stopping, problem_response};
 use crate::clock::{Clock, timestamp};
 use crate::config::Limits;
 use crate::domain::Refusal;
@@ -133,7 +133,11 @@ async fn connection(
     let peer = Peer { address, certificate: shown.map(|leaf| Arc::new(leaf.clone().into_owned())) };
     let life = server.limits.life;
     let limits = Arc::clone(&server.limits);
-    let service = service_fn(move |request| answer(request, peer.clone(), server.clone()));
+    let heard = Stopping::new(stopping.clone());
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(heard.clone());
+        answer(request, peer.clone(), server.clone())
+    });
     let mut serving = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)

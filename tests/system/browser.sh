@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # The pages in a real Chromium: set-up, sign-in, a host deployed by the token that the page shows, a token revoked, a rule,
-# a waiting host let in, what a viewer may not, the audit trail verified; axe-core on every page, light, dark and at a
-# phone's width. Screenshots go to $SCREENSHOTS where that is set.
+# a waiting host let in, what a viewer may not, the audit trail verified, lists that follow what happens; axe-core on every
+# page, light, dark and at a phone's width. Helm takes the commands that the page shows. Screenshots go to $SCREENSHOTS where
+# that is set.
 . "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/kubernetes/tools.bash"
 ((EUID == 0)) || command -v chromium >/dev/null || skip 'chromium is missing, and only root can install it'
 command -v npm >/dev/null || need npm npm
 need chromium chromium fonts-dejavu-core
+need_kubernetes_tools
 
 readonly PLAYWRIGHT=1.65.1 AXE=4.14.1
 here=$(cd "$(dirname "$0")" && pwd)
@@ -29,9 +32,22 @@ mkdir -p "$screenshots"
 : >"$SCRATCH/empty.toml"
 status=0
 export SCRATCH
-CONSOLE="https://$address" SETUP_CODE=$code AGENT="$BIN/telovix-agent" SCREENSHOTS=$screenshots \
-  timeout 300 node "$SCRATCH/walk.js" || status=$?
+CONSOLE="https://$address" SETUP_CODE=$code AGENT="$BIN/telovix-agent" SCREENSHOTS=$screenshots FLEET=$here/support/fleet.py \
+  timeout 400 node "$SCRATCH/walk.js" || status=$?
 ((status == 0)) || { tail -n 20 "$SCRATCH/console.log" >&2; fail 'the walk through the pages failed'; }
-(($(find "$screenshots" -name '*.png' | wc -l) >= 30)) || fail 'screenshots are missing'
+(($(find "$screenshots" -name '*.png' | wc -l) >= 80)) || fail 'screenshots are missing'
+
+# The commands as they are shown, with `helm template` in the place of `helm install`, from where the page says.
+grep -q '^helm install ' "$SCRATCH/helm.sh" || fail 'the page shows no helm install'
+for helm in "${HELMS[@]}"; do
+  { echo "cd '$ROOT'"; sed -n '/^helm install /,$p' "$SCRATCH/helm.sh" | sed "1s|^helm install|'$helm' template|"; } >"$SCRATCH/try.sh"
+  bash -eu "$SCRATCH/try.sh" >"$SCRATCH/rendered.yaml" 2>"$SCRATCH/err" || fail "$helm refuses what the page shows: $(cat "$SCRATCH/err")"
+  for word in "https://$address" 'name: telovix-enrollment' 'value: "2026"' 'sha256:'; do
+    grep -qF "$word" "$SCRATCH/rendered.yaml" || { grep -n 2026 "$SCRATCH/rendered.yaml" >&2; fail "the rendered chart has no $word"; }
+  done
+done
+grep -q 'name: telovix-enrollment$' "$SCRATCH/secret.yaml" || fail 'the Secret has another name than the chart asks for'
+python "$KUBE_TOOLS/python/bin/kubernetes-validate" --strict --quiet -k 1.31 "$SCRATCH/secret.yaml" || fail 'the Secret is none'
+
 grep -q tse_ "$SCRATCH/console.log" && fail 'a token stands in the log'
 exit 0

@@ -23,6 +23,7 @@ use http::request::Parts;
 use http::{HeaderMap, header};
 use rustls_pki_types::CertificateDer;
 use telovix_contract::{ErrorCode, paths};
+use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::config::{DataDir, Limits};
@@ -44,6 +45,24 @@ pub struct Peer {
     pub address: SocketAddr,
     /// The client certificate that the TLS handshake verified, if one was shown.
     pub certificate: Option<Arc<CertificateDer<'static>>>,
+}
+
+/// Tells an answer that has no end of its own that the server stops; in every request's extensions too.
+#[derive(Debug, Clone)]
+pub struct Stopping(watch::Receiver<()>);
+
+impl Stopping {
+    /// Of the server that says so here.
+    #[must_use]
+    pub fn new(said: watch::Receiver<()>) -> Self {
+        Self(said)
+    }
+
+    /// Waits until the server stops.
+    pub async fn wait(&mut self) {
+        // The sender gone is the end as well.
+        let _ = self.0.changed().await;
+    }
 }
 
 /// What handlers work with.

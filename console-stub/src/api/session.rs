@@ -11,8 +11,11 @@ use crate::domain::audit::Origin;
 use crate::domain::role::{Act, Role, may};
 use crate::domain::user::{SESSION_LONGEST, not_signed_in};
 use crate::service::ServiceError;
-use crate::service::users::{Login, Operator};
+use crate::service::users::{Login, Operator, Presence};
 use telovix_contract::ErrorCode;
+
+/// The header of what a page's script asks for by itself.
+const WATCHES: &str = "x-telovix-watches";
 
 /// Takes an attempt to sign in out of the source's bucket; before its body is read.
 ///
@@ -46,7 +49,14 @@ pub(crate) async fn whose(
     headers: &HeaderMap,
 ) -> Result<(Operator, Zeroizing<String>), ServiceError> {
     let secret = cookie(headers, COOKIE).ok_or_else(not_signed_in)?;
-    Ok((api.console.operator(&secret).await?, secret))
+    Ok((api.console.operator(&secret, presence(headers)).await?, secret))
+}
+
+/// A page that is left open asks for events, or for itself with this header. Neither keeps a session alive: an hour after
+/// somebody was last there, it ends.
+fn presence(headers: &HeaderMap) -> Presence {
+    let events = headers.get(header::ACCEPT).is_some_and(|kinds| kinds == "text/event-stream");
+    if events || headers.contains_key(WATCHES) { Presence::Watches } else { Presence::Acts }
 }
 
 /// Whether this role may do this.

@@ -12,7 +12,7 @@ use super::sensors::{COLUMNS, record};
 use super::{DbError, Row, Tx};
 use crate::domain::listing::SensorFilter;
 use crate::domain::page::Cursor;
-use crate::domain::sensor::{STALE, SensorRecord, silence_of};
+use crate::domain::sensor::{Moment, SensorRecord, silence_of};
 
 /// A sensor as the fleet list shows it.
 #[derive(Debug, Clone)]
@@ -46,10 +46,10 @@ pub fn list(
     filter: &SensorFilter,
     after: Option<&Cursor>,
     most: i64,
-    now: i64,
+    at: Moment,
 ) -> Result<Vec<Listed>, DbError> {
     let after = after.map_or((i64::MIN, ""), |cursor| (cursor.at, cursor.id.as_str()));
-    let (conditions, in_row) = conditions(filter, now);
+    let (conditions, in_row) = conditions(filter, at);
     let few = if in_row { all_if_few(tx, conditions.clone(), after)? } else { None };
     let mut ids = match few {
         Some(ids) => ids,
@@ -112,7 +112,7 @@ fn listed(row: &Row) -> Result<Listed, DbError> {
 }
 
 /// The filter in SQL, and whether it needs what only the rows have.
-fn conditions(filter: &SensorFilter, now: i64) -> (Conditions, bool) {
+fn conditions(filter: &SensorFilter, at: Moment) -> (Conditions, bool) {
     let mut all = Conditions::default();
     let mut in_row = false;
     if !filter.decommissioned {
@@ -126,16 +126,19 @@ fn conditions(filter: &SensorFilter, now: i64) -> (Conditions, bool) {
         Some(SensorStatus::Stale) => {
             in_row = true;
             let silent = format!("{active} (decommissioned_at IS NOT NULL OR {HEARD} <= ?)");
-            all.add(&silent, [(now - STALE).into()]);
+            all.add(&silent, [at.stale_since().into()]);
         }
         Some(SensorStatus::Healthy) => {
             in_row = true;
-            all.add(&format!("{active} decommissioned_at IS NULL AND {HEARD} > ?"), [(now - STALE).into()]);
+            all.add(
+                &format!("{active} decommissioned_at IS NULL AND {HEARD} > ?"),
+                [at.stale_since().into()],
+            );
         }
     }
     if let Some(health) = filter.health_state {
         in_row = true;
-        by_health(&mut all, health, now);
+        by_health(&mut all, health, at.now);
     }
     match filter.trust_state {
         None => {}
@@ -150,7 +153,7 @@ fn conditions(filter: &SensorFilter, now: i64) -> (Conditions, bool) {
         }
     }
     if let Some(health) = filter.trust_health {
-        by_certificate(&mut all, health, now);
+        by_certificate(&mut all, health, at.now);
     }
     for (column, wanted) in
         [("cluster_id", &filter.cluster_id), ("role", &filter.role), ("flavor", &filter.flavor)]

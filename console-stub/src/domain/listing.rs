@@ -4,7 +4,7 @@ use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType
 use telovix_contract::{ClusterName, Flavor};
 
 use super::Refusal;
-use super::sensor::{SensorRecord, Standing};
+use super::sensor::{Moment, SensorRecord, Standing};
 
 /// Which tokens.
 #[derive(Debug, Clone, Default)]
@@ -74,7 +74,7 @@ impl SensorFilter {
 
     /// Whether a sensor, whose newest certificate is valid between these unix seconds, is to be shown at this moment.
     #[must_use]
-    pub fn shows(&self, sensor: &SensorRecord, validity: Option<(i64, i64)>, now: i64) -> bool {
+    pub fn shows(&self, sensor: &SensorRecord, validity: Option<(i64, i64)>, at: Moment) -> bool {
         let same = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
         };
@@ -82,10 +82,10 @@ impl SensorFilter {
             serde_json::from_str::<Vec<String>>(&sensor.tags).is_ok_and(|tags| tags.contains(tag))
         };
         (self.decommissioned || sensor.standing != Standing::Decommissioned)
-            && self.status.is_none_or(|wanted| wanted == sensor.status(now))
-            && self.health_state.is_none_or(|wanted| wanted == sensor.health(now))
+            && self.status.is_none_or(|wanted| wanted == sensor.status(at))
+            && self.health_state.is_none_or(|wanted| wanted == sensor.health(at.now))
             && self.trust_state.is_none_or(|wanted| wanted == sensor.trust())
-            && self.trust_health.is_none_or(|wanted| wanted == sensor.certificate_health(now, validity))
+            && self.trust_health.is_none_or(|wanted| wanted == sensor.certificate_health(at.now, validity))
             && same(&self.cluster_id, sensor.cluster_id.as_ref().map(ClusterName::as_str))
             && same(&self.role, Some(&sensor.role))
             && same(&self.flavor, Some(&sensor.flavor))

@@ -3,8 +3,8 @@
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
 use telovix_contract::{ClusterName, InstallId, NodeName, SensorId};
 
-/// Seconds of silence after which a sensor is stale (CONTRACT.md section 5).
-pub const STALE: i64 = 90;
+/// Seconds of silence after which a sensor is stale where nobody set anything (CONTRACT.md section 5).
+pub const STALE_DEFAULT: i64 = 90;
 /// Seconds of silence from which on it is watched (CONTRACT.md section 5).
 const WATCH: i64 = 45;
 /// Seconds of silence from which on its health is degraded (ours, between the two that the vendor names).
@@ -13,6 +13,23 @@ const DEGRADED: i64 = 90;
 const CRITICAL: i64 = 180;
 /// Seconds of silence from which on it is offline (CONTRACT.md section 5).
 const OFFLINE: i64 = 360;
+
+/// The moment at which sensors are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// Unix seconds.
+    pub now: i64,
+    /// Seconds of silence after which a sensor is stale; a setting.
+    pub stale_after: i64,
+}
+
+impl Moment {
+    /// Unix seconds; who was last heard of then, or before, is stale.
+    #[must_use]
+    pub fn stale_since(self) -> i64 {
+        self.now - self.stale_after
+    }
+}
 
 /// What an operator, or the sensor itself, has made of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,12 +112,12 @@ impl SensorRecord {
 
     /// The word in the fleet list. A decommissioned sensor is stale: it is not there.
     #[must_use]
-    pub fn status(&self, now: i64) -> SensorStatus {
+    pub fn status(&self, at: Moment) -> SensorStatus {
         match self.standing {
             Standing::Revoked => SensorStatus::Revoked,
             Standing::Disabled => SensorStatus::Disabled,
             Standing::Decommissioned => SensorStatus::Stale,
-            Standing::Active if self.silence(now) >= STALE => SensorStatus::Stale,
+            Standing::Active if self.silence(at.now) >= at.stale_after => SensorStatus::Stale,
             Standing::Active => SensorStatus::Healthy,
         }
     }
@@ -175,7 +192,9 @@ mod tests {
     #[test]
     fn section_5_status_and_health_by_silence() {
         let active = record(Standing::Active);
-        let seen = |after: i64| (active.status(1000 + after).as_str(), active.health(1000 + after).as_str());
+        let at = |now| Moment { now, stale_after: STALE_DEFAULT };
+        let seen =
+            |after: i64| (active.status(at(1000 + after)).as_str(), active.health(1000 + after).as_str());
         assert_eq!(seen(44), ("healthy", "healthy"));
         assert_eq!(seen(45), ("healthy", "watch"));
         assert_eq!(seen(89), ("healthy", "watch"));
@@ -184,9 +203,11 @@ mod tests {
         assert_eq!(seen(180), ("stale", "critical"));
         assert_eq!(seen(359), ("stale", "critical"));
         assert_eq!(seen(360), ("stale", "offline"));
-        assert_eq!(record(Standing::Disabled).status(5000), SensorStatus::Disabled);
-        assert_eq!(record(Standing::Revoked).status(1000), SensorStatus::Revoked);
+        assert_eq!(record(Standing::Disabled).status(at(5000)), SensorStatus::Disabled);
+        assert_eq!(record(Standing::Revoked).status(at(1000)), SensorStatus::Revoked);
         assert_eq!(record(Standing::Revoked).trust(), TrustState::TrustRevoked);
+        let patient = |now| active.status(Moment { now, stale_after: 3600 }).as_str();
+        assert_eq!([patient(4599), patient(4600)], ["healthy", "stale"]);
     }
 
     #[test]

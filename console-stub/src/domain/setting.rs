@@ -9,6 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Refusal;
 use super::approval::Mode;
+use super::sensor::STALE_DEFAULT;
 use super::token::{CLUSTER_DEFAULT_DAYS, CLUSTER_LONGEST_DAYS, ONCE_DEFAULT, ONCE_LONGEST, ONCE_SHORTEST};
 
 /// A setting.
@@ -30,6 +31,8 @@ pub enum Setting {
     ClusterDays,
     /// Longest life of a cluster token that may be asked for.
     ClusterMaxDays,
+    /// Silence after which a sensor is stale.
+    StaleSeconds,
     /// What the Console is for.
     Vertical,
 }
@@ -89,7 +92,7 @@ enum Takes {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::ApprovalMode,
         Self::CertificateHours,
         Self::HeartbeatSeconds,
@@ -98,6 +101,7 @@ impl Setting {
         Self::OnceTtlMax,
         Self::ClusterDays,
         Self::ClusterMaxDays,
+        Self::StaleSeconds,
         Self::Vertical,
     ];
 
@@ -113,6 +117,7 @@ impl Setting {
             Self::OnceTtlMax => "once_ttl_max_seconds",
             Self::ClusterDays => "cluster_days",
             Self::ClusterMaxDays => "cluster_max_days",
+            Self::StaleSeconds => "stale_seconds",
             Self::Vertical => "vertical",
         }
     }
@@ -131,6 +136,8 @@ impl Setting {
             // CONTRACT.md section 3: 720 h. An issuer lasts longer than the longest of these.
             Self::CertificateHours => number(1, 8760, 720),
             Self::HeartbeatSeconds => number(1, 3600, i64::from(DEFAULT_HEARTBEAT_SECONDS)),
+            // CONTRACT.md section 5: 90 s. The bounds are ours: below ten a healthy sensor would flap.
+            Self::StaleSeconds => number(10, 86_400, STALE_DEFAULT),
             Self::OnceTtlSeconds => number(ONCE_SHORTEST, ONCE_LONGEST, ONCE_DEFAULT),
             Self::OnceTtlMin => number(ONCE_SHORTEST, ONCE_LONGEST, ONCE_SHORTEST),
             Self::OnceTtlMax => number(ONCE_SHORTEST, ONCE_LONGEST, ONCE_LONGEST),
@@ -207,6 +214,7 @@ mod tests {
             (Setting::ClusterDays, "0", "1", "730", "731"),
             (Setting::ClusterMaxDays, "0", "1", "730", "731"),
             (Setting::CertificateHours, "0", "1", "8760", "8761"),
+            (Setting::StaleSeconds, "9", "10", "86400", "86401"),
         ] {
             assert!(setting.check(lowest).is_ok() && setting.check(highest).is_ok());
             assert!(setting.check(below).is_err() && setting.check(above).is_err());

@@ -61,6 +61,7 @@ struct Inner {
     faults: Faults,
     held: RwLock<Held>,
     counted: overview::Counted,
+    watched: overview::Watched,
 }
 
 /// The CA in memory, and the stamp of the rows that it was read from. All else that counts is in the database, so that
@@ -77,8 +78,8 @@ impl Console {
     /// # Errors
     /// [`ServiceError`] when the database or what it holds cannot be read.
     pub async fn open(db: Database, clock: Clock, faults: Faults) -> Result<Self, ServiceError> {
-        let console =
-            Self(Arc::new(Inner { db, clock, faults, held: RwLock::default(), counted: Default::default() }));
+        let (counted, watched) = Default::default();
+        let console = Self(Arc::new(Inner { db, clock, faults, held: RwLock::default(), counted, watched }));
         console.reload().await?;
         Ok(console)
     }
@@ -149,6 +150,11 @@ impl Console {
     /// The last count of the fleet.
     fn counted(&self) -> &overview::Counted {
         &self.0.counted
+    }
+
+    /// What open pages were told last.
+    fn watched(&self) -> &overview::Watched {
+        &self.0.watched
     }
 
     /// The faults under test.

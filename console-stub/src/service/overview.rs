@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
+use telovix_contract::enroll::DEFAULT_HEARTBEAT_SECONDS;
 use telovix_contract::{ErrorCode, SensorId};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::sensors::{SensorView, view as sensor_view};
+use super::sensors::{SensorView, moment, view as sensor_view};
 use super::tokens::{TokenView, view as token_view};
 use super::{Console, ServiceError};
 use crate::db::fleet::{self, FleetCounts};
-use crate::db::{DbError, Tx, approvals, tokens};
+use crate::db::{DbError, Tx, approvals, audit, tokens};
 use crate::domain::Refusal;
-use crate::domain::sensor::STALE;
 use crate::domain::token::TokenId;
 
 /// Sensors shown beside a token.
@@ -22,10 +22,17 @@ const LARGE: i64 = 10_000;
 /// Then it may be so many times as old as it took, so that counting never takes more than a twentieth of one processor.
 const WORTH: u32 = 20;
 
+/// However many pages are open, the database is asked so often for them.
+const WATCH_EVERY: Duration = Duration::from_secs(1);
+
 /// The last count of the fleet. Whether a sensor is healthy is a matter of the last heartbeat, which is in no index, so each
 /// count looks at every row.
 #[derive(Debug, Default)]
 pub(super) struct Counted(Mutex<Option<(FleetCounts, Instant, Duration)>>);
+
+/// The trail's length when it was last looked at for open pages.
+#[derive(Debug, Default)]
+pub(super) struct Watched(Mutex<Option<(i64, Instant)>>);
 
 /// How the Console stands at this moment.
 #[derive(Debug, Clone, Copy)]
@@ -71,10 +78,32 @@ impl Console {
             return Ok(counts);
         }
         let began = Instant::now();
-        let count = move |tx: &mut dyn Tx| fleet::count_by_standing(tx, now - STALE);
+        let count = move |tx: &mut dyn Tx| {
+            let since = moment(tx, now)?.stale_since();
+            fleet::count_by_standing(tx, since)
+        };
         let counts = self.db().read::<_, DbError, _>(count).await?;
         *last = Some((counts, Instant::now(), began.elapsed()));
         Ok(counts)
+    }
+
+    /// Changes when there may be something new to see: with every record of the trail, and with the time in which sensors
+    /// send heartbeats, which leave no record.
+    ///
+    /// # Errors
+    /// [`ServiceError::Db`].
+    pub async fn stamp_of_news(&self) -> Result<String, ServiceError> {
+        let beat = self.now() / i64::from(DEFAULT_HEARTBEAT_SECONDS);
+        let mut last = self.watched().0.lock().await;
+        if let Some((length, at)) = *last
+            && at.elapsed() < WATCH_EVERY
+        {
+            return Ok(format!("{length}.{beat}"));
+        }
+        let at = Instant::now();
+        let length = self.db().read::<_, DbError, _>(audit::count).await?;
+        *last = Some((length, at));
+        Ok(format!("{length}.{beat}"))
     }
 
     /// One sensor.
@@ -83,9 +112,11 @@ impl Console {
     /// `not_found`.
     pub async fn sensor(&self, id: SensorId) -> Result<SensorView, ServiceError> {
         let now = self.now();
-        let found = self.db().read(move |tx| fleet::one(tx, id)).await?;
-        let none = || Refusal::new(ErrorCode::NotFound, "There is no such sensor.");
-        Ok(sensor_view(found.ok_or_else(none)?, now))
+        let look = move |tx: &mut dyn Tx| {
+            let none = || Refusal::new(ErrorCode::NotFound, "There is no such sensor.");
+            Ok::<_, ServiceError>(sensor_view(fleet::one(tx, id)?.ok_or_else(none)?, moment(tx, now)?))
+        };
+        self.db().read(look).await
     }
 
     /// One token, and the sensors that enrolled with it.

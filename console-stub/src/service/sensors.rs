@@ -10,12 +10,13 @@ use utoipa::ToSchema;
 use super::{Console, ServiceError};
 use crate::clock::timestamp;
 use crate::db::fleet::{self, Listed};
-use crate::db::{Tx, audit, sensors, settings};
+use crate::db::{DbError, Tx, audit, sensors, settings};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::listing::SensorFilter;
 use crate::domain::page::{Cursor, Page, Piece};
-use crate::domain::sensor::{SensorRecord, Standing};
+use crate::domain::sensor::{Moment, SensorRecord, Standing};
+use crate::domain::setting::Setting;
 
 /// A sensor in the fleet list (CONTRACT.md section 5).
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -85,8 +86,12 @@ impl Console {
         piece: Piece,
     ) -> Result<Page<SensorView>, ServiceError> {
         let (now, most) = (self.now(), piece.rows);
-        let rows = self.db().read(move |tx| matching(tx, &filter, piece.after, most + 1, now)).await?;
-        Ok(Page::cut(rows, most, Listed::cursor).map(|row| view(row, now)))
+        let list = move |tx: &mut dyn Tx| {
+            let at = moment(tx, now)?;
+            Ok::<_, ServiceError>((matching(tx, &filter, piece.after, most + 1, at)?, at))
+        };
+        let (rows, at) = self.db().read(list).await?;
+        Ok(Page::cut(rows, most, Listed::cursor).map(|row| view(row, at)))
     }
 
     /// Asks a sensor to renew its certificate from now on and within so many seconds; it hears of it with its next
@@ -133,21 +138,26 @@ impl Console {
     }
 }
 
+/// This moment, with the threshold that an administrator set.
+pub(super) fn moment(tx: &mut dyn Tx, now: i64) -> Result<Moment, DbError> {
+    Ok(Moment { now, stale_after: settings::number(tx, Setting::StaleSeconds)? })
+}
+
 /// Reads on until enough rows pass the filter, nearly always once.
 fn matching(
     tx: &mut dyn Tx,
     filter: &SensorFilter,
     mut after: Option<Cursor>,
     most: i64,
-    now: i64,
+    at: Moment,
 ) -> Result<Vec<Listed>, ServiceError> {
     let enough = usize::try_from(most).unwrap_or(usize::MAX);
     let mut found = Vec::new();
     loop {
-        let batch = fleet::list(tx, filter, after.as_ref(), most, now)?;
+        let batch = fleet::list(tx, filter, after.as_ref(), most, at)?;
         let last = batch.len() < enough;
         after = batch.last().map(Listed::cursor);
-        found.extend(batch.into_iter().filter(|row| filter.shows(&row.sensor, row.validity, now)));
+        found.extend(batch.into_iter().filter(|row| filter.shows(&row.sensor, row.validity, at)));
         if last || found.len() >= enough {
             found.truncate(enough);
             return Ok(found);
@@ -216,15 +226,15 @@ fn free_slot(tx: &mut dyn Tx, sensor: &SensorRecord) -> Result<(), ServiceError>
     Ok(())
 }
 
-pub(super) fn view(row: Listed, now: i64) -> SensorView {
+pub(super) fn view(row: Listed, at: Moment) -> SensorView {
     let Listed { sensor, validity } = row;
     let json = |text: &str| serde_json::from_str(text).unwrap_or(serde_json::Value::Null);
     SensorView {
         sensor_id: sensor.id,
-        status: sensor.status(now),
+        status: sensor.status(at),
         trust_state: sensor.trust(),
-        trust_health: sensor.certificate_health(now, validity),
-        health_state: sensor.health(now),
+        trust_health: sensor.certificate_health(at.now, validity),
+        health_state: sensor.health(at.now),
         tags: json(&sensor.tags),
         host: json(&sensor.host),
         certificate_not_after: validity.map(|(_, to)| timestamp(to).to_string()),

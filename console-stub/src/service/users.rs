@@ -68,6 +68,15 @@ pub struct Operator {
     pub role: Role,
 }
 
+/// Whether somebody is there, or an open page looks by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Somebody asked for it.
+    Acts,
+    /// A page that was left open.
+    Watches,
+}
+
 impl Console {
     /// Makes a user.
     ///
@@ -229,18 +238,18 @@ impl Console {
         Ok(Login { secret, user: view(user), expires_at: now + SESSION_LONGEST })
     }
 
-    /// Whose session this is.
+    /// Whose session this is. A call of somebody who is there keeps the session alive.
     ///
     /// # Errors
     /// `unauthorized` when it is none, or no longer.
-    pub async fn operator(&self, secret: &str) -> Result<Operator, ServiceError> {
+    pub async fn operator(&self, secret: &str, presence: Presence) -> Result<Operator, ServiceError> {
         let (now, hash) = (self.now(), hash_of(secret));
         let found = self.db().read(move |tx| users::session(tx, &hash)).await?;
         let lives = found.filter(|found| {
             found.user.disabled_at.is_none() && session_lives(found.created_at, found.last_seen_at, now)
         });
         let session = lives.ok_or_else(not_signed_in)?;
-        if now - session.last_seen_at >= NOTE_EVERY {
+        if presence == Presence::Acts && now - session.last_seen_at >= NOTE_EVERY {
             self.db().write(move |tx| users::session_seen(tx, &hash, now)).await?;
         }
         Ok(Operator { email: session.user.email, role: session.user.role })

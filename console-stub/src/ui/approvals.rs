@@ -19,6 +19,8 @@ use crate::service::approvals::{ApprovalView, Say};
 struct Page {
     frame: Frame,
     statuses: Vec<Choice>,
+    /// Whether those that wait are shown.
+    waiting: bool,
     rows: Vec<ApprovalView>,
     next: Option<String>,
 }
@@ -29,7 +31,8 @@ async fn page(api: &Api, frame: Frame, word: &str, asked: &Asked) -> Result<Page
     let words = [Ruling::Waiting, Ruling::Approved, Ruling::Denied].map(Ruling::as_str);
     let page = api.console.list_approvals_of(only, asked.piece()?).await?;
     let next = asked.next("/ui/approvals", page.next.as_ref());
-    Ok(Page { frame, statuses: choices(words, word), rows: page.rows, next })
+    let waiting = only == Ruling::Waiting;
+    Ok(Page { frame, statuses: choices(words, word), waiting, rows: page.rows, next })
 }
 
 fn frame(visitor: &Visitor) -> Frame {

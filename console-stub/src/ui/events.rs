@@ -1,4 +1,5 @@
-//! Server-sent events (HTML standard, section 9.2): a token's line turns from waiting to enrolled by itself.
+//! Server-sent events (HTML standard, section 9.2): a token's line turns from waiting to enrolled by itself, and lists hear
+//! that there is something new.
 
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use telovix_contract::states::{TokenStatus, TokenType};
 
 use super::page::Oops;
 use super::visitor::{named, opened};
-use crate::api::Api;
+use crate::api::{Api, Stopping};
 use crate::domain::role::Act;
 use crate::domain::token::TokenId;
 use crate::service::overview::TokenStory;
@@ -38,34 +39,65 @@ pub(super) async fn of_token(
     Path(id): Path<String>,
     request: Request,
 ) -> Result<Response, Oops> {
+    let stopping = request.extensions().get::<Stopping>().cloned();
     opened(&api, request, Act::ReadTokens).await?;
     let id: TokenId = named(&id, "token")?;
-    let mut story = api.console.token(id).await?;
+    api.console.token(id).await?;
+    Ok(stream(stopping, move || {
+        let console = api.console.clone();
+        async move {
+            let line = line(&console.token(id).await.ok()?);
+            let json = serde_json::to_string(&line).expect("a line of texts is JSON");
+            Some((format!("event: story\ndata: {json}\n\n"), line.over))
+        }
+    }))
+}
+
+/// The stream that tells an open page when there may be something new to see. It says no more than that; the page then asks
+/// for itself again, under the role that it is looked at with.
+pub(super) async fn of_news(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
+    let stopping = request.extensions().get::<Stopping>().cloned();
+    opened(&api, request, Act::ReadSensors).await?;
+    Ok(stream(stopping, move || {
+        let console = api.console.clone();
+        async move {
+            let stamp = console.stamp_of_news().await.ok()?;
+            Some((format!("event: news\ndata: {stamp}\n\n"), false))
+        }
+    }))
+}
+
+/// Says what `look` gives, an event and whether it is the last, each time that it is another.
+fn stream<L, F>(mut stopping: Option<Stopping>, mut look: L) -> Response
+where
+    L: FnMut() -> F + Send + 'static,
+    F: Future<Output = Option<(String, bool)>> + Send,
+{
     let (mut sender, body) = Channel::<Bytes, axum::Error>::new(1);
     tokio::spawn(async move {
         let mut last = None;
         for _ in 0..LOOKS {
-            let now = line(&story);
-            let over = now.over;
+            let Some((event, over)) = look().await else { return };
             // A comment keeps the stream alive and finds out that nobody listens any more.
-            let text = if last.as_ref() == Some(&now) { ":\n\n".to_owned() } else { event(&now) };
-            last = Some(now);
+            let same = last.as_ref() == Some(&event);
+            let text = if same { ":\n\n".to_owned() } else { format!("retry: 1000\n{event}") };
+            last = Some(event);
             if sender.send_data(text.into()).await.is_err() || over {
                 return;
             }
-            tokio::time::sleep(LOOK_EVERY).await;
-            match api.console.token(id).await {
-                Ok(next) => story = next,
-                Err(_) => return,
+            let stop = async {
+                match &mut stopping {
+                    Some(stopping) => stopping.wait().await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = stop => return,
             }
         }
     });
-    Ok(([(header::CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response())
-}
-
-fn event(line: &Line) -> String {
-    let json = serde_json::to_string(line).expect("a line of texts is JSON");
-    format!("retry: 1000\nevent: story\ndata: {json}\n\n")
+    ([(header::CONTENT_TYPE, "text/event-stream")], Body::new(body)).into_response()
 }
 
 fn line(story: &TokenStory) -> Line {

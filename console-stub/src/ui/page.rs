@@ -1,12 +1,14 @@
 //! What every page has: its frame, its headers, and how an error looks.
 
 use askama::Template;
+use axum::extract::{Request, State};
+use axum::middleware::Next;
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use telovix_contract::ErrorCode;
 
 use super::visitor::Visitor;
-use crate::api::told;
+use crate::api::{Api, told};
 use crate::domain::Refusal;
 use crate::domain::role::Act;
 use crate::service::ServiceError;
@@ -25,8 +27,14 @@ const HEADERS: [(HeaderName, &str); 6] = [
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
 
-/// Adds the headers of every page.
-pub(super) async fn guarded(mut response: Response) -> Response {
+/// Adds the headers of every page, and shows a refusal in the frame of whoever asked.
+pub(super) async fn guarded(State(api): State<Api>, request: Request, next: Next) -> Response {
+    let (parts, body) = request.into_parts();
+    let mut response = next.run(Request::from_parts(parts.clone(), body)).await;
+    if let Some(Refused(refusal)) = response.extensions_mut().remove::<Refused>() {
+        let visitor = Visitor::of(&api, &parts, Act::ReadSensors).await.ok();
+        response = error_page(refusal, visitor.as_ref());
+    }
     let headers: &mut HeaderMap = response.headers_mut();
     for (name, value) in HEADERS {
         headers.insert(name, HeaderValue::from_static(value));
@@ -52,6 +60,8 @@ pub(super) struct Frame {
     /// Address and role of who looks; nobody on the sign-in page.
     pub(super) who: Option<(String, &'static str)>,
     pub(super) csrf: String,
+    /// What the page shows is as new as this.
+    pub(super) stamp: String,
     pub(super) entries: Vec<Entry>,
     /// What was just done.
     pub(super) notice: Option<&'static str>,
@@ -80,6 +90,7 @@ impl Frame {
             title: title.into(),
             who: Some((visitor.email.clone(), visitor.role.as_str())),
             csrf: visitor.csrf.clone(),
+            stamp: visitor.stamp.clone(),
             entries: PLACES.into_iter().map(entry).collect(),
             notice: None,
             problem: None,
@@ -88,8 +99,8 @@ impl Frame {
 
     /// The frame for nobody known.
     pub(super) fn bare(title: &str, csrf: String) -> Self {
-        let (title, entries) = (title.to_owned(), Vec::new());
-        Self { title, who: None, csrf, entries, notice: None, problem: None }
+        let (title, entries, stamp) = (title.to_owned(), Vec::new(), String::new());
+        Self { title, who: None, csrf, stamp, entries, notice: None, problem: None }
     }
 
     /// The same, saying what was done.
@@ -174,8 +185,26 @@ impl IntoResponse for Oops {
         if refusal.code == ErrorCode::Unauthorized {
             return Redirect::to("/ui/login").into_response();
         }
-        let status = status_of(&refusal);
-        let title = status.canonical_reason().unwrap_or("Error");
-        show(status, &ErrorPage { frame: Frame::bare(title, String::new()), message: refusal.message })
+        let mut response = status_of(&refusal).into_response();
+        response.extensions_mut().insert(Refused(refusal));
+        response
     }
+}
+
+/// A refusal that [`guarded`] has to show.
+#[derive(Debug, Clone)]
+struct Refused(Refusal);
+
+fn error_page(refusal: Refusal, visitor: Option<&Visitor>) -> Response {
+    let status = status_of(&refusal);
+    let title = match status {
+        StatusCode::FORBIDDEN => "Not allowed",
+        StatusCode::NOT_FOUND => "Not found",
+        other => other.canonical_reason().unwrap_or("Error"),
+    };
+    let frame = match visitor {
+        Some(visitor) => Frame::new(title, "", visitor),
+        None => Frame::bare(title, String::new()),
+    };
+    show(status, &ErrorPage { frame, message: refusal.message })
 }

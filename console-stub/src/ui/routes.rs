@@ -2,7 +2,7 @@
 
 use axum::Router;
 use axum::extract::{Path, Request};
-use axum::middleware::map_response;
+use axum::middleware::from_fn_with_state;
 use axum::response::{IntoResponse as _, Redirect, Response};
 use axum::routing::{get, post};
 use http::header;
@@ -31,6 +31,7 @@ pub fn router(api: Api) -> Router {
         .route("/ui/deploy/cluster", get(deploy::cluster).post(deploy::make_for_cluster))
         .route("/ui/tokens", get(tokens::list))
         .route("/ui/tokens/{id}", get(tokens::show))
+        .route("/ui/events", get(events::of_news))
         .route("/ui/tokens/{id}/events", get(events::of_token))
         .route("/ui/tokens/{id}/revoke", get(tokens::confirm).post(tokens::revoke))
         .route("/ui/rules", get(rules::list).post(rules::create))
@@ -41,7 +42,10 @@ pub fn router(api: Api) -> Router {
         .route("/ui/audit/export", get(audit::export))
         .route("/ui/settings", get(settings::show).post(settings::change))
         .route("/ui/{*rest}", get(nothing).post(nothing));
-    router.method_not_allowed_fallback(wrong_method).layer(map_response(guarded)).with_state(api)
+    router
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(api.clone(), guarded))
+        .with_state(api)
 }
 
 async fn home() -> Redirect {

@@ -154,16 +154,33 @@ pub(super) async fn show(
     }))
 }
 
-fn texts(value: &serde_json::Value) -> Vec<String> {
+/// The texts of a list of texts.
+pub(super) fn texts(value: &serde_json::Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
     items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
 }
 
-/// Host facts, in the order in which they are stored.
+/// Host facts, as people call them, in the order in which they are stored.
 fn facts(value: &serde_json::Value) -> Vec<(String, String)> {
-    let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let fields = value.as_object().into_iter().flatten();
-    fields.map(|(name, value)| (name.replace('_', " "), text(value))).collect()
+    const NAMES: [(&str, &str); 7] = [
+        ("architecture", "Architecture"),
+        ("os", "Operating system"),
+        ("kernel_version", "Kernel"),
+        ("cpu_count", "CPUs"),
+        ("memory_bytes", "Memory"),
+        ("machine_id_sha256", "Machine id (SHA-256)"),
+        ("k8s_deployment", "Kubernetes deployment"),
+    ];
+    let text = |name: &str, value: &serde_json::Value| match value.as_u64() {
+        Some(size) if name == "memory_bytes" => words::bytes(size),
+        Some(_) | None => value.as_str().map_or_else(|| value.to_string(), str::to_owned),
+    };
+    let called = |name: &str| {
+        let known = NAMES.into_iter().find(|(known, _)| *known == name);
+        known.map_or_else(|| words::plain(name), |(_, called)| called.to_owned())
+    };
+    let fields = value.as_object().into_iter().flatten().filter(|(_, value)| !value.is_null());
+    fields.map(|(name, value)| (called(name), text(name, value))).collect()
 }
 
 #[derive(Template)]

@@ -6,6 +6,7 @@ use axum::response::Response;
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
 
 use super::page::{Frame, Oops, ok};
+use super::sensor::texts;
 use super::visitor::{Asked, opened};
 use super::words::{self, Choice, choices};
 use crate::api::Api;
@@ -53,10 +54,13 @@ struct Filters {
     decommissioned: bool,
     /// Whether one beside the name is set.
     open: bool,
+    /// Whether any is.
+    any: bool,
 }
 
 struct Row {
     sensor: SensorView,
+    tags: Vec<String>,
     seen: String,
     life: String,
 }
@@ -64,6 +68,7 @@ struct Row {
 impl Filters {
     fn of(asked: &Asked) -> Self {
         let word = |name: &str| asked.shown(name);
+        let open = MORE.iter().any(|name| asked.text(name).is_some());
         Self {
             node_name: word("node_name"),
             cluster_id: word("cluster_id"),
@@ -75,7 +80,8 @@ impl Filters {
             trust: choices(TrustState::ALL.iter().map(|it| it.as_str()), &word("trust_state")),
             certificate: choices(TrustHealth::ALL.iter().map(|it| it.as_str()), &word("trust_health")),
             decommissioned: asked.text("decommissioned").is_some(),
-            open: MORE.iter().any(|name| asked.text(name).is_some()),
+            open,
+            any: open || asked.text("node_name").is_some(),
         }
     }
 }
@@ -87,6 +93,7 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
     let page = api.console.list_sensors(filter, asked.piece()?).await?;
     let now = api.console.now();
     let row = |sensor: SensorView| Row {
+        tags: texts(&sensor.tags),
         seen: words::ago(sensor.last_seen_at.as_deref(), now),
         life: sensor.certificate_not_after.as_deref().map_or("none".to_owned(), |end| words::left(end, now)),
         sensor,

@@ -27,7 +27,7 @@ const HOUR: i64 = 3600;
 #[template(path = "settings.html")]
 struct Page {
     frame: Frame,
-    settings: Vec<SettingView>,
+    settings: Vec<Line>,
     users: Vec<UserView>,
     roles: [&'static str; 5],
     keys: Vec<ApiKeyView>,
@@ -38,11 +38,52 @@ struct Page {
     made: Option<(String, Zeroizing<String>)>,
 }
 
+/// A setting as the page shows it.
+struct Line {
+    setting: SettingView,
+    called: &'static str,
+    says: &'static str,
+}
+
+impl Line {
+    fn of(setting: SettingView) -> Self {
+        let (called, says) = Setting::from_name(setting.name).map_or((setting.name, ""), in_words);
+        Self { setting, called, says }
+    }
+}
+
+/// What a setting is called, and what it does.
+fn in_words(setting: Setting) -> (&'static str, &'static str) {
+    match setting {
+        Setting::ApprovalMode => (
+            "Approval mode",
+            "Which enrollments wait for an operator where no rule lets them in: none, those of a cluster, or all.",
+        ),
+        Setting::CertificateHours => ("Certificate life, hours", "Counts from a sensor's next renewal on."),
+        Setting::HeartbeatSeconds => {
+            ("Heartbeat interval, seconds", "Time between two heartbeats of a sensor.")
+        }
+        Setting::OnceTtlSeconds => {
+            ("One-time token life, seconds", "Where nobody asks for another when it is made.")
+        }
+        Setting::OnceTtlMin => ("One-time token, shortest life, seconds", "Nobody gets a shorter one."),
+        Setting::OnceTtlMax => ("One-time token, longest life, seconds", "Nobody gets a longer one."),
+        Setting::ClusterDays => {
+            ("Cluster token life, days", "Where nobody asks for another when it is made.")
+        }
+        Setting::ClusterMaxDays => ("Cluster token, longest life, days", "Nobody gets a longer one."),
+        Setting::StaleSeconds => {
+            ("Stale threshold, seconds", "A sensor that was not heard of for so long is stale.")
+        }
+        Setting::Vertical => ("Vertical", "What the Console is for; written down and shown."),
+    }
+}
+
 async fn page(api: &Api, visitor: &Visitor) -> Result<Page, ServiceError> {
     let console = &api.console;
     Ok(Page {
         frame: Frame::new("Settings", "/ui/settings", visitor),
-        settings: console.list_settings().await?,
+        settings: console.list_settings().await?.into_iter().map(Line::of).collect(),
         users: console.list_users().await?,
         roles: Role::ALL.map(Role::as_str),
         keys: console.list_api_keys().await?,

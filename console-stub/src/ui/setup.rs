@@ -34,6 +34,8 @@ struct Page {
     server_names: String,
     public_url: String,
     trial_nodes: String,
+    bundle: String,
+    licence_trust: String,
     verticals: Vec<Choice>,
 }
 
@@ -51,6 +53,8 @@ fn page(
             server_names: word("server_names"),
             public_url: word("public_url"),
             trial_nodes: form.text("trial_nodes").map_or_else(|| TRIAL_NODES.to_string(), str::to_owned),
+            bundle: word("bundle"),
+            licence_trust: word("licence_trust"),
             verticals: choices(Vertical::ALL.map(Vertical::as_str), &word("vertical")),
         };
         show(status, &page)

@@ -31,6 +31,8 @@ pub(super) struct Visitor {
     pub(super) csrf: String,
     pub(super) secret: Zeroizing<String>,
     pub(super) origin: Origin,
+    /// What there was to see before the page was made; see `Console::stamp_of_news`.
+    pub(super) stamp: String,
 }
 
 impl Visitor {
@@ -43,7 +45,8 @@ impl Visitor {
         session::permit(operator.role, act)?;
         let origin = Origin { actor_email: Some(operator.email.clone()), ..session::source(parts) };
         let csrf = csrf_token(&secret);
-        Ok(Self { email: operator.email, role: operator.role, csrf, secret, origin })
+        let stamp = api.console.stamp_of_news().await?;
+        Ok(Self { email: operator.email, role: operator.role, csrf, secret, origin, stamp })
     }
 
     /// Why the role may not do this, where it may not.

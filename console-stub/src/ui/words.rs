@@ -56,6 +56,24 @@ pub(super) fn left(rfc3339: &str, now: i64) -> String {
     if seconds <= 0 { "over".to_owned() } else { span(seconds) }
 }
 
+/// A word of the contract for people: `renewal due` of `renewal_due`.
+pub(super) fn plain(word: &str) -> String {
+    word.replace('_', " ")
+}
+
+/// A number of bytes by its largest unit: `23.5 GiB`.
+pub(super) fn bytes(bytes: u64) -> String {
+    const UNITS: [(&str, u64); 3] = [("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)];
+    match UNITS.into_iter().find(|(_, size)| bytes >= *size) {
+        None => format!("{bytes} B"),
+        // Tenths, and the rest is cut off, so that no unit ever says more than there is.
+        Some((unit, size)) => {
+            let tenths = u128::from(bytes) * 10 / u128::from(size);
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+    }
+}
+
 /// The first eight characters, for an id that a link leads on from.
 pub(super) fn start(id: &str) -> String {
     id.chars().take(8).collect()
@@ -88,5 +106,8 @@ mod tests {
         assert_eq!(ago(Some("1970-01-01T00:00:10Z"), 15), "5 s ago");
         assert_eq!([left("1970-01-01T00:00:10Z", 10), left("1970-01-01T00:01:10Z", 10)], ["over", "60 s"]);
         assert_eq!(done(Some("<script>")), None);
+        assert_eq!(plain("renewal_due"), "renewal due");
+        let sizes = [0, 1023, 1024, 25_276_510_208, u64::MAX].map(bytes);
+        assert_eq!(sizes, ["0 B", "1023 B", "1.0 KiB", "23.5 GiB", "17179869183.9 GiB"]);
     }
 }

@@ -14,6 +14,7 @@ use telovix_console_stub::domain::setting::{Setting, Vertical};
 use telovix_console_stub::service::enroll::EnrollAnswer;
 use telovix_console_stub::service::rotation::Drain;
 use telovix_console_stub::service::setup::{Grant, Setup};
+use telovix_console_stub::service::users::Presence;
 use telovix_console_stub::service::{Console, ServiceError};
 use telovix_contract::enroll::EnrollRequest;
 
@@ -138,9 +139,9 @@ async fn section_5_a_nonce_and_a_session_count_at_every_instance() {
     let password = || "correct horse battery staple".to_owned().into();
     let admin = || "admin@example.com".to_owned();
     let login = second.log_in(admin(), password(), Origin::default()).await.unwrap();
-    assert_eq!(third.operator(&login.secret).await.unwrap().email, admin());
+    assert_eq!(third.operator(&login.secret, Presence::Acts).await.unwrap().email, admin());
     third.log_out(&login.secret, Origin::default()).await.unwrap();
-    assert!(second.operator(&login.secret).await.is_err());
+    assert!(second.operator(&login.secret, Presence::Acts).await.is_err());
 
     // Failures at one instance after the other lock the address at all.
     let wrong = || "not the password at all".to_owned().into();

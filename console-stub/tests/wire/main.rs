@@ -20,6 +20,7 @@ mod openapi;
 mod operators;
 mod pages;
 mod pages_acts;
+mod pages_live;
 mod pages_setup;
 mod people;
 mod rates;

@@ -68,6 +68,8 @@ async fn a_cluster_is_deployed_by_its_secret_and_its_chart_and_the_licence_warns
     let helm = element(page, "helm");
     assert!(helm.contains("sensor.existingSecret=telovix-enrollment") && helm.contains("ran-east"), "{helm}");
     assert!(!helm.contains("tse_"), "{helm}");
+    // `--set` reads a name such as 2026 or true as something else than a text, and the chart refuses that.
+    assert!(helm.contains("--set-string clusterName=") && !helm.contains("--set "), "{helm}");
     assert!(!page.contains("class=\"warning\""));
     let mut node = body(&token, "node-1", &key());
     node["cluster_name"] = "ran-east".into();

@@ -6,10 +6,12 @@ const assert = require("node:assert/strict");
 const fs = require("node:fs");
 const path = require("node:path");
 
-const { CONSOLE, SETUP_CODE, AGENT, SCREENSHOTS, SCRATCH } = process.env;
+const { CONSOLE, SETUP_CODE, AGENT, SCREENSHOTS, SCRATCH, FLEET } = process.env;
 const axe = fs.readFileSync(require.resolve("axe-core/axe.min.js"), "utf8");
 const ADMIN = "admin@example.com";
 const PASSWORD = "correct horse battery staple";
+// A name that helm's `--set` would take for a number.
+const CLUSTER = "2026";
 const looks = [
   ["light", { colorScheme: "light", viewport: { width: 1280, height: 900 } }],
   ["dark", { colorScheme: "dark", viewport: { width: 1280, height: 900 } }],
@@ -51,6 +53,33 @@ async function signIn(page, email, password) {
   await page.getByRole("heading", { name: "Sensors" }).waitFor();
 }
 
+// What stands in the tab now, wherever a step back has led: a page of the browser's own, perhaps.
+async function back(page) {
+  await page.goBack({ waitUntil: "commit" }).catch(() => {});
+  await page.waitForLoadState().catch(() => {});
+  return page.content();
+}
+
+// Every stop of the Tab key shows where it is, and none is left out.
+async function walkByKeyboard(page, name) {
+  const wanted = await page.evaluate(() => {
+    const all = document.querySelectorAll("a[href], button, input, select, textarea, summary, [tabindex='0']");
+    return [...all].filter((it) => !it.disabled && it.type !== "hidden" && it.checkVisibility()).length;
+  });
+  await page.evaluate(() => { document.activeElement.blur(); window.scrollTo(0, 0); });
+  for (let at = 0; at < wanted; at++) {
+    await page.keyboard.press("Tab");
+    const stop = await page.evaluate(() => {
+      const it = document.activeElement;
+      const seen = it.classList.contains("reached");
+      it.classList.add("reached");
+      return { what: it.outerHTML.slice(0, 120), seen, outline: getComputedStyle(it).outlineStyle, here: it !== document.body };
+    });
+    assert.ok(stop.here && !stop.seen, `${name}: ${at} of ${wanted} are reached by the keyboard; then ${stop.what}`);
+    assert.notEqual(stop.outline, "none", `${name}: where the focus is cannot be seen: ${stop.what}`);
+  }
+}
+
 const files = (name, token) => {
   const file = path.join(SCRATCH, `${name}.token`);
   fs.writeFileSync(file, token, { mode: 0o600 });
@@ -66,6 +95,7 @@ async function main() {
   });
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
   context.setDefaultTimeout(20000);
+  await context.grantPermissions(["clipboard-read", "clipboard-write"]);
   const page = await context.newPage();
   listen(page);
 
@@ -76,6 +106,8 @@ async function main() {
   await page.getByLabel("Setup code").fill(SETUP_CODE);
   await page.getByLabel("E-mail address").fill(ADMIN);
   await page.getByLabel("Password").fill(PASSWORD);
+  await page.getByLabel("Nodes of a trial").fill("500");
+  await page.getByLabel("Vertical").selectOption("telecom");
   await page.getByLabel("Names and addresses").fill("127.0.0.1 localhost");
   await page.getByLabel("Address that hosts are told").fill(CONSOLE);
   await page.getByRole("button", { name: "Set up" }).click();
@@ -91,6 +123,12 @@ async function main() {
   await page.reload();
   await page.keyboard.press("Tab");
   assert.equal(await page.evaluate(() => document.activeElement.textContent), "Skip to content");
+
+  // A second window that nobody touches: it follows by itself.
+  const watcher = await context.newPage();
+  listen(watcher);
+  await watcher.goto(`${CONSOLE}/ui/sensors`);
+  await watcher.getByText("Live", { exact: true }).waitFor();
 
   // A host is deployed: its line turns from waiting to enrolled by itself.
   await page.getByRole("link", { name: "Deploy sensor" }).first().click();
@@ -109,16 +147,30 @@ async function main() {
   const token = await page.locator("#token").textContent();
   const command = await page.locator("#command").textContent();
   assert.ok(command.includes(token) && command.includes("--ca-fingerprint 'sha256:") && command.includes("'o_du'"));
+  await page.getByRole("button", { name: "Copy command" }).click();
+  await page.getByRole("button", { name: "Copied" }).waitFor();
+  assert.equal(await page.evaluate(() => navigator.clipboard.readText()), command);
   const enrolled = spawnSync(AGENT, files("edge-1", token), { encoding: "utf8" });
   assert.equal(enrolled.status, 0, enrolled.stderr);
   await page.getByText("Enrolled: edge-1.").waitFor();
   await inspect(page, "made-enrolled");
+  await watcher.getByRole("link", { name: "edge-1" }).waitFor();
+  await watcher.getByRole("link", { name: "1 healthy" }).waitFor();
+
+  // The token is not in the history.
+  await page.goto(`${CONSOLE}/ui/tokens`);
+  assert.ok(!(await back(page)).includes(token), "a step back shows the token again");
 
   await page.goto(`${CONSOLE}/ui/deploy/cluster`);
   await inspect(page, "deploy-cluster");
-  await page.getByLabel("Cluster name").fill("ran-east");
+  await page.getByLabel("Cluster name").fill(CLUSTER);
+  await page.getByLabel("Valid for days").fill("30");
+  await page.getByLabel("Most nodes").fill("40");
   await page.getByRole("button", { name: "Generate cluster token" }).click();
   await page.getByText("kind: Secret").waitFor();
+  // browser.sh gives them to helm.
+  fs.writeFileSync(path.join(SCRATCH, "secret.yaml"), await page.locator("#secret").textContent());
+  fs.writeFileSync(path.join(SCRATCH, "helm.sh"), await page.locator("#helm").textContent());
   await inspect(page, "made-cluster");
 
   // The cluster's token is revoked.
@@ -141,17 +193,26 @@ async function main() {
   // A host that has to wait is let in.
   await page.goto(`${CONSOLE}/ui/settings`);
   await inspect(page, "settings");
-  await page.getByLabel("approval_mode", { exact: true }).selectOption("all");
-  await page.getByRole("button", { name: "Save approval_mode" }).click();
+  await walkByKeyboard(page, "settings");
+  await page.getByLabel("Approval mode").selectOption("all");
+  await page.getByRole("button", { name: "Save Approval mode" }).click();
   await page.getByText("The setting is changed.").waitFor();
   await page.goto(`${CONSOLE}/ui/deploy/host`);
   await page.getByLabel("Node name").fill("edge-2");
   await page.getByRole("button", { name: "Generate token" }).click();
   const second = await page.locator("#token").textContent();
+  await watcher.goto(`${CONSOLE}/ui/approvals`);
+  await watcher.getByText("Live", { exact: true }).waitFor();
   const waiting = spawn(AGENT, files("edge-2", second), { stdio: "ignore" });
   try {
     const left = new Promise((resolve) => waiting.on("exit", resolve));
     await page.getByText("waits for an operator").waitFor();
+    // What is about to be decided does not move under the hand.
+    await watcher.getByText("There is something new.").waitFor();
+    assert.equal(await watcher.getByRole("cell", { name: "edge-2" }).count(), 0);
+    await watcher.getByRole("button", { name: "Show it" }).click();
+    await watcher.getByRole("cell", { name: "edge-2", exact: true }).waitFor();
+    await watcher.close();
     await page.goto(`${CONSOLE}/ui/approvals`);
     await page.getByLabel("Mark all").check();
     await inspect(page, "approvals");
@@ -164,8 +225,10 @@ async function main() {
 
   await page.goto(`${CONSOLE}/ui/sensors`);
   await inspect(page, "sensors");
+  await walkByKeyboard(page, "sensors");
   await page.getByRole("link", { name: "edge-2" }).click();
   await inspect(page, "sensor");
+  await walkByKeyboard(page, "sensor");
   await page.getByRole("link", { name: "Disable" }).click();
   await page.getByRole("button", { name: "Disable" }).click();
   await page.getByText("The sensor is disabled.").waitFor();
@@ -174,6 +237,31 @@ async function main() {
   await page.getByRole("link", { name: "Verify" }).click();
   await page.getByText("The trail is intact").waitFor();
   await inspect(page, "audit");
+
+  // A fleet in every state.
+  const seed = spawnSync("python3", [FLEET, path.join(SCRATCH, "console/console.db"), "300"], { encoding: "utf8" });
+  assert.equal(seed.status, 0, seed.stderr);
+  for (const [name, address] of [["sensors", "sensors"], ["sensors-filtered", "sensors?decommissioned=true&status=stale"],
+    ["sensors-none", "sensors?tag=nothing"], ["tokens", "tokens"], ["rules", "rules"], ["approvals", "approvals"]]) {
+    await page.goto(`${CONSOLE}/ui/${address}`);
+    await inspect(page, `fleet-${name}`);
+  }
+  await page.goto(`${CONSOLE}/ui/sensors?node_name=worker`);
+  await page.getByRole("link", { name: /^worker-/ }).first().click();
+  await inspect(page, "fleet-sensor");
+  await page.goto(`${CONSOLE}/ui/tokens`);
+  await page.getByRole("link", { name: /^(edge|du|cu|gnb|core|amf)-/ }).first().click();
+  await inspect(page, "fleet-token");
+
+  // What is refused says so where it was typed, and beside it stands what was typed.
+  await page.goto(`${CONSOLE}/ui/deploy/host`);
+  await page.getByLabel("Node name").fill("no name");
+  await page.getByRole("button", { name: "Generate token" }).click();
+  await page.getByRole("alert").waitFor();
+  assert.equal(await page.getByLabel("Node name").inputValue(), "no name");
+  await inspect(page, "deploy-host-refused");
+  await page.goto(`${CONSOLE}/ui/nowhere`);
+  await inspect(page, "not-found");
 
   // A viewer sees why not.
   await page.goto(`${CONSOLE}/ui/settings`);
@@ -184,6 +272,7 @@ async function main() {
   await page.getByText("The user is changed.").waitFor();
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("heading", { name: "Sign in" }).waitFor();
+  assert.ok(!(await back(page)).includes("viewer@example.com"), "a step back shows what was seen before signing out");
   await signIn(page, "viewer@example.com", PASSWORD);
   assert.ok(await page.getByRole("button", { name: "Deploy sensor" }).isDisabled());
   await page.getByText("The role viewer does not reach that far", { exact: false }).last().waitFor();
