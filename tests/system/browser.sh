@@ -42,7 +42,7 @@ grep -q '^helm install ' "$SCRATCH/helm.sh" || fail 'the page shows no helm inst
 for helm in "${HELMS[@]}"; do
   { echo "cd '$ROOT'"; sed -n '/^helm install /,$p' "$SCRATCH/helm.sh" | sed "1s|^helm install|'$helm' template|"; } >"$SCRATCH/try.sh"
   bash -eu "$SCRATCH/try.sh" >"$SCRATCH/rendered.yaml" 2>"$SCRATCH/err" || fail "$helm refuses what the page shows: $(cat "$SCRATCH/err")"
-  for word in "https://$address" 'name: telovix-enrollment' 'value: "2026"' 'sha256:'; do
+  for word in "https://$address" 'secretName: telovix-enrollment' 'value: "2026"' 'sha256:'; do
     grep -qF "$word" "$SCRATCH/rendered.yaml" || { grep -n 2026 "$SCRATCH/rendered.yaml" >&2; fail "the rendered chart has no $word"; }
   done
 done

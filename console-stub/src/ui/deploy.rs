@@ -194,6 +194,8 @@ async fn cluster_token(api: &Api, visitor: &Visitor, form: &Form) -> Result<Made
         expires_days: form.parsed("expires_days")?,
         max_nodes: form.parsed("max_nodes")?,
         cluster_id: Some(cluster.clone()),
+        // As long as a label may be, and what the list calls it.
+        label: Some(cluster.to_string()),
         ..TokenDraft::default()
     };
     let made = api.console.create_token(draft, visitor.origin.clone()).await?;

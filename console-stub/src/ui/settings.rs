@@ -175,6 +175,7 @@ async fn carry_out(api: &Api, visitor: &Visitor, form: &Form) -> Result<Changed,
             return Ok(Changed::Key(console.create_api_key(label, scopes, origin).await?));
         }
         "key-revoke" => {
+            meant(form)?;
             console.revoke_api_key(required("key_id")?, origin).await?;
             "key"
         }

@@ -22,6 +22,7 @@ mod pages;
 mod pages_acts;
 mod pages_live;
 mod pages_setup;
+mod pages_shown;
 mod people;
 mod rates;
 mod rotation;

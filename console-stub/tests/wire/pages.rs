@@ -281,6 +281,9 @@ async fn hostile_texts_are_shown_as_texts() {
     let mut waiting = body(&world.once().await, "edge-2", &key());
     waiting["host"] = draft["host"].clone();
     assert_eq!(world.enroll(&waiting).await.status, 202);
+    // What strangers get into the trail: an address that nobody has.
+    let stranger = Reader::new(&world).sign_in(evil, "not the right one").await;
+    assert_eq!(stranger.status, 401);
     let query =
         encoded(&[("node_name", evil), ("cluster_id", evil), ("tag", evil), ("done", evil), ("role", evil)]);
     let query_of_log = encoded(&[("action_type", evil), ("actor_email", evil), ("cursor", evil)]);

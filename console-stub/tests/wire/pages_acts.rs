@@ -239,10 +239,9 @@ async fn settings_users_keys_and_the_ca_are_changed_on_one_page() {
     let page = text(&admin.get(here).await).to_owned();
     assert!(page.contains("tak_") && !page.contains(&secret));
     let id = page.split("name=\"key_id\" value=\"").nth(1).unwrap().split('"').next().unwrap().to_owned();
-    assert_eq!(
-        location(&admin.post(here, here, &[("what", "key-revoke"), ("key_id", &id)]).await),
-        "/ui/settings?done=key"
-    );
+    let revoke = [("what", "key-revoke"), ("key_id", &*id), ("meant", "yes")];
+    assert_eq!(admin.post(here, here, &revoke[..2]).await.status, 400, "it was not meant");
+    assert_eq!(location(&admin.post(here, here, &revoke).await), "/ui/settings?done=key");
 
     for fields in [
         vec![("what", "setting"), ("name", "once_ttl_seconds"), ("value", "1")],

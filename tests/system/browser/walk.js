@@ -56,8 +56,16 @@ async function signIn(page, email, password) {
 // What stands in the tab now, wherever a step back has led: a page of the browser's own, perhaps.
 async function back(page) {
   await page.goBack({ waitUntil: "commit" }).catch(() => {});
-  await page.waitForLoadState().catch(() => {});
-  return page.content();
+  for (let tries = 0; ; tries++) {
+    try {
+      await page.waitForLoadState();
+      return await page.content();
+    } catch (error) {
+      // The browser may still be going from an answer that it does not have any more to its own page about that.
+      if (tries === 100) throw error;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+  }
 }
 
 // Every stop of the Tab key shows where it is, and none is left out.
