@@ -189,6 +189,45 @@ fn both_die_and_another_host_with_the_token_gets_nothing() {
     enrolled_once(&world, &agent, &token, 0);
 }
 
+/// The Console has spent the token on this host's key, and the answer is not on its disk.
+fn answered_in_vain(world: &World, name: &str) -> (Agent, Created) {
+    let (agent, token) = (world.enroll(name), world.once());
+    let agent = agent.args(["--timeout", "60s"]).token(&token.token);
+    world.restart_with(&[("TELOVIX_STUB_FAULT", "kill:enroll.after_commit")]);
+    let running = agent.spawn();
+    world.wait_until_dead();
+    running.signal(nix::sys::signal::Signal::SIGKILL);
+    let _ = running.wait();
+    world.restart();
+    (agent, token)
+}
+
+/// An upgrade, or another configuration, makes another request of the enrollment under way. Its key is the one that the
+/// token was spent on, so it has to outlive the change.
+#[test]
+fn the_agent_is_killed_at_each_step_of_renewing_the_request_of_an_answered_enrollment() {
+    let world = World::new();
+    let mut killed = 0;
+    for step in 1..MANY {
+        let others = world.db().sensors();
+        let (agent, token) = answered_in_vain(&world, &format!("host-{step}"));
+        assert_eq!(world.db().token_status(&token.id), "used", "the answer was lost after the commit");
+        let agent = agent.args(["--node-role", "gnb"]);
+        let run = agent.clone().env("TELOVIX_FAULT", format!("kill:{step}")).run();
+        // What comes then is as in every other enrollment.
+        let committed = agent.has("generations/000001");
+        let again = agent.run();
+        assert_eq!(again.code, Some(0), "kill:{step}: {}\nafter {}", again.report(), run.report());
+        enrolled_once(&world, &agent, &token, others);
+        assert_eq!(run.signal, Some(SIGKILL), "{}", run.report());
+        killed = step;
+        if committed {
+            break;
+        }
+    }
+    assert!(killed > 5, "killed at {killed} steps");
+}
+
 #[test]
 fn another_token_after_a_crash_does_not_throw_an_answered_enrollment_away() {
     let world = World::new();

@@ -140,6 +140,12 @@ impl Pending {
         let on_disk = OnDisk { token_sha256, renews, request };
         let bytes = serde_json::to_vec_pretty(&on_disk)
             .map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
+        let place = layout.pending(errand);
+        if Self::load(layout, errand).is_ok_and(|earlier| earlier.is_some_and(|it| it.has_key(&key))) {
+            // The Console may have spent a token on this key, so it is not out of its place for a moment.
+            atomic::replace(&place.join(REQUEST), &bytes, layout::SECRET_MODE)?;
+            return Ok(Self { key, token_sha256, renews, request: on_disk.request });
+        }
         atomic::remove_tree(&new)?;
         atomic::create_dir(&new, layout::DIR_MODE)?;
         atomic::write_new(&new.join(layout::KEY), key.to_pem().as_bytes(), layout::SECRET_MODE)?;
@@ -147,9 +153,13 @@ impl Pending {
         atomic::sync_dir(&new)?;
         // A directory does not replace one that is not empty. A crash between the two loses an enrollment that is
         // being replaced anyway, never one that is being kept.
-        atomic::remove_tree(&layout.pending(errand))?;
-        atomic::rename(&new, &layout.pending(errand))?;
+        atomic::remove_tree(&place)?;
+        atomic::rename(&new, &place)?;
         Ok(Self { key, token_sha256, renews, request: on_disk.request })
+    }
+
+    fn has_key(&self, key: &KeyPair) -> bool {
+        self.key.public_der() == key.public_der()
     }
 
     /// Reads the enrollment or renewal that is under way, if any.
