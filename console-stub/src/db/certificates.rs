@@ -3,6 +3,7 @@
 use telovix_contract::SensorId;
 
 use super::{DbError, Row, Tx, Value};
+use crate::domain::credential::Credential;
 
 /// A certificate as it is stored.
 #[derive(Debug, Clone)]
@@ -31,6 +32,20 @@ pub struct CertificateRecord {
     pub first_seen_at: Option<i64>,
     /// Unix seconds at which it stops working because a newer one was handed out; absent for the newest.
     pub overlap_until: Option<i64>,
+}
+
+impl CertificateRecord {
+    /// It, as far as rules hang on it.
+    #[must_use]
+    pub fn credential(&self) -> Credential {
+        Credential {
+            generation: self.generation,
+            spki: self.spki,
+            not_after: self.not_after,
+            first_seen_at: self.first_seen_at,
+            overlap_until: self.overlap_until,
+        }
+    }
 }
 
 const COLUMNS: &str = "fingerprint, sensor_id, generation, issuer_id, serial, spki_sha256, certificate, not_before, \

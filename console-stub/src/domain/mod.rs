@@ -1,6 +1,6 @@
 //! The rules, pure: state in, decision out. No clock, no database, no network.
 //!
-//! [`enroll`] decides what follows from an enrollment request; [`token`] what a token may be and how it stands;
+//! [`enroll`] decides what follows from an enrollment request, [`credential`] from a certificate that is presented; [`token`] what a token may be and how it stands;
 //! [`sensor`] how a sensor stands; [`licence`] how many there may be; [`approval`] whether an operator has a say;
 //! [`setting`] what an administrator may set; [`role`] who may do what, and [`user`] who signs in;
 //! [`public_url`] under which address the Console is reached;
@@ -11,6 +11,7 @@ pub mod api_key;
 pub mod approval;
 pub mod audit;
 pub mod chain;
+pub mod credential;
 pub mod enroll;
 pub mod licence;
 pub mod listing;

@@ -29,8 +29,6 @@ use crate::domain::setting::Setting;
 use crate::domain::token::{TokenId, TokenRecord};
 use crate::fault::{ENROLL_AFTER_COMMIT, ENROLL_BEFORE_COMMIT, Faults};
 
-/// Seconds that a superseded certificate keeps working unless its successor is seen first (CONTRACT.md section 3).
-pub(super) const OVERLAP: i64 = 3600;
 /// Seconds until a waiting host asks again.
 const RETRY_AFTER: u32 = 30;
 

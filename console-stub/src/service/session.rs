@@ -4,19 +4,20 @@
 //! sensor that is. That it chains to the CA is the TLS layer's business and proves nothing of this.
 
 use sha2::{Digest as _, Sha256};
+use telovix_contract::SensorId;
 use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewalWindow, Renewed};
 use telovix_contract::states::TrustState;
-use telovix_contract::{ErrorCode, SensorId};
 
-use super::enroll::{OVERLAP, heartbeat_seconds, issue, recommission};
+use super::enroll::{heartbeat_seconds, issue, recommission};
 use super::{Console, ServiceError, licence};
 use crate::ca::{Authority, csr};
 use crate::clock::timestamp;
 use crate::db::certificates::{self, CertificateRecord};
 use crate::db::{DbError, Tx, audit, sensors, settings};
-use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin, clean};
-use crate::domain::enroll::{disabled, licence_full, revoked};
+pub use crate::domain::credential::untrusted;
+use crate::domain::credential::{self, OVERLAP, Succession};
+use crate::domain::enroll::licence_full;
 use crate::domain::sensor::{SensorRecord, Standing};
 
 /// Longest version text kept.
@@ -120,16 +121,8 @@ fn believe(
     now: i64,
 ) -> Result<(CertificateRecord, SensorRecord), ServiceError> {
     let (certificate, sensor) = handed_out(tx, fingerprint, now)?;
-    if is_superseded(&certificate, now) {
-        return Err(
-            untrusted("A newer certificate has taken this one's place; use it, or enroll again.").into()
-        );
-    }
+    credential::check_in_force(&certificate.credential(), sensor.standing, now)?;
     Ok((certificate, sensor))
-}
-
-fn is_superseded(certificate: &CertificateRecord, now: i64) -> bool {
-    certificate.overlap_until.is_some_and(|until| now >= until)
 }
 
 /// A superseded certificate with the request that superseded it, whose answer nobody has used.
@@ -140,16 +133,15 @@ fn repeated(
     now: i64,
 ) -> Result<Option<(CertificateRecord, SensorRecord)>, ServiceError> {
     let (certificate, sensor) = handed_out(tx, fingerprint, now)?;
-    if !is_superseded(&certificate, now) || sensor.standing != Standing::Active {
+    let presented = certificate.credential();
+    if !presented.is_superseded(now) {
         return Ok(None);
     }
     let Ok(request) = csr::check(csr_pem, &sensor.node_name) else { return Ok(None) };
-    let newest = certificates::newest(tx, sensor.id)?;
-    let unseen = newest.filter(|newest| newest.first_seen_at.is_none() && newest.overlap_until.is_none());
-    let same = unseen.is_some_and(|newest| {
-        newest.spki == request.spki_sha256 && newest.generation == certificate.generation + 1
-    });
-    Ok(same.then_some((certificate, sensor)))
+    let newest = certificates::newest(tx, sensor.id)?.map(|newest| newest.credential());
+    let key = &request.spki_sha256;
+    let late = credential::repeats_late(&presented, newest.as_ref(), sensor.standing, key, now);
+    Ok(late.then_some((certificate, sensor)))
 }
 
 /// Whose certificate this is, if it is one of ours, in its time, and of a sensor that may speak.
@@ -159,17 +151,11 @@ fn handed_out(
     now: i64,
 ) -> Result<(CertificateRecord, SensorRecord), ServiceError> {
     let Some(certificate) = certificates::by_fingerprint(tx, fingerprint)? else {
-        return Err(untrusted("This Console does not know the certificate; enroll again.").into());
+        return Err(credential::unknown_certificate().into());
     };
-    if now >= certificate.not_after {
-        return Err(untrusted("The certificate has expired; enroll again.").into());
-    }
     let sensor = sensors::by_id(tx, certificate.sensor_id)?.ok_or(DbError::Closed)?;
-    match sensor.standing {
-        Standing::Active | Standing::Decommissioned => Ok((certificate, sensor)),
-        Standing::Revoked => Err(revoked().into()),
-        Standing::Disabled => Err(disabled().into()),
-    }
+    credential::check_handed_out(&certificate.credential(), sensor.standing, now)?;
+    Ok((certificate, sensor))
 }
 
 /// The same, and a retired sensor comes back if a slot is left; a certificate seen for the first time replaces the ones
@@ -204,31 +190,26 @@ fn successor(
     origin: &Origin,
     now: i64,
 ) -> Result<Renewed, ServiceError> {
-    let refused = |why: &str| {
-        let message = format!("The certificate request is not taken: {why}; make a new one.");
-        Refusal::new(ErrorCode::InvalidCsr, message)
-    };
-    let request = csr::check(csr_pem, &sensor.node_name).map_err(|error| refused(&error.to_string()))?;
-    if request.spki_sha256 == current.spki {
-        return Err(refused("a renewal is for a new key").into());
-    }
+    let request = csr::check(csr_pem, &sensor.node_name)
+        .map_err(|error| credential::request_not_taken(&error.to_string()))?;
     let newest = certificates::newest(tx, sensor.id)?;
-    let made =
-        match newest.filter(|newest| newest.spki == request.spki_sha256 && newest.first_seen_at.is_none()) {
-            Some(same) => same,
-            None => {
-                sensor.generation += 1;
-                sensor.trust_state = TrustState::Rotated;
-                certificates::supersede(tx, sensor.id, now + OVERLAP)?;
-                sensors::renewed(tx, sensor.id, sensor.generation, sensor.trust_state)?;
-                let made = issue(tx, authority, &request, &sensor, now)?;
-                let detail =
-                    Detail::new().with("certificate_serial", &made.serial).with("replaces", &current.serial);
-                let entry = AuditEntry::success(Action::RenewalInitiated, Some(sensor.id), detail);
-                audit::append(tx, &entry, origin, now)?;
-                made
-            }
-        };
+    let known = newest.as_ref().map(CertificateRecord::credential);
+    let succession = credential::succession(&current.credential(), known.as_ref(), &request.spki_sha256)?;
+    let made = match newest.filter(|_| succession == Succession::Same) {
+        Some(same) => same,
+        None => {
+            sensor.generation += 1;
+            sensor.trust_state = TrustState::Rotated;
+            certificates::supersede(tx, sensor.id, now + OVERLAP)?;
+            sensors::renewed(tx, sensor.id, sensor.generation, sensor.trust_state)?;
+            let made = issue(tx, authority, &request, &sensor, now)?;
+            let detail =
+                Detail::new().with("certificate_serial", &made.serial).with("replaces", &current.serial);
+            let entry = AuditEntry::success(Action::RenewalInitiated, Some(sensor.id), detail);
+            audit::append(tx, &entry, origin, now)?;
+            made
+        }
+    };
     Ok(Renewed {
         sensor_id: sensor.id,
         control_plane_certificate_pem: authority.chain_pem(&made.der, &made.issuer_id),
@@ -236,10 +217,4 @@ fn successor(
         policy_signing_public_key_pem: authority.policy_public_key_pem().to_owned(),
         trust_state: sensor.trust(),
     })
-}
-
-/// The refusal for a certificate that is not to be believed, and for none at all.
-#[must_use]
-pub fn untrusted(message: &str) -> Refusal {
-    Refusal::new(ErrorCode::InvalidSensorTrust, message)
 }

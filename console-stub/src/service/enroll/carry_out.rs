@@ -5,7 +5,7 @@ use telovix_contract::enroll::Enrolled;
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{ErrorCode, SensorId};
 
-use super::{Application, EnrollAnswer, OVERLAP, heartbeat_seconds, recommission};
+use super::{Application, EnrollAnswer, heartbeat_seconds, recommission};
 use crate::ca::Authority;
 use crate::ca::csr::CheckedCsr;
 use crate::db::authority as issuers;
@@ -14,6 +14,7 @@ use crate::db::tokens::{self, Enrollment};
 use crate::db::{DbError, Tx, approvals, audit, rules, sensors, settings};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, clean};
+use crate::domain::credential::OVERLAP;
 use crate::domain::enroll::{Known, Plan, RecordPlan, SlotPlan, TokenPlan, licence_full};
 use crate::domain::sensor::{SensorRecord, Standing};
 use crate::domain::setting::Setting;
