@@ -70,7 +70,7 @@ impl Console {
             Err(error) => {
                 let message = format!("The certificate request is not taken: {error}; make a new one.");
                 let refusal = Refusal::new(ErrorCode::InvalidCsr, message);
-                return Err(self.refuse_enrollment(refusal, Some(&request), origin).await);
+                return Err(self.refuse_enrollment(refusal, Some((token_hash, request)), origin).await);
             }
         };
         let (now, faults) = (self.now(), self.faults().clone());
@@ -87,16 +87,18 @@ impl Console {
         answer.map_err(ServiceError::from)
     }
 
-    /// Writes a refusal into the audit trail, and gives it back to be answered.
+    /// Writes a refusal into the audit trail, with as much of the request as was read, and gives it back to be answered.
     pub async fn refuse_enrollment(
         &self,
         refusal: Refusal,
-        request: Option<&EnrollRequest>,
+        asked: Option<(TokenHash, EnrollRequest)>,
         origin: Origin,
     ) -> ServiceError {
-        let entry = refusal_entry(&refusal, None, request);
-        let now = self.now();
+        let (now, told) = (self.now(), refusal.clone());
         let written = self.db().write::<_, ServiceError, _>(move |tx| {
+            let (hash, request) = asked.unzip();
+            let token = hash.map(|hash| tokens::by_hash(tx, &hash)).transpose()?.flatten();
+            let entry = refusal_entry(&told, token.map(|token| token.id), request.as_ref());
             audit::append(tx, &entry, &origin, now)?;
             Ok(())
         });

@@ -1,6 +1,7 @@
 //! The audit trail in the hands of somebody who may write the whole database (CONTRACT.md section 5; issue 4, point 6).
 
-use crate::world::World;
+use crate::world::{World, body, key};
+use serde_json::json;
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::token::TokenDraft;
 use telovix_contract::token::unhex;
@@ -44,6 +45,20 @@ async fn section_5_no_way_around_the_chain_goes_unseen() {
             "{harm}"
         );
     }
+}
+
+/// Issue 4, point 6: a refused enrollment is there with its reason and its source; and its token can be told.
+#[tokio::test]
+async fn section_5_a_refused_enrollment_names_its_reason_its_source_and_its_token() {
+    let world = World::start(10).await;
+    let token = world.once().await;
+    let mut request = body(&token, "edge-1", &key());
+    request["csr_pem"] = json!("no request");
+    assert_eq!(world.enroll(&request).await.refusal(), (422, "invalid_csr"));
+    let told = "SELECT count(*) FROM audit a, enrollment_tokens t WHERE a.action_type = 'sensor_enrollment_refused' \
+                AND a.outcome = 'failure' AND a.client_ip = '127.0.0.1' \
+                AND a.detail = 'reason=invalid_csr token_id=' || t.id || ' node_name=edge-1'";
+    assert_eq!(world.count(told), 1);
 }
 
 /// Without the head nothing says what a record would follow: then nothing is written, and so nothing is done.
