@@ -153,3 +153,5 @@ if (regions.length > 0) {
 }
 
 enhance(document);
+// On a phone the navigation is longer than the screen: where one is, is to be seen.
+document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });

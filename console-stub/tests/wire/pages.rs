@@ -236,9 +236,13 @@ async fn section_5_each_role_sees_what_it_may_and_is_refused_the_rest() {
         let page = format!("/ui/sensors/{sensor}");
         let shown = reader.get(&page).await;
         assert!(shown.status == 200 && text(&shown).contains("edge-1"));
-        for (verb, may) in
-            [("renew", role.rank() >= 3), ("token", makes), ("disable", admin), ("delete", admin)]
-        {
+        for (verb, may) in [
+            ("renew", role.rank() >= 3),
+            ("token", makes),
+            ("disable", admin),
+            ("revoke", admin),
+            ("delete", admin),
+        ] {
             let asked = reader.get(&format!("{page}/{verb}")).await;
             assert_eq!(asked.status == 200, may, "{role:?} {verb}");
             assert_eq!(text(&shown).contains(&format!("href=\"{page}/{verb}\"")), may, "{role:?} {verb}");
@@ -247,6 +251,9 @@ async fn section_5_each_role_sees_what_it_may_and_is_refused_the_rest() {
                 assert_eq!(reply.status, 403, "{role:?} {verb}");
             }
         }
+        // It makes no sense for a sensor that is on, and so it has no link; the refusal is another one.
+        let enabled = reader.post("/ui/sensors", &format!("{page}/enable"), &[]).await;
+        assert_eq!(enabled.status, if admin { 409 } else { 403 }, "{role:?}");
         let fields = [("node_name", "edge-2")];
         let made = reader.post("/ui/sensors", "/ui/deploy/host", &fields).await;
         assert_eq!(made.status, if makes { 201 } else { 403 }, "{role:?}");

@@ -77,6 +77,8 @@ async fn a_cluster_is_deployed_by_its_secret_and_its_chart_and_the_licence_warns
     assert_eq!(world.enroll(&node).await.status, 201);
     let full = admin.post("/ui/deploy/cluster", "/ui/deploy/cluster", &fields).await;
     assert!(text(&full).contains("class=\"warning\""), "{full:?}");
+    let host = admin.post("/ui/deploy/host", "/ui/deploy/host", &[("node_name", "edge-1")]).await;
+    assert!(host.status == 201 && text(&host).contains("class=\"warning\""), "{host:?}");
     let bad = [("cluster_id", "ran-east"), ("expires_days", "731")];
     assert_eq!(admin.post("/ui/deploy/cluster", "/ui/deploy/cluster", &bad).await.status, 400);
     assert!(text(&admin.get("/ui/tokens").await).contains("(1 of 5 nodes)"));

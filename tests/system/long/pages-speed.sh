@@ -6,10 +6,13 @@
 root=$(cd "$(dirname "$0")/../../.." && pwd)
 need curl curl
 need python3 python3
-SENSORS=${SENSORS:-100000} ROUNDS=${ROUNDS:-21} TIMES=${TIMES:-3} PROFILE=${PROFILE:-console}
+SENSORS=${SENSORS:-100000} ROUNDS=${ROUNDS:-21} TIMES=${TIMES:-3}
 
-(cd "$root" && cargo build --quiet --locked --profile "$PROFILE" --package telovix-console-stub)
-BIN=${CARGO_TARGET_DIR:-$root/target}/${PROFILE/dev/debug}
+# BUILT=DIR measures the Console that lies there, whatever it was built with.
+if [[ -z ${BUILT-} ]]; then
+  (cd "$root" && cargo build --quiet --locked --profile console --package telovix-console-stub)
+fi
+BIN=${BUILT:-${CARGO_TARGET_DIR:-$root/target}/console}
 setup_args=(--trial-nodes "$((SENSORS * 2))")
 start_console
 # A Console that runs is filled behind its back: what it counts and lists comes from the database.
@@ -55,7 +58,7 @@ deep() {
   echo "$path"
 }
 
-echo "$SENSORS sensors, profile $PROFILE, $(nproc) processors, load $(cut -d' ' -f1-3 /proc/loadavg); medians of $ROUNDS:"
+echo "$SENSORS sensors, ${BUILT:+$BUILT, }$(nproc) processors, load $(cut -d' ' -f1-3 /proc/loadavg); medians of $ROUNDS:"
 measure sensors /ui/sensors 'data-name="Node name"'
 measure 'sensors, page 40' "$(deep /ui/sensors 39)" 'data-name="Node name"'
 measure 'sensors by beginning of the name' '/ui/sensors?node_name=gnb-0999' 'gnb-0999'
