@@ -68,12 +68,16 @@ pub fn in_force() -> Option<&'static Confinement> {
 /// The directories with something to write: the state, the control socket's, and those of token files, which are deleted
 /// once they are used up.
 fn places(config: &Config) -> Vec<PathBuf> {
-    let parent = |path: &Path| path.parent().filter(|dir| !dir.as_os_str().is_empty()).map(Path::to_owned);
+    // The parent of a bare name is the working directory.
+    let parent = |path: &Path| std::path::absolute(path).ok()?.parent().map(Path::to_owned);
+    let files = config.token.iter().filter_map(TokenSource::file);
+    let parents = files.chain([config.server.control_socket.value.as_path()]).filter_map(parent);
     let mut places = vec![config.state_dir.value.clone()];
-    places.extend(parent(&config.server.control_socket.value));
-    places.extend(config.token.iter().filter_map(TokenSource::file).filter_map(parent));
-    places.retain(|place| place.is_dir());
-    places.dedup();
+    for place in parents.filter(|place| place.is_dir()) {
+        if !places.contains(&place) {
+            places.push(place);
+        }
+    }
     places
 }
 
@@ -176,6 +180,22 @@ mod tests {
         thread.join().unwrap();
         // Only that thread was confined.
         std::fs::write(outside.path().join("new"), "x").unwrap();
+    }
+
+    #[test]
+    fn bare_names_are_of_the_working_directory() {
+        use crate::config::{Environment, Sources, load_from};
+        let scratch = tempfile::TempDir::new().unwrap();
+        let cli = crate::cli::parse(["telovix-agent", "run"].map(Into::into)).unwrap();
+        let env = Environment::from_pairs([
+            ("TELOVIX_ENROLLMENT_TOKEN_FILE", "token"),
+            ("TELOVIX_CONTROL_SOCKET", "control.sock"),
+            ("TELOVIX_STATE_DIR", "."),
+        ]);
+        let default_file = scratch.path().join("none.toml");
+        let sources = Sources { args: &cli, env: &env, host_name: "h".into(), default_file: &default_file };
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(places(&load_from(&sources).unwrap()), [here]);
     }
 
     #[test]

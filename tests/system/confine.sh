@@ -33,6 +33,26 @@ expect 0 ask walled status --output json
 grep -q '"confinement": *"landlock: writes only to' "$SCRATCH/out" || fail "status does not say so: $(cat "$SCRATCH/out")"
 echo 'walled in: enrolled, token deleted, renewed'
 
+# As the README starts it: bare names, of the working directory.
+mkdir "$SCRATCH/bare"
+make_token --type once >"$SCRATCH/bare/token"
+printf '%s\n' "console_url = '$console_url'" "bootstrap_ca = '$ca_file'" "state_dir = 'state'" "control_socket = 'control.sock'" \
+  "token_file = 'token'" >"$SCRATCH/bare/agent.toml"
+(cd "$SCRATCH/bare" && exec "$BIN/telovix-agent" --config agent.toml run >log 2>&1) &
+at_exit "kill $!; wait $!"
+bare() { (cd "$SCRATCH/bare" && "$BIN/telovix-agent" --config agent.toml "$@"); }
+end=$((SECONDS + 60))
+until bare status --output json 2>/dev/null | grep -q '"confinement": *"landlock: writes only to' && bare status --ready; do
+  ((SECONDS < end)) || fail "bare is not ready: $(cat "$SCRATCH/bare/log")"
+  sleep 0.2
+done
+until [[ ! -e $SCRATCH/bare/token ]]; do
+  ((SECONDS < end)) || fail "the used token stays: $(cat "$SCRATCH/bare/log")"
+  sleep 0.2
+done
+(cd / && expect 0 "$BIN/telovix-agent" --state-dir "$SCRATCH/bare/state" status --ready)
+echo 'bare names: control socket there, token deleted'
+
 printf '#!/bin/sh\necho "$TELOVIX_EVENT" >>"%s/elsewhere"\n' "$SCRATCH" >"$SCRATCH/hook"
 chmod 755 "$SCRATCH/hook"
 daemon hooked "hook_command = ['$SCRATCH/hook']"

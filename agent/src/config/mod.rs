@@ -225,7 +225,7 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
         tags: layers.read_or(Item::Tags, Tags::default(), tags),
         flavor: layers.read_or(Item::Flavor, Flavor::default(), parsed),
         key_type: layers.read_or(Item::KeyType, KeyType::default(), parsed),
-        state_dir: layers.read_or(Item::StateDir, PathBuf::from(DEFAULT_STATE_DIR), Raw::path),
+        state_dir: layers.read_or(Item::StateDir, PathBuf::from(DEFAULT_STATE_DIR), whole_path),
         token: TokenSources::read(sources.args, sources.env, layers),
         proxy: ProxySettings::read(sources.env, layers),
         timeout: layers.read_or(Item::Timeout, DEFAULT_TIMEOUT, |raw| {
@@ -283,6 +283,12 @@ fn tags(raw: &Raw) -> Result<Tags, String> {
         }
         Raw::Text(_) | Raw::Switch(_) => parsed(raw),
     }
+}
+
+/// A path that means the same wherever it is used: in a hook, which works elsewhere, and to whoever asks the daemon.
+fn whole_path(raw: &Raw) -> Result<PathBuf, String> {
+    let path = raw.path()?;
+    Ok(std::path::absolute(&path).unwrap_or(path))
 }
 
 fn k8s_name(raw: &Raw) -> Result<String, String> {
