@@ -94,6 +94,31 @@ pub enum Actor {
     ConsoleOperator,
 }
 
+impl Actor {
+    /// Everybody who may have to act.
+    pub const ALL: [Self; 3] = [Self::Agent, Self::HostOperator, Self::ConsoleOperator];
+
+    /// The word in JSON, logs and metrics.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Agent => "agent",
+            Self::HostOperator => "host_operator",
+            Self::ConsoleOperator => "console_operator",
+        }
+    }
+
+    /// Whom that is, for people; `None` where nobody has to act.
+    #[must_use]
+    pub fn name(self) -> Option<&'static str> {
+        match self {
+            Self::Agent => None,
+            Self::HostOperator => Some("the operator of this host"),
+            Self::ConsoleOperator => Some("the operator of the Console"),
+        }
+    }
+}
+
 /// The report. Times are RFC 3339.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -206,6 +231,21 @@ impl Report {
         Ok(())
     }
 
+    /// The state, who has to act, when the next attempt is, and why, in one line. What may be cut off stands last.
+    #[must_use]
+    pub fn line(&self) -> String {
+        let next = self.last_error.as_ref().and_then(|error| error.next_attempt);
+        let aside: Vec<String> = [
+            self.waiting_for.name().map(|who| format!("waits for {who}")),
+            next.map(|at| format!("next attempt {at:.0}")),
+        ]
+        .into_iter()
+        .flatten()
+        .collect();
+        let aside = if aside.is_empty() { String::new() } else { format!(" ({})", aside.join("; ")) };
+        format!("{}{aside}: {}", self.state.as_str(), self.reason)
+    }
+
     /// Whether it is of the agent that keeps this state directory, by whatever name.
     #[must_use]
     pub fn is_of(&self, state_dir: &Path) -> bool {
@@ -249,6 +289,29 @@ mod tests {
             let until = |at: &str| Report { not_after: Some(at.parse().unwrap()), ..report.clone() };
             assert_eq!(until("2026-06-01T00:00:01Z").is_ready(now), state.holds_identity());
             assert!(!until("2026-05-31T23:59:59Z").is_ready(now), "a healthy probe after the end");
+        }
+    }
+
+    #[test]
+    fn one_line_says_who_has_to_act_and_when_it_goes_on() {
+        let active = Report::new(StateName::Active, "the Console accepts the identity", Actor::Agent);
+        assert_eq!(active.line(), "active: the Console accepts the identity");
+        let error = |next_attempt| LastError {
+            code: "x".into(),
+            message: "m".into(),
+            action: String::new(),
+            next_attempt,
+        };
+        let away = Report { last_error: Some(error("2026-06-01T00:00:07.5Z".parse().ok())), ..active };
+        assert_eq!(
+            away.line(),
+            "active (next attempt 2026-06-01T00:00:07Z): the Console accepts the identity"
+        );
+        for (who, said) in
+            Actor::ALL.into_iter().zip(["lost: gone", "of this host): gone", "of the Console): gone"])
+        {
+            assert!(Report::new(StateName::Lost, "gone", who).line().ends_with(said), "{who:?}");
+            assert_eq!(serde_json::to_value(who).unwrap(), who.as_str());
         }
     }
 

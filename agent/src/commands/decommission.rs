@@ -4,7 +4,6 @@
 //! unless the local state refuses. The credential stays, so that the node can come back, unless `--purge` is given. A
 //! copied identity is not used for it: that would retire the machine that it was copied from.
 
-use std::path::Path;
 use std::time::Duration;
 
 use tokio::runtime::Runtime;
@@ -16,7 +15,6 @@ use crate::cli::DecommissionArgs;
 use crate::clock::{self, Clock};
 use crate::config::Config;
 use crate::console::Console;
-use crate::facts;
 use crate::machine::CommandResult;
 use crate::server::client::Client;
 use crate::store::{Generation, Loaded, Store, StoreError};
@@ -81,24 +79,32 @@ async fn ask_daemon(config: &Config) -> Option<String> {
 
 /// Without a daemon.
 fn alone(config: &Config, clock: &Clock, runtime: &Runtime) -> Result<String, StoreError> {
-    let mut store = Store::open(&config.state_dir.value)?;
+    let dir = &config.state_dir.value;
+    let (mut store, held_by) = match Store::open(dir) {
+        // An agent that does not answer holds the directory: looking is enough to tell the Console.
+        Err(error @ StoreError::Locked { .. }) => (Store::peek(dir), Some(error)),
+        opened => (opened?, None),
+    };
     let generation = match store.load(clock::now(clock))? {
         Loaded::Intact { generation, .. } => generation,
         Loaded::Nothing => return Ok("this host holds no identity that could be retired".to_owned()),
         Loaded::Lost(loss) => return Ok(format!("the Console cannot be told: {}", loss.reason)),
     };
-    let made_on = generation.state().machine_id_sha256.as_ref();
-    let here = facts::machine_id_sha256(Path::new("/"));
-    if made_on.zip(here.as_ref()).is_some_and(|(then, now)| then != now) {
+    if generation.state().is_copied_here() {
         return Ok("the identity here was made on another machine, which is not retired by this".to_owned());
     }
     let sensor = generation.verified().sensor_id();
-    Ok(match tell(config, &generation, clock, runtime) {
-        Ok(()) => {
+    Ok(match (tell(config, &generation, clock, runtime), held_by) {
+        (Ok(()), None) => {
             store.set_ready(None)?;
             format!("retired: sensor {sensor}; its next heartbeat or enrollment brings it back")
         }
-        Err(error) => format!("the Console was not told that sensor {sensor} retires: {error}"),
+        (Ok(()), Some(holder)) => {
+            format!(
+                "retired: sensor {sensor}; but {holder}: it did not answer, and its next heartbeat brings the node back"
+            )
+        }
+        (Err(error), _) => format!("the Console was not told that sensor {sensor} retires: {error}"),
     })
 }
 

@@ -10,7 +10,12 @@ use crate::config::Config;
 use crate::schedule;
 use crate::server::client::{Client, ClientError};
 use crate::status::{Actor, LastError, Report, StateName};
-use crate::store::{Generation, Loaded, Loss, Store, StoreError};
+use crate::store::{Generation, Loaded, Loss, SensorState, Store, StoreError};
+
+const OWN_TOKEN: &str =
+    "make a token for this host in the Console, one of its own, and run `telovix-agent enroll`";
+const SAME_SENSOR: &str =
+    "make a re-enrollment token for this sensor in the Console and run `telovix-agent enroll`";
 
 pub(super) fn run(config: &Config, args: &StatusArgs, clock: &Clock) -> Exit {
     let now = clock::now(clock);
@@ -76,6 +81,10 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 fn read(store: &Store, config: &Config, now: Timestamp) -> Result<Report, StoreError> {
     let under_way = matches!(store.pending(), Ok(Some(_)));
     let report = match store.load(now)? {
+        Loaded::Intact { generation, .. } if generation.state().is_copied_here() => {
+            let reason = "the identity here was made on another machine";
+            blank(config, StateName::Lost, reason, OWN_TOKEN)
+        }
         Loaded::Intact { generation, mended } => active(store, &generation, mended),
         Loaded::Nothing if under_way => {
             let action = "run `telovix-agent enroll` again: it goes on with the same enrollment";
@@ -108,11 +117,12 @@ fn active(store: &Store, generation: &Generation, notes: Vec<String>) -> Report 
 }
 
 fn lost(loss: &Loss, config: &Config) -> Report {
-    let action = "make a re-enrollment token for this sensor in the Console and run `telovix-agent enroll`";
+    let copied = loss.state.as_deref().is_some_and(SensorState::is_copied_here);
+    let action = if copied { OWN_TOKEN } else { SAME_SENSOR };
     let report = blank(config, StateName::Lost, &loss.reason.to_string(), action);
     match &loss.state {
-        Some(state) => report.remembering(state),
-        None => report,
+        Some(state) if !copied => report.remembering(state),
+        Some(_) | None => report,
     }
 }
 
@@ -140,6 +150,8 @@ fn print(status: &Report) {
     };
     let time = |at: Option<Timestamp>| at.map(|at| format!("{at:.0}"));
     line("state", Some(status.state.as_str().to_owned()));
+    line("because", Some(status.reason.clone()));
+    line("waits for", status.waiting_for.name().map(ToOwned::to_owned));
     line("sensor", status.sensor_id.map(|id| id.to_string()));
     line("node", status.node_name.clone());
     line("role", status.node_role.clone());
@@ -153,7 +165,9 @@ fn print(status: &Report) {
         line("note", Some(note.clone()));
     }
     if let Some(error) = &status.last_error {
-        line("problem", Some(error.message.clone()));
-        line("do", Some(error.action.clone()));
+        // What the reason says already is not said twice.
+        line("problem", (error.message != status.reason).then(|| error.message.clone()));
+        line("do", (!error.action.is_empty()).then(|| error.action.clone()));
+        line("next attempt", time(error.next_attempt));
     }
 }

@@ -9,7 +9,6 @@ use nix::unistd::{AccessFlags, faccessat};
 
 use super::{Finding, Kind};
 use crate::config::{Config, TokenError};
-use crate::facts;
 use crate::schedule;
 use crate::server::client::ClientError;
 use crate::status::{Report, StateName};
@@ -90,6 +89,9 @@ pub(super) fn agent(agent: &Result<Report, ClientError>, config: &Config) -> Fin
         Ok(report) if report.is_of(&config.state_dir.value) => {
             let message = format!("it runs: {}: {}", report.state.as_str(), report.reason);
             match &report.last_error {
+                Some(error) if message.contains(&error.message) => {
+                    Finding::warn(AGENT, message, &error.action)
+                }
                 Some(error) => Finding::warn(AGENT, format!("{message} ({})", error.message), &error.action),
                 None => Finding::ok(AGENT, message),
             }
@@ -176,11 +178,8 @@ pub(super) fn credential(loaded: &Result<Loaded, StoreError>, store: &Store) -> 
 }
 
 fn held(generation: &Generation, mended: &[String], store: &Store) -> Finding {
-    let here = facts::machine_id_sha256(Path::new("/"));
     let verified = generation.verified();
-    let made_elsewhere =
-        matches!((&generation.state().machine_id_sha256, &here), (Some(then), Some(now)) if then != now);
-    if made_elsewhere {
+    if generation.state().is_copied_here() {
         return Finding::fail(
             CREDENTIAL,
             Kind::NoIdentity,

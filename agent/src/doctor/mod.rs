@@ -123,7 +123,10 @@ pub async fn examine(config: &Config, clock: &Clock) -> Diagnosis {
     let store = Store::peek(&config.state_dir.value);
     let loaded = store.load(now);
     let held = match &loaded {
-        Ok(Loaded::Intact { generation, .. }) => Some(&**generation),
+        // A copied identity is another machine's, which nobody here may speak as.
+        Ok(Loaded::Intact { generation, .. }) => {
+            Some(&**generation).filter(|held| !held.state().is_copied_here())
+        }
         Ok(Loaded::Nothing | Loaded::Lost(_)) | Err(_) => None,
     };
     let mut checks = local::configuration(config);

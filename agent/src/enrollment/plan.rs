@@ -92,10 +92,7 @@ fn can_pay_again(state: &SensorState, token: Option<&FoundToken>) -> bool {
 
 /// Whether an identity was made on another machine than this one.
 pub fn is_clone(host: &Host<'_>, state: &SensorState) -> bool {
-    match (&state.machine_id_sha256, &host.facts.machine_id_sha256) {
-        (Some(then), Some(now)) => then != now,
-        (None, _) | (_, None) => false,
-    }
+    state.is_of_another_machine(host.facts.machine_id_sha256.as_deref())
 }
 
 /// What differs between the identity and the configuration, as a sentence.

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::effect::Call;
 use super::held::{Held, Road, Standing, Verdict};
-use super::input::Fault;
+use super::input::{Fault, MadeOn};
 use super::wait::{Tries, Trouble};
 use super::wish::Wish;
 use super::{Job, Machine, Now, Retirement};
@@ -244,10 +244,11 @@ impl Machine {
             | StateName::Refused
             | StateName::Decommissioned => return None,
         };
-        let action = if line.state == StateName::Lost {
+        let copied = self.loss.as_ref().is_some_and(|loss| loss.made_on == MadeOn::AnotherHost);
+        let action = if line.state == StateName::Lost && !copied {
             GIVE_TOKEN
         } else {
-            "make a token in the Console and give it to this host"
+            "make a token for this host in the Console and give it to this host"
         };
         let fault = Fault { code: code.into(), message: line.reason.clone(), action: action.into() };
         Some(said(now, &fault, None))
