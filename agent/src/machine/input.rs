@@ -239,8 +239,10 @@ pub enum Nature {
     /// The Console itself refused (`ConsoleError::Refused`, `ConsoleError::CertificateRefused`).
     Answer,
     /// No answer of a Console: the network, the handshake, a server that is not trusted, something else that answers in
-    /// its place, or this host's own disk. It may pass by itself, so it is never final.
+    /// its place. It may pass by itself, so it is never final.
     NoAnswer,
+    /// This host's own disk refuses. It passes when somebody here mends it.
+    Disk,
     /// A certificate, the server's or the one that was issued, fails on its dates by this host's clock, and on nothing
     /// else.
     Dates,

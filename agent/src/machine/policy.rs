@@ -40,6 +40,7 @@ pub(super) fn advice(failure: &Failure) -> Advice {
     match failure.nature {
         Nature::Dates => Advice::AskClock,
         Nature::MissingPath => Advice::Missing,
+        Nature::Disk => Advice::BackOff,
         Nature::NoAnswer => match failure.retry {
             Retry::Backoff => Advice::BackOff,
             Retry::Never
@@ -63,6 +64,9 @@ pub(super) fn advice(failure: &Failure) -> Advice {
 
 /// Who has to act before the failure goes away.
 pub(super) fn who(failure: &Failure) -> Actor {
+    if failure.nature == Nature::Disk {
+        return Actor::HostOperator;
+    }
     match advice(failure) {
         Advice::BackOff => Actor::Agent,
         Advice::Slowly | Advice::Missing => Actor::ConsoleOperator,

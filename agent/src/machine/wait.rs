@@ -114,11 +114,8 @@ impl Tries {
 
     /// This disk refused: exponential, full jitter.
     pub(super) fn disk_failed(&mut self, now: Now, fault: Fault) {
-        let failure = Failure { nature: Nature::NoAnswer, retry: Retry::Backoff, fault, retry_after: None };
+        let failure = Failure { nature: Nature::Disk, retry: Retry::Backoff, fault, retry_after: None };
         self.back_off(now, &failure);
-        if let Some(trouble) = &mut self.trouble {
-            trouble.who = Actor::HostOperator;
-        }
     }
 
     fn fail(&mut self, now: Now, failure: &Failure, wait: Duration) {

@@ -103,8 +103,7 @@ pub(super) fn enrollment(error: &EnrollError) -> Failure {
         | EnrollError::Csr(_)
         | EnrollError::Config(_)
         | EnrollError::NoToken { .. } => of(Nature::NoAnswer, Retry::Slowly),
-        EnrollError::Store(_) | EnrollError::OutOfTime(_) | EnrollError::Waiting => {
-            of(Nature::NoAnswer, Retry::Backoff)
-        }
+        EnrollError::Store(_) => of(Nature::Disk, Retry::Backoff),
+        EnrollError::OutOfTime(_) | EnrollError::Waiting => of(Nature::NoAnswer, Retry::Backoff),
     }
 }

@@ -18,6 +18,7 @@ pub(super) enum Meaning {
 pub(super) fn meaning(failure: &Failure) -> Meaning {
     match failure.nature {
         Nature::MissingPath => return Meaning::Missing,
+        Nature::Disk => return Meaning::Passes,
         Nature::NoAnswer if failure.retry == Retry::Backoff => return Meaning::Passes,
         Nature::NoAnswer => return Meaning::SlowSilence,
         Nature::Answer => {}
