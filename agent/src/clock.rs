@@ -3,14 +3,21 @@
 //! Invariant: time comes in as a [`Clock`], which is rustls' own trait, so that the object that judges a certificate in
 //! a handshake is the object that plans its renewal, and a test moves both with one hand ([`ManualClock`]).
 
+use std::future::pending;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use nix::errno::Errno;
+use nix::sys::time::TimeSpec;
+use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::UnixTime;
+use tokio::net::unix::pipe::Receiver;
 
 /// A source of wall time, shared by the TLS configurations and the schedule. It ticks in whole seconds.
 pub type Clock = Arc<dyn TimeProvider>;
@@ -41,6 +48,55 @@ pub fn uptime() -> Uptime {
 pub fn now(clock: &Clock) -> Timestamp {
     let seconds = clock.current_time().map_or(0, |time| time.as_secs());
     i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// Hears at once of what sleepers miss: that the wall clock was set, and that the host woke from suspend
+/// (timerfd_create(2), `TFD_TIMER_CANCEL_ON_SET`). Costs nothing until then.
+#[derive(Debug)]
+pub struct Steps(Option<Alarm>);
+
+/// A timer that tokio reads as it would a pipe, for its own way for other descriptors needs `unsafe`.
+#[derive(Debug)]
+struct Alarm(Receiver);
+
+impl Steps {
+    /// Listens, within a tokio runtime. Where the kernel has no timer to give, nothing is heard.
+    #[must_use]
+    pub fn watch() -> Self {
+        let alarm = Alarm::set().inspect_err(|error| {
+            tracing::debug!(%error, "steps of the clock are noticed late");
+        });
+        Self(alarm.ok())
+    }
+
+    /// Waits until the clock is set, or the host wakes.
+    pub async fn clock_set(&self) {
+        let Some(Alarm(heard)) = &self.0 else { return pending().await };
+        let mut expirations = [0; 8];
+        while heard.readable().await.is_ok() {
+            match heard.try_read(&mut expirations) {
+                Err(error) if error.raw_os_error() == Some(Errno::ECANCELED as i32) => return,
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                // Its time came, two centuries from now; or the kernel took it away.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        pending::<()>().await;
+    }
+}
+
+impl Alarm {
+    fn set() -> io::Result<Self> {
+        let timer = TimerFd::new(
+            timerfd::ClockId::CLOCK_REALTIME,
+            TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
+        )?;
+        let never = Expiration::OneShot(TimeSpec::new(8_000_000_000, 0));
+        timer
+            .set(never, TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET)?;
+        Ok(Self(Receiver::from_owned_fd_unchecked(timer.as_fd().try_clone_to_owned()?)?))
+    }
 }
 
 /// A clock that stands still until it is told otherwise.

@@ -64,4 +64,45 @@ skew_at() {
     fail "the identity was touched with the clock at $when"
 }
 for when in +400d -40d '@1970-01-02 00:00:00'; do skew_at "$when"; done
+
+# A step is heard at once, and not with the next heartbeat, which is an hour away. The kernel tells of it (timerfd_create(2));
+# it is asked to set its clock forward by a microsecond, and then back.
+cat >"$SCRATCH/step.py" <<'PYTHON'
+import ctypes
+import sys
+class Timex(ctypes.Structure):
+    _fields_ = [("modes", ctypes.c_uint), ("rest", ctypes.c_long * 32)]
+ADJ_SETOFFSET = 0x0100
+forward = sys.argv[1] == "forward"
+timex = Timex(modes=ADJ_SETOFFSET)
+timex.rest[8], timex.rest[9] = (0, 1) if forward else (-1, 999_999)
+raise SystemExit(ctypes.CDLL(None, use_errno=True).adjtimex(ctypes.byref(timex)) < 0)
+PYTHON
+"$BIN/telovix-console-stub" settings set --data-dir "$SCRATCH/console" heartbeat_seconds 3600 >/dev/null
+echo +0 >"$SCRATCH/clock"
+LD_PRELOAD=$library FAKETIME_TIMESTAMP_FILE=$SCRATCH/clock FAKETIME_NO_CACHE=1 FAKETIME_DONT_FAKE_MONOTONIC=1 \
+  "$BIN/telovix-agent" --config "$SCRATCH/agent.toml" run 2>"$SCRATCH/agent.log" &
+agent_pid=$!
+at_exit "kill $agent_pid 2>/dev/null; wait $agent_pid"
+says() { "$BIN/telovix-agent" --config "$SCRATCH/agent.toml" status --output json 2>/dev/null | grep -qE "$1"; }
+until_says() {
+  local end=$((SECONDS + 60))
+  until says "$1"; do
+    ((SECONDS < end)) || { cat "$SCRATCH/agent.log" >&2; fail "it does not say $1"; }
+    sleep 0.1
+  done
+}
+until_says '"clock_skew_seconds": *0'
+echo +400d >"$SCRATCH/clock"
+if python3 "$SCRATCH/step.py" forward 2>/dev/null; then
+  until_says '"code": *"clock_wrong"'
+  echo +0 >"$SCRATCH/clock"
+  python3 "$SCRATCH/step.py" back
+  until_says '"last_error": *null'
+  echo 'steps of the clock: heard at once'
+else
+  echo 'steps of the clock: not tried, for nobody may set the clock here'
+fi
+kill "$agent_pid"
+wait "$agent_pid" || true
 "$BIN/telovix-agent" --config "$SCRATCH/agent.toml" doctor >"$SCRATCH/out" || { cat "$SCRATCH/out" >&2; fail 'not well'; }
