@@ -49,6 +49,11 @@ until_status '"generation": *2'
 serial=$(json serial <"$SCRATCH/status")
 [[ -n $serial ]] || fail 'no serial in the status'
 
+# What is not dumpable belongs to root in /proc (proc(5)): no process of the agent's own user reads its memory, and no core
+# dump holds its key.
+[[ $(stat -c %u "/proc/$agent_pid/environ") == 0 ]] || fail 'the memory of the agent can be read by its user'
+grep -qE '^Max core file size +0 +0 ' "/proc/$agent_pid/limits" || fail "core dumps: $(grep core "/proc/$agent_pid/limits")"
+
 # A file that somebody else took: said, and nothing is thrown away or rolled back.
 certificate=$state/generations/000002/client.cert.pem
 chown 0:0 "$certificate"

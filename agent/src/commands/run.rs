@@ -14,7 +14,7 @@ use crate::metrics::Metrics;
 use crate::server;
 use crate::status::{Actor, Report, StateName};
 use crate::store::{self, Publication, Store};
-use crate::supervisor::{self, Parts};
+use crate::supervisor::{self, Parts, RunError};
 
 /// Requests of people that may wait for their turn.
 const QUEUE: usize = 16;
@@ -65,6 +65,11 @@ pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> E
     runtime.shutdown_background();
     match done {
         Ok(()) => Exit::Done,
-        Err(error) => report::failure(&error, "", Exit::Unexpected),
+        Err(error @ RunError::Signals(_)) => report::failure(&error, "", Exit::Unexpected),
+        Err(error @ RunError::StateGone { .. }) => report::failure(
+            &error,
+            "start the agent again, which takes the directory that is there",
+            Exit::LocalState,
+        ),
     }
 }

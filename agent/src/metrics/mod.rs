@@ -19,16 +19,50 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use telovix_contract::paths;
+use telovix_contract::problem::ErrorCode;
 use tokio::sync::watch;
 
 use crate::console::{CallObserver, ConsoleError};
 use crate::hook::HookOutcome;
-use crate::status::{Report, StateName};
+use crate::status::{Actor, Report, StateName};
 
 /// Every metric begins with it.
 const PREFIX: &str = "telovix_agent";
 /// What a scrape is told that it gets.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// The codes of failures that are not the contract's, as `last_error` in a report has them.
+const OWN_CODES: [&str; 29] = [
+    "answer_too_large",
+    "bad_answer",
+    "bootstrap_pending",
+    "certificate_not_accepted",
+    "certificate_refused",
+    "clock_wrong",
+    "configuration",
+    "connection_broken",
+    "console_not_trusted",
+    "console_unreachable",
+    "credential_lost",
+    "deadline_exceeded",
+    "internal",
+    "key",
+    "no_token",
+    "not_a_console",
+    "other_sensor",
+    "proxy_failed",
+    "redirect_refused",
+    "state_damaged",
+    "state_dir_locked",
+    "state_dir_unsafe",
+    "state_io_error",
+    "tls_handshake_failed",
+    "tls_setup_failed",
+    "trust_revoked",
+    "unenrolled",
+    "wrong_clock",
+    "nothing_to_retire",
+];
 
 /// How an enrollment or a renewal ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -201,6 +235,17 @@ impl Collector for FromReport {
         for state in StateName::ALL {
             switch(report.state == state).encode(states.encode_family(&[("state", state.as_str())])?)?;
         }
+        let help = "1 for who has to act before anything changes, 0 for the others";
+        let mut actors = encoder.encode_descriptor("waiting_for", help, None, MetricType::Gauge)?;
+        for actor in Actor::ALL {
+            let of = [("actor", actor.as_str())];
+            switch(report.waiting_for == actor).encode(actors.encode_family(&of)?)?;
+        }
+        if let Some(error) = &report.last_error {
+            let help = "1 while the last failure matters, by its code";
+            let mut problem = encoder.encode_descriptor("problem", help, None, MetricType::Gauge)?;
+            switch(true).encode(problem.encode_family(&[("code", problem_word(&error.code))])?)?;
+        }
         for (name, help, value) in seconds(&report) {
             let Some(value) = value else { continue };
             let metric = encoder.encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Gauge)?;
@@ -208,6 +253,12 @@ impl Collector for FromReport {
         }
         Ok(())
     }
+}
+
+/// What a failure's code is called here: one of the contract's or of ours, for the Console may make up others.
+fn problem_word(code: &str) -> &'static str {
+    let known = ErrorCode::from_word(code).map(ErrorCode::as_str);
+    known.or_else(|| OWN_CODES.into_iter().find(|own| *own == code)).unwrap_or("other")
 }
 
 /// The gauges that are seconds.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use telovix_contract::problem::ErrorCode;
 
 use super::*;
-use crate::status::{Actor, LastError};
+use crate::status::LastError;
 
 /// Families by name, and samples by name with labels.
 #[derive(Debug, Default)]
@@ -102,6 +102,9 @@ fn the_gauges_say_what_the_report_says() {
         ("telovix_agent_accepted", 1.0),
         ("telovix_agent_state{state=\"active\"}", 1.0),
         ("telovix_agent_state{state=\"lost\"}", 0.0),
+        ("telovix_agent_waiting_for{actor=\"agent\"}", 1.0),
+        ("telovix_agent_waiting_for{actor=\"host_operator\"}", 0.0),
+        ("telovix_agent_problem{code=\"other\"}", 1.0),
     ] {
         assert_eq!(read.samples.get(name), Some(&value), "{name}\n{}", metrics.render());
         assert_eq!(read.families[name.split('{').next().unwrap()].kind, "gauge");
@@ -116,6 +119,18 @@ fn the_gauges_say_what_the_report_says() {
     assert!(on[0].0.contains("lost"));
     assert!(!read.families.keys().any(|name| name.contains("certificate")), "unknown is absent, not zero");
     assert_eq!(read.samples.get("telovix_agent_accepted"), Some(&0.0));
+    assert_eq!(read.samples.get("telovix_agent_waiting_for{actor=\"host_operator\"}"), Some(&1.0));
+    assert!(!read.families.keys().any(|name| name.contains("problem")), "there is none");
+}
+
+#[test]
+fn a_problem_is_called_by_its_code_where_that_is_ours_or_the_contracts() {
+    let codes =
+        ["sensor_revoked", "NodeLimitExceeded", "console_unreachable", "state_io_error", "clock_wrong"];
+    for code in codes {
+        assert_eq!(problem_word(code), code);
+    }
+    assert_eq!(problem_word("http_503\"}\n# EOF"), "other");
 }
 
 #[test]

@@ -62,7 +62,7 @@ pub(super) async fn answer(request: Request<Incoming>, context: &Context, scope:
         ("/renew" | "/decommission", Scope::Control) => wrong_method("POST"),
         (_, Scope::Control | Scope::Health) => refuse(
             ErrorCode::NotFound,
-            "there are /livez, /readyz and /metrics, and /status, /renew on the control socket",
+            "there are /livez, /readyz and /metrics, and /status, /renew and /decommission on the control socket",
         ),
     }
 }

@@ -59,6 +59,17 @@ impl StoreError {
         Self::Corrupt { path: path.to_owned(), problem: problem.to_string() }
     }
 
+    /// Whether only a new process can go on: another one holds the place, or what this one was confined to is gone.
+    pub(crate) fn needs_another_process(&self) -> bool {
+        match self {
+            Self::Locked { .. } => true,
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
+            }
+            Self::Unsafe { .. } | Self::Corrupt { .. } => false,
+        }
+    }
+
     /// A stable word for programs.
     #[must_use]
     pub fn code(&self) -> &'static str {

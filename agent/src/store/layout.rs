@@ -42,6 +42,9 @@ pub const TOKEN_HASH: &str = ".enrollment-token-hash";
 /// There and not empty while this host is enrolled and accepted; holds the time of the acceptance.
 pub const READY: &str = ".sensor-ready";
 
+/// What keeps a second agent out.
+pub const LOCK: &str = ".lock";
+
 /// Lower-case hex serial of the certificate that consumers were told of last, and a newline.
 pub const TOLD: &str = ".consumers-told";
 
@@ -93,7 +96,7 @@ impl Layout {
     }
 
     pub(super) fn lock(&self) -> PathBuf {
-        self.top(".lock")
+        self.top(LOCK)
     }
 
     pub(super) fn current(&self) -> PathBuf {

@@ -15,10 +15,19 @@ use super::layout::SECRET_MODE;
 /// An advisory lock (flock(2)) that ends with the process, however it ends.
 #[derive(Debug)]
 pub(super) struct Lock {
-    _file: Flock<File>,
+    file: Flock<File>,
 }
 
 impl Lock {
+    /// Whether that name leads to what is locked. One that cannot be looked at is taken to: it says nothing.
+    pub(super) fn is_at(&self, path: &Path) -> bool {
+        let Ok(held) = self.file.metadata() else { return true };
+        match std::fs::symlink_metadata(path) {
+            Ok(there) => (there.dev(), there.ino()) == (held.dev(), held.ino()),
+            Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
+        }
+    }
+
     pub(super) fn take(path: &Path, dir: &Path) -> Result<Self, StoreError> {
         let io = |error| StoreError::io("open the lock", path)(error);
         let file = open(path).map_err(io)?;
@@ -35,7 +44,7 @@ impl Lock {
                 let note =
                     |mut file: File| file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
                 let _ = options().write(true).open(path).and_then(note);
-                Ok(Self { _file: file })
+                Ok(Self { file })
             }
             Err((mut file, Errno::EWOULDBLOCK)) => {
                 let mut text = String::new();

@@ -55,7 +55,16 @@ enum Access {
     /// Looks and changes nothing.
     Read,
     /// Holds the lock.
-    Write { _lock: Lock },
+    Write { lock: Lock },
+}
+
+/// What [`Store::hold`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Held {
+    /// All as it was.
+    Kept,
+    /// It had to be taken anew; what was in it may be gone.
+    Anew,
 }
 
 impl Store {
@@ -80,7 +89,21 @@ impl Store {
         }
         lock::check_directory(dir)?;
         let lock = Lock::take(&layout.lock(), dir)?;
-        Ok(Self { layout, access: Access::Write { _lock: lock }, publication })
+        Ok(Self { layout, access: Access::Write { lock }, publication })
+    }
+
+    /// Makes sure that the name of the state directory still leads to the one that this store holds: somebody may have
+    /// removed it, put another in its place, or removed the lock in it. Then it is taken as [`Store::open_as`] takes it.
+    ///
+    /// # Errors
+    /// As [`Store::open`]; the store then holds nothing that anybody can reach.
+    pub fn hold(&mut self) -> Result<Held, StoreError> {
+        let Access::Write { lock } = &self.access else { return Ok(Held::Kept) };
+        if lock.is_at(&self.layout.lock()) {
+            return Ok(Held::Kept);
+        }
+        self.access = Self::open_as(self.layout.root(), self.publication)?.access;
+        Ok(Held::Anew)
     }
 
     /// Opens a state directory for looking, beside a running agent; nothing is made or mended.

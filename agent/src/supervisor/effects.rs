@@ -14,7 +14,7 @@ use crate::hook;
 use crate::key::KeyPair;
 use crate::machine::{Answer, Call, Current, Effect, Input, Loaded, Outcome};
 use crate::server::ControlRequest;
-use crate::store::{self, Errand, Generation, Publication, StoreError};
+use crate::store::{self, Errand, Generation, Held, Publication, StoreError};
 
 impl Supervisor {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -48,7 +48,7 @@ impl Supervisor {
                 // A renewal is of the copied identity. An enrollment may be this machine's own, with a token spent on it.
                 complain(self.store.discard(Errand::Renewal));
                 let pending = self.store.pending().ok().flatten();
-                if !pending.is_some_and(|pending| obtain::is_ours(&pending, &self.host())) {
+                if !pending.is_some_and(|pending| obtain::is_ours(&pending, &self.here.host())) {
                     complain(self.store.discard(Errand::Enrollment));
                     self.committed = None;
                 }
@@ -63,14 +63,13 @@ impl Supervisor {
             Effect::TokenSpent { token, token_type } => {
                 let spent_one = self.token.as_ref().filter(|found| found.token.hash() == token);
                 let mut notes = Vec::new();
-                spent::forget(spent_one, token_type, &self.config, &mut notes);
+                spent::forget(spent_one, token_type, &self.here.config, &mut notes);
                 for note in notes {
-                    tracing::info!("{note}");
+                    tracing::warn!("{note}");
                 }
             }
             Effect::StateChanged { from, to, reason } => {
-                tracing::info!(from = from.as_str(), to = to.as_str(), %reason, "state changed");
-                self.notifier.status(&format!("{}: {reason}", to.as_str()));
+                self.log_change(from, to, &reason);
             }
             Effect::CommandDone(result) => {
                 let asked = std::mem::take(&mut self.asked);
@@ -96,7 +95,7 @@ impl Supervisor {
     fn set_ready(&mut self) -> Result<bool, StoreError> {
         let Some(ready) = self.owed else { return Ok(false) };
         if ready != self.store.ready_since().is_some() {
-            let at = ready.then(|| clock::now(&self.clock));
+            let at = ready.then(|| clock::now(&self.here.clock));
             self.store.set_ready(at)?;
         }
         self.owed = None;
@@ -116,7 +115,7 @@ impl Supervisor {
 
     pub(super) fn answer(&mut self, outcome: Outcome) {
         // The Console's time as it would stand in an answer of this moment.
-        let now = clock::now(&self.clock);
+        let now = clock::now(&self.here.clock);
         let server_date = self
             .console
             .take_sighting()
@@ -124,10 +123,29 @@ impl Supervisor {
         self.inputs.push_back(Input::Answered(Box::new(Answer { server_date, outcome })));
     }
 
+    /// Makes sure that the state directory is the one that this agent holds, and says what it did for that. Where it
+    /// is another one that this process cannot have, only another process can.
+    fn hold(&mut self) -> Result<Option<String>, StoreError> {
+        match self.store.hold() {
+            Ok(Held::Kept) => Ok(None),
+            Ok(Held::Anew) => {
+                let note =
+                    "the state directory, or the lock in it, was removed or replaced; it was taken anew";
+                tracing::warn!("{note}");
+                Ok(Some(note.to_owned()))
+            }
+            Err(error) => {
+                self.ended = error.needs_another_process().then(|| error.to_string());
+                Err(error)
+            }
+        }
+    }
+
     fn load(&mut self) -> Result<Loaded, StoreError> {
-        let now = clock::now(&self.clock);
-        let found = self.store.load(now)?;
+        let now = clock::now(&self.here.clock);
         let mut notes = Vec::new();
+        notes.extend(self.hold()?);
+        let found = self.store.load(now)?;
         let current = match found {
             store::Loaded::Nothing => {
                 self.current = None;
@@ -137,27 +155,38 @@ impl Supervisor {
                 for note in &mended {
                     tracing::warn!(note, "mended the state directory");
                 }
-                notes = mended;
+                notes.extend(mended);
                 self.store.settle(&generation)?;
-                let identity = summary::identity(&self.host(), &generation);
+                let identity = summary::identity(&self.here.host(), &generation);
                 self.current = Some(*generation);
                 Current::Intact(identity)
             }
             store::Loaded::Lost(loss) => {
                 // One that only its dates speak against may be good by the Console's clock: the machine may use it yet.
-                let lost = summary::lost(&self.host(), &loss);
+                let lost = summary::lost(&self.here.host(), &loss);
                 if !matches!(&lost, Current::Lost(loss) if loss.about_time.is_some()) {
                     self.current = None;
                 }
                 lost
             }
         };
-        self.barred = self.store.keeps_out(&Publication::from(&self.config.publish));
+        self.barred = self.store.keeps_out(&Publication::from(&self.here.config.publish));
         self.committed = self.committed_before(now)?;
-        let committed = self.committed.as_ref().map(|generation| summary::identity(&self.host(), generation));
-        let renewal_begun = committed.is_none() && matches!(self.store.pending_renewal(), Ok(Some(_)));
+        let committed =
+            self.committed.as_ref().map(|generation| summary::identity(&self.here.host(), generation));
+        let renewal_begun = committed.is_none() && self.is_renewing()?;
         let told = self.current.as_ref().is_some_and(|current| self.store.was_told(current));
         Ok(Loaded { current, committed, renewal_begun, ready_since: self.store.ready_since(), told, notes })
+    }
+
+    /// Whether a renewal of the current identity is under way. One that cannot be read is begun anew when it is time.
+    fn is_renewing(&self) -> Result<bool, StoreError> {
+        let current = self.current.as_ref().map(Generation::number);
+        match self.store.pending_renewal() {
+            Ok(pending) => Ok(pending.is_some_and(|pending| pending.renews == current)),
+            Err(StoreError::Corrupt { .. }) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 
     /// What an earlier process committed and did not live to publish.
@@ -183,7 +212,7 @@ impl Supervisor {
     fn take_off(&mut self, call: Call) -> Result<Option<Outcome>, EnrollError> {
         match call {
             Call::Enroll { replaces, reason } => {
-                tracing::info!(%reason, console = %self.console_url, "enrolling");
+                tracing::debug!(%reason, console = %self.here.console_url, "enrolling");
                 return self.take_off_to_enroll(replaces);
             }
             Call::Renew => return self.take_off_to_renew(),
@@ -201,7 +230,7 @@ impl Supervisor {
             Call::ProbeClock => self.flight = Some(calls::clock(self.console.clone())),
             Call::Decommission => {
                 let of = self.current.as_ref().ok_or_else(|| gone("the current generation"))?;
-                let target = self.console_url.authority();
+                let target = self.here.console_url.authority();
                 self.flight = Some(calls::decommission(self.console.clone(), voice(of)?, target));
             }
         }
@@ -211,27 +240,22 @@ impl Supervisor {
     fn take_off_to_enroll(&mut self, replaces: Option<SensorId>) -> Result<Option<Outcome>, EnrollError> {
         let token = self.token.as_ref().map(|found| found.token.clone());
         let token = token.ok_or_else(|| gone("the token"))?;
-        let host = crate::enrollment::Host {
-            config: &self.config,
-            console_url: &self.console_url,
-            facts: &self.facts,
-            clock: self.clock.clone(),
-        };
+        let host = self.here.host();
         let new_sensor = obtain::new_sensor(NewSensor::Refuse, &token, &self.store);
         let application = Application { host: &host, token: &token, replaces, new_sensor };
         let pending = obtain::begin_or_resume(&application, &mut self.store)?;
-        if let Some(generation) = self.store.committed(&pending, clock::now(&self.clock))? {
-            let identity = summary::identity(&self.host(), &generation);
+        if let Some(generation) = self.store.committed(&pending, clock::now(&self.here.clock))? {
+            let identity = summary::identity(&self.here.host(), &generation);
             self.committed = Some(generation);
             return Ok(Some(Outcome::Enrolled(identity)));
         }
         let contact = FirstContact {
-            configured: self.config.trust.resolve()?,
+            configured: self.here.config.trust.resolve()?,
             stored: self.current.as_ref().map(Generation::trust),
         };
         let body = obtain::body(&pending, &token)?;
         self.flight =
-            Some(calls::enroll(self.console.clone(), contact, body, pending, self.console_url.clone()));
+            Some(calls::enroll(self.console.clone(), contact, body, pending, self.here.console_url.clone()));
         Ok(None)
     }
 
@@ -239,17 +263,17 @@ impl Supervisor {
     fn take_off_to_renew(&mut self) -> Result<Option<Outcome>, EnrollError> {
         let current = self.current.as_ref().ok_or_else(|| gone("the current generation"))?;
         let pending = match self.store.pending_renewal() {
-            Ok(Some(pending)) if pending.key.is_a(self.config.key_type.value) => pending,
+            Ok(Some(pending)) if pending.key.is_a(self.here.config.key_type.value) => pending,
             Ok(Some(_) | None) | Err(StoreError::Corrupt { .. }) => {
-                let key = KeyPair::generate(self.config.key_type.value)?;
+                let key = KeyPair::generate(self.here.config.key_type.value)?;
                 let csr = Csr::build(&key, &current.state().node_name)?;
                 let request = RenewRequest { csr_pem: csr.pem().to_owned() };
                 self.store.begin_renewal(key, &request, current)?
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(generation) = self.store.committed(&pending, clock::now(&self.clock))? {
-            let identity = summary::identity(&self.host(), &generation);
+        if let Some(generation) = self.store.committed(&pending, clock::now(&self.here.clock))? {
+            let identity = summary::identity(&self.here.host(), &generation);
             self.committed = Some(generation);
             return Ok(Some(Outcome::Renewed(identity)));
         }

@@ -77,12 +77,12 @@ impl Supervisor {
         of: &ConsoleUrl,
         enrolled: &Enrolled,
     ) -> Result<Identity, EnrollError> {
-        let now = clock::now(&self.clock);
+        let now = clock::now(&self.here.clock);
         let (generation, warnings) = obtain::commit(&mut self.store, pending, enrolled, of, now)?;
         for warning in warnings {
             tracing::warn!("{warning}");
         }
-        let identity = summary::identity(&self.host(), &generation);
+        let identity = summary::identity(&self.here.host(), &generation);
         self.committed = Some(generation);
         Ok(identity)
     }
@@ -95,7 +95,7 @@ impl Supervisor {
     }
 
     fn commit_renewal(&mut self, pending: Pending, renewed: &Renewed) -> Result<Identity, EnrollError> {
-        let now = clock::now(&self.clock);
+        let now = clock::now(&self.here.clock);
         let current = self.current.as_ref().ok_or_else(|| gone("the current generation"))?;
         let claim = Claim {
             // Not what the answer says: the identity does not change by a renewal.
@@ -108,7 +108,7 @@ impl Supervisor {
             SensorState { trust_state: renewed.trust_state, enrolled_at: now, ..current.state().clone() };
         let verified = verify::check(claim, pending.key, now).map_err(EnrollError::BadAnswer)?;
         let generation = self.store.commit(verified, state)?;
-        let identity = summary::identity(&self.host(), &generation);
+        let identity = summary::identity(&self.here.host(), &generation);
         self.committed = Some(generation);
         Ok(identity)
     }

@@ -6,10 +6,13 @@
 mod calls;
 mod effects;
 mod landing;
+mod reload;
 mod summary;
+mod telling;
 
 use std::collections::VecDeque;
 use std::future::{Future, pending};
+use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -20,17 +23,17 @@ use tokio::time::{Instant, interval, sleep};
 
 use self::calls::{Flight, Landed};
 use crate::cli::Cli;
-use crate::clock::{self, Clock, Uptime};
-use crate::config::{self, Config, ConsoleUrl, Environment, FoundToken};
+use crate::clock::{self, Clock, Steps, Uptime};
+use crate::config::{Config, ConsoleUrl, Environment, FoundToken};
 use crate::console::Console;
 use crate::enrollment::{Host, random};
-use crate::hook::{self, Consumers, HookStatus, Occasion};
-use crate::machine::{Input, Machine, Now, Settings, TokenFacts};
+use crate::hook::{self, Consumers, HookStatus};
+use crate::machine::{Input, Machine, Now, Settings};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::server::ControlRequest;
 use crate::status::Report;
-use crate::store::{Generation, Publication, Store};
+use crate::store::{Generation, Store};
 use crate::watcher::{Change, Watched, Watcher};
 
 /// All that a daemon starts with.
@@ -65,10 +68,7 @@ pub struct Parts {
 pub struct Supervisor {
     cli: Cli,
     env: Environment,
-    config: Config,
-    console_url: ConsoleUrl,
-    facts: HostFacts,
-    clock: Clock,
+    here: Here,
     uptime: Uptime,
     store: Store,
     console: Arc<Console>,
@@ -81,6 +81,7 @@ pub struct Supervisor {
     asked: Vec<ControlRequest>,
     consumers: Arc<Consumers>,
     told: Arc<watch::Sender<HookStatus>>,
+    heard: watch::Receiver<HookStatus>,
     telling: Option<Telling>,
     /// What the next notification of consumers is about.
     event: hook::Event,
@@ -93,6 +94,50 @@ pub struct Supervisor {
     barred: Option<String>,
     /// What `.sensor-ready` should say and the disk did not take.
     owed: Option<bool>,
+    /// The line that the service manager has.
+    said: String,
+    /// The code of the failure that stands in the log.
+    logged: Option<String>,
+    /// Why the configuration that stands in the files is not in force.
+    rejected: Option<String>,
+    /// Why this process cannot go on.
+    ended: Option<String>,
+}
+
+/// This host, as the steps of an enrollment want it.
+struct Here {
+    config: Config,
+    console_url: ConsoleUrl,
+    facts: HostFacts,
+    clock: Clock,
+}
+
+impl Here {
+    fn host(&self) -> Host<'_> {
+        Host {
+            config: &self.config,
+            console_url: &self.console_url,
+            facts: &self.facts,
+            clock: self.clock.clone(),
+        }
+    }
+}
+
+/// Why a daemon ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The system gives no signals.
+    #[error("signals cannot be heard: {0}")]
+    Signals(#[from] std::io::Error),
+    /// The state directory is not the one that was opened any more, and this process cannot take the one that is there
+    /// now: it is another agent's, or what confines this process is of the old one.
+    #[error("the state directory {} was removed or replaced, and this process cannot take it anew: {cause}", dir.display())]
+    StateGone {
+        /// Where it was.
+        dir: PathBuf,
+        /// Why not.
+        cause: String,
+    },
 }
 
 /// Consumers being told.
@@ -103,8 +148,13 @@ enum Event {
     Landed(Box<Landed>),
     Changed(Change),
     Asked(Option<ControlRequest>),
+    /// How far the telling of consumers is.
+    Telling,
+    /// They are told, or given up.
     Told,
     Deadline,
+    /// The wall clock was set, or the host woke from suspend.
+    ClockSet,
     Watchdog,
     Reload,
     Stop,
@@ -120,8 +170,8 @@ struct Signals {
 /// Runs until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// Signals cannot be heard.
-pub async fn run(parts: Parts) -> std::io::Result<()> {
+/// [`RunError`].
+pub async fn run(parts: Parts) -> Result<(), RunError> {
     let mut signals = Signals {
         hangup: signal(SignalKind::hangup())?,
         terminate: signal(SignalKind::terminate())?,
@@ -136,9 +186,11 @@ pub async fn run(parts: Parts) -> std::io::Result<()> {
     let facts = supervisor.token_facts();
     supervisor.tell(Input::Started(facts));
     supervisor.notifier.ready(&supervisor.line());
+    let steps = Steps::watch();
     let mut watchdog = supervisor.notifier.watchdog_interval().map(interval);
     loop {
-        let event = supervisor.wait(&mut signals, &mut watcher, &mut requests, watchdog.as_mut()).await;
+        let event =
+            supervisor.wait(&mut signals, &mut watcher, &mut requests, watchdog.as_mut(), &steps).await;
         match event {
             Event::Landed(landed) => supervisor.land(*landed),
             Event::Changed(Change::State) => supervisor.tell(Input::FilesChanged),
@@ -150,14 +202,21 @@ pub async fn run(parts: Parts) -> std::io::Result<()> {
             Event::Changed(Change::Config) | Event::Reload => supervisor.reload(&mut watcher),
             Event::Asked(Some(request)) => supervisor.ask(request),
             Event::Asked(None) => requests.close(),
+            Event::Telling => supervisor.report(),
             Event::Told => {
                 supervisor.telling = None;
                 supervisor.note_told();
                 supervisor.report();
             }
+            Event::ClockSet => supervisor.tell(Input::Tick),
             Event::Deadline => supervisor.tell(Input::Tick),
             Event::Watchdog => supervisor.notifier.alive(),
             Event::Stop => break,
+        }
+        if let Some(cause) = supervisor.ended.take() {
+            let gone = RunError::StateGone { dir: supervisor.store.dir().to_owned(), cause };
+            supervisor.notifier.stopping(&gone.to_string());
+            return Err(gone);
         }
     }
     supervisor.notifier.stopping("stopping");
@@ -172,20 +231,24 @@ impl Supervisor {
             Console::new(parts.console_url.clone(), &parts.config.proxy, parts.clock.clone())
                 .observed_by(Arc::clone(&parts.metrics) as _),
         );
+        let told = watch::Sender::new(HookStatus::Idle);
         let supervisor = Self {
             machine: Machine::new(settings(&parts.config)),
             consumers: Arc::new(Consumers::new(&parts.config.hook, &parts.config.state_dir.value)),
-            told: Arc::new(watch::Sender::new(HookStatus::Idle)),
+            heard: told.subscribe(),
+            told: Arc::new(told),
             telling: None,
             event: hook::Event::Restored,
             notifier: Notifier::new(&parts.config.service),
             console,
             cli: parts.cli,
             env: parts.env,
-            config: parts.config,
-            console_url: parts.console_url,
-            facts: parts.facts,
-            clock: parts.clock,
+            here: Here {
+                config: parts.config,
+                console_url: parts.console_url,
+                facts: parts.facts,
+                clock: parts.clock,
+            },
             uptime: parts.uptime,
             store: parts.store,
             token: None,
@@ -199,6 +262,10 @@ impl Supervisor {
             problems: parts.problems,
             barred: None,
             owed: None,
+            said: String::new(),
+            logged: None,
+            rejected: None,
+            ended: None,
         };
         (supervisor, parts.requests)
     }
@@ -210,6 +277,7 @@ impl Supervisor {
         watcher: &mut Watcher,
         requests: &mut mpsc::Receiver<ControlRequest>,
         watchdog: Option<&mut tokio::time::Interval>,
+        steps: &Steps,
     ) -> Event {
         let deadline = self.machine.next_deadline(self.now());
         let landed = async {
@@ -248,6 +316,8 @@ impl Supervisor {
             change = watcher.changed() => Event::Changed(change),
             request = asked => Event::Asked(request),
             () = told => Event::Told,
+            Ok(()) = self.heard.changed() => Event::Telling,
+            () = steps.clock_set() => Event::ClockSet,
             () = due => Event::Deadline,
         }
     }
@@ -265,121 +335,8 @@ impl Supervisor {
         self.report();
     }
 
-    /// Makes the report anew, and passes it on where it differs.
-    fn report(&self) {
-        let mut report = self.machine.report(self.now());
-        report.notes.extend(self.told.borrow().note());
-        report.notes.extend(self.problems.iter().chain(&self.barred).cloned());
-        self.reports.send_if_modified(|last| {
-            let differs = *last != report;
-            *last = report;
-            differs
-        });
-    }
-
-    /// Tells consumers of the current identity; what they are still being told of an earlier one is dropped.
-    fn tell_consumers(&mut self) {
-        let event = std::mem::replace(&mut self.event, hook::Event::Restored);
-        if self.consumers.is_empty() {
-            return;
-        }
-        let sensor_id = self.current.as_ref().map(|current| current.verified().sensor_id());
-        let (consumers, told, metrics) = (self.consumers.clone(), self.told.clone(), self.metrics.clone());
-        self.telling = Some(Box::pin(async move {
-            consumers
-                .deliver(Occasion { event, sensor_id }, &told, |outcome| metrics.hook_run(outcome))
-                .await;
-        }));
-    }
-
-    /// Everybody knows the current identity: a later process need not tell it again.
-    fn note_told(&mut self) {
-        if let (HookStatus::Told(_), Some(current)) = (&*self.told.borrow(), &self.current)
-            && let Err(error) = self.store.set_told(current)
-        {
-            tracing::warn!(%error, "the state directory refuses");
-        }
-    }
-
     fn now(&self) -> Now {
-        Now { wall: clock::now(&self.clock), mono: (self.uptime)(), random: random() }
-    }
-
-    /// One line for `systemctl status`.
-    fn line(&self) -> String {
-        let report = self.reports.borrow();
-        let mut line = format!("{}: {}", report.state.as_str(), report.reason);
-        if let Some(at) = report.last_error.as_ref().and_then(|error| error.next_attempt) {
-            line.push_str(&format!("; next attempt {at:.0}"));
-        }
-        line
-    }
-
-    fn look_for_token(&mut self) {
-        // Standard input belongs to `enroll`; a daemon has none.
-        match self.config.token.resolve(&mut std::io::empty()) {
-            Ok(found) => {
-                for warning in found.iter().flat_map(|found| &found.warnings) {
-                    tracing::warn!("{warning}");
-                }
-                self.token = found;
-            }
-            Err(error) => {
-                tracing::warn!(%error, "the token cannot be read");
-                self.token = None;
-            }
-        }
-    }
-
-    fn token_facts(&self) -> Option<TokenFacts> {
-        self.token.as_ref().map(|found| TokenFacts::of(&found.token))
-    }
-
-    /// Reads the configuration again. A bad one changes nothing but the log.
-    fn reload(&mut self, watcher: &mut Watcher) {
-        self.notifier.reloading();
-        let fresh = config::load(&self.cli, &self.env).and_then(|config| {
-            config.require_console_url().map(|url| url.value.clone()).map(|url| (config, url))
-        });
-        match fresh {
-            Err(errors) => {
-                tracing::error!("the new configuration is not taken, the old one stays:\n{errors}");
-            }
-            Ok((mut config, console_url)) => {
-                for name in config.needs_restart(&self.config) {
-                    tracing::warn!("a new {name} takes effect when the agent is started again");
-                }
-                if self.config.hook.command.is_none() {
-                    config.hook.command = None;
-                }
-                self.console = Arc::new(
-                    Console::new(console_url.clone(), &config.proxy, self.clock.clone())
-                        .observed_by(Arc::clone(&self.metrics) as _),
-                );
-                self.console_url = console_url;
-                self.facts = crate::facts::gather(&config);
-                self.consumers = Arc::new(Consumers::new(&config.hook, &self.config.state_dir.value));
-                self.store.publish_as(Publication::from(&config.publish));
-                watcher.watch(Watched::of(&config));
-                self.config = config;
-                tracing::info!("the configuration was read again");
-                self.tell(Input::ConfigChanged(settings(&self.config)));
-                self.look_for_token();
-                let facts = self.token_facts();
-                self.tell(Input::Token(facts));
-            }
-        }
-        self.notifier.ready(&self.line());
-    }
-
-    /// The host as the steps of an enrollment want it.
-    fn host(&self) -> Host<'_> {
-        Host {
-            config: &self.config,
-            console_url: &self.console_url,
-            facts: &self.facts,
-            clock: self.clock.clone(),
-        }
+        Now { wall: clock::now(&self.here.clock), mono: (self.uptime)(), random: random() }
     }
 }
 

@@ -88,7 +88,8 @@ impl Watched {
                 let names = layout::names();
                 let tops = names.iter().map(|name| self.state_dir.join(name));
                 let inner = names.iter().map(|name| current.join(name));
-                let own = [layout::TOKEN_HASH, layout::READY].map(|name| self.state_dir.join(name));
+                let own =
+                    [layout::TOKEN_HASH, layout::READY, layout::LOCK].map(|name| self.state_dir.join(name));
                 tops.chain(inner).chain(own).chain([self.state_dir.clone(), current.clone()]).collect()
             }
             Change::Token => self.tokens.clone(),
