@@ -27,7 +27,8 @@ usage: sh install.sh --console-url URL (--ca-fingerprint sha256:HEX | --bootstra
   --token-stdin     read the enrollment token from standard input
   --token-file      read it from this file; without a token an enrolled host is upgraded
   --version         take no other version of the agent than this
-  --offline         take telovix-agent-ARCH (amd64, arm64) and SHA256SUMS from this directory, downloading nothing
+  --offline         take telovix-agent-ARCH or telovix-agent-linux-ARCH (amd64, arm64) and SHA256SUMS from this directory,
+                    downloading nothing
   --prefix          where bin/telovix-agent goes [default: /usr/local]
   --no-start        neither enable nor start the service; without a token, do not enroll either
   --dry-run         check everything and say what would be done, changing nothing
@@ -116,6 +117,8 @@ coherent() {
         *) fail 2 "--flavor can be standard or telecom" ;;
     esac
     case $prefix in
+        *[!A-Za-z0-9/._+-]*) fail 2 "--prefix can hold letters, digits and / . _ + - only" ;;
+        /home/* | /root/* | /run/user/*) fail 2 "--prefix: the service does not see $prefix, for it sees nobody's home" ;;
         /*) ;;
         *) fail 2 "--prefix has to be an absolute path" ;;
     esac
@@ -131,7 +134,7 @@ coherent() {
     fi
     if [ -n "$token_file" ]; then
         [ "$token_stdin" = no ] || fail 2 "--token-stdin and --token-file are two sources of one token; give one"
-        [ -r "$token_file" ] && [ -f "$token_file" ] || fail 2 "--token-file: $token_file cannot be read"
+        { [ -r "$token_file" ] && [ -f "$token_file" ]; } || fail 2 "--token-file: $token_file cannot be read"
     fi
     token=no
     [ "$token_stdin" = no ] && [ -z "$token_file" ] || token=yes
@@ -144,7 +147,19 @@ surroundings() {
         fail 20 "$(system_name) does not run systemd. In Kubernetes, install the Helm chart telovix-agent; elsewhere put the" \
             "binary in place, run \`telovix-agent enroll\`, and have your service manager run \`telovix-agent run\`"
     fi
-    need curl sed grep tr cut base64 sha256sum mktemp uname runuser systemd-tmpfiles
+    need sed grep tr runuser
+    [ "$uninstall" = yes ] || need cut sha256sum mktemp uname systemd-tmpfiles
+}
+
+# A directory for what is on the way, where programs may run: many hosts forbid that in /tmp.
+workplace() {
+    for place in "${TMPDIR:-/tmp}" /var/tmp /run "$prefix"; do
+        work=$(mktemp -d "$place/telovix-install.XXXXXX" 2>/dev/null) || continue
+        { printf '#!/bin/sh\n' >"$work/probe" && chmod 700 "$work/probe" && "$work/probe"; } 2>/dev/null && return
+        [ -s "$work/probe" ] || fail 18 "there is no room in $place; make some, or name another directory in TMPDIR"
+        rm -rf "$work"
+    done
+    fail 18 "programs may be written and run neither in ${TMPDIR:-/tmp} nor in /var/tmp; name another directory in TMPDIR"
 }
 
 # The system by its own name (os-release(5)).
@@ -185,10 +200,12 @@ present() {
 fetch() {
     otherwise=$1 sentence=$2 code=0
     shift 2
-    curl -fsS --proto =https --connect-timeout 20 --max-time 600 "$@" 2>"$work/curl" || code=$?
+    need curl
+    curl -q -fsS --proto =https --connect-timeout 20 --max-time 600 "$@" 2>"$work/curl" || code=$?
     case $code in
         0) return ;;
         5 | 6 | 7 | 28 | 97) fail 13 "$console_url cannot be reached; check the address, the route and HTTPS_PROXY ($(cat "$work/curl"))" ;;
+        23) fail 18 "there is no room in ${work%/*}; make some, or name another directory in TMPDIR ($(cat "$work/curl"))" ;;
         35 | 51 | 58 | 60 | 77 | 83 | 90) fail 14 "$console_url is not trusted; nothing was sent ($(cat "$work/curl"))" ;;
         *) fail "$otherwise" "$sentence ($(cat "$work/curl"))" ;;
     esac
@@ -199,12 +216,15 @@ fetch() {
 trust() {
     ca=$bootstrap_ca
     [ -n "$ca_fingerprint" ] || return 0
-    fetch 13 "$console_url answers, but not as a Console does" -k --retry 2 -o "$work/bootstrap.json" \
+    need base64
+    stranger="$console_url answers, but not as a Console does"
+    fetch 13 "$stranger" -k --retry 2 -o "$work/bootstrap.json" \
         "$console_url/api/v1/sensors/trust-bootstrap"
     sed -n 's/.*"control_plane_ca_certificate_pem" *: *"\([^"]*\)".*/\1/p' "$work/bootstrap.json" \
         | sed 's/\\n/\
 /g' >"$work/ca.pem"
     sed -n '/-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/{p;/-----END/q;}' "$work/ca.pem" >"$work/root.pem"
+    [ -s "$work/root.pem" ] || fail 13 "$stranger; check the address, and what stands between"
     found=$(grep -v -e '-----' "$work/root.pem" | base64 -d 2>/dev/null | sha256sum | cut -d ' ' -f 1)
     [ "$found" = "$pin" ] \
         || fail 14 "the CA of $console_url has fingerprint sha256:$found, but sha256:$pin is pinned; nothing was sent"
@@ -215,33 +235,43 @@ trust() {
 obtain() {
     if [ -n "$offline" ]; then
         [ -r "$offline/SHA256SUMS" ] || fail 15 "$offline/SHA256SUMS is missing"
-        wanted=$(sed -n "s/^\([0-9a-f]*\) [ *]\(\.\/\)\{0,1\}telovix-agent-$arch\$/\1/p" "$offline/SHA256SUMS")
-        [ -n "$wanted" ] || fail 15 "$offline/SHA256SUMS does not name telovix-agent-$arch"
-        cp "$offline/telovix-agent-$arch" "$work/telovix-agent" || fail 15 "$offline/telovix-agent-$arch cannot be read"
+        for name in "telovix-agent-$arch" "telovix-agent-linux-$arch"; do
+            wanted=$(sed -n "s/^\([0-9a-f]*\) [ *]\(\.\/\)\{0,1\}$name\$/\1/p" "$offline/SHA256SUMS")
+            [ -z "$wanted" ] || break
+        done
+        [ -n "$wanted" ] || fail 15 "$offline/SHA256SUMS names neither telovix-agent-$arch nor telovix-agent-linux-$arch"
+        [ -r "$offline/$name" ] || fail 15 "$offline/$name cannot be read"
+        cp "$offline/$name" "$work/telovix-agent" || fail 18 "there is no room in ${work%/*}; make some, or name another directory in TMPDIR"
     else
         fetch 15 "the Console has no agent for $arch ($flavor), or the download broke off; stage one there with: telovix-console-stub binary stage FILE" \
             ${ca:+--cacert "$ca"} -D "$work/head" -o "$work/telovix-agent" \
             "$console_url/api/v1/sensors/binary/$arch?flavor=$flavor"
         wanted=$(tr -d '\r' <"$work/head" | sed -n 's/^[Xx]-[Cc]hecksum-[Ss][Hh][Aa]256: *//p' | tail -n 1)
+        [ -n "$wanted" ] || fail 15 "$console_url answers without a checksum, and so not as a Console does"
     fi
     found=$(sha256sum "$work/telovix-agent" | cut -d ' ' -f 1)
-    [ "$found" = "$wanted" ] || fail 16 "the checksum of the agent differs: it is $found, and should be ${wanted:-given}"
+    [ "$found" = "$wanted" ] || fail 16 "the checksum of the agent differs: it is $found, and should be $wanted"
     chmod 755 "$work/telovix-agent"
     offered=$("$work/telovix-agent" --version 2>"$work/curl" </dev/null) \
         || fail 17 "the agent does not run on $(system_name): $(head -n 1 "$work/curl")"
-    offered=${offered#telovix-agent }
-    [ -z "$version" ] || [ "$offered" = "$version" ] \
-        || fail 17 "the agent offered is version $offered, and $version is wanted"
+    acceptable offered
 }
 
-# Writes standard input to a file with a mode, whole or not at all.
+# What `--version` prints is in "$offered": leaves the version there, if it is the one that is wanted.
+acceptable() {
+    offered=${offered#telovix-agent }
+    [ -z "$version" ] || [ "$offered" = "$version" ] || fail 17 "the agent $1 is version $offered, and $version is wanted"
+}
+
+# Writes standard input to a file with a mode, whole or not at all; nobody else reads it before it has that mode.
 put() {
-    { mkdir -p "${2%/*}" && cat >"$2.new" && chmod "$1" "$2.new" && mv -f "$2.new" "$2"; } || fail 18 "$2 cannot be written"
+    { mkdir -p "${2%/*}" && (umask 077 && cat >"$2.new") && chmod "$1" "$2.new" && mv -f "$2.new" "$2"; } \
+        || { rm -f "$2.new"; fail 18 "$2 cannot be written"; }
 }
 
 install_files() {
     { mkdir -p "$prefix/bin" && cp "$work/telovix-agent" "$bin.new" && chmod 755 "$bin.new" && mv -f "$bin.new" "$bin"; } \
-        || fail 18 "$bin cannot be written; --prefix names another place"
+        || { rm -f "$bin.new" 2>/dev/null; fail 18 "$bin cannot be written; --prefix names another place"; }
     unit | sed "s|/usr/bin/telovix-agent|$bin|" | put 644 /etc/systemd/system/telovix-agent.service
     sysusers | put 644 /etc/sysusers.d/telovix-agent.conf
     tmpfiles | put 644 /etc/tmpfiles.d/telovix-agent.conf
@@ -251,7 +281,7 @@ install_files() {
         useradd --system --user-group --home-dir "$state_dir" --no-create-home --shell /usr/sbin/nologin telovix \
             || fail 19 "the user telovix could not be made"
     fi
-    systemd-tmpfiles --create /etc/tmpfiles.d/telovix-agent.conf || fail 18 "the directories could not be made"
+    systemd-tmpfiles --create /etc/tmpfiles.d/telovix-agent.conf || fail 18 "the directories in /etc/telovix and /var/lib could not be made; look at the disk"
     systemctl daemon-reload
 }
 
@@ -305,12 +335,17 @@ enroll() {
         [ -z "$cluster_name" ] || set -- "$@" --cluster-name "$cluster_name"
         [ -z "$tags" ] || set -- "$@" --tags "$tags"
     fi
-    ran=no code=0
+    code=0
     ! systemctl -q is-active telovix-agent.service || { ran=yes; systemctl stop telovix-agent.service; }
     runuser -u telovix -- "$bin" "$@" <&3 3<&- || code=$?
-    [ "$code" -eq 0 ] && return
+    [ "$code" -eq 0 ] || exit "$code"
+}
+
+# However this ends: nothing stays in "$work", and a service that had to make way runs again.
+# shellcheck disable=SC2317,SC2329 # A trap calls it, which not every version of shellcheck sees.
+leave() {
+    [ -z "$work" ] || rm -rf "$work"
     [ "$ran" = no ] || systemctl start telovix-agent.service || :
-    exit "$code"
 }
 
 # Starts the service, waits until it is ready, and shows how it stands.
@@ -319,8 +354,11 @@ start() {
         say "installed telovix-agent $offered; start it with: systemctl enable --now telovix-agent"
         return
     fi
+    # Starts before this one, and their failures, do not count against it.
+    systemctl reset-failed telovix-agent.service 2>/dev/null || :
     { systemctl -q enable telovix-agent.service 2>/dev/null && systemctl restart telovix-agent.service; } \
-        || fail 21 "the service does not start; see: journalctl -u telovix-agent"
+        || { ran=no; fail 21 "the service does not start; see: journalctl -u telovix-agent"; }
+    ran=no
     tries=0
     until "$bin" status --ready >/dev/null 2>&1 </dev/null; do
         tries=$((tries + 1))
@@ -477,9 +515,10 @@ remove() {
         return
     fi
     systemctl -q disable --now telovix-agent.service 2>/dev/null || :
-    if [ "$purge" = yes ] && [ -x "$bin" ] && [ -e "$state_dir/current" ]; then
+    if [ "$purge" = yes ] && [ -e "$state_dir/current" ]; then
         # A Console that cannot be told must not keep anybody from removing an agent.
-        runuser -u telovix -- "$bin" decommission </dev/null || say "the Console was not told; delete the sensor there"
+        { [ -x "$bin" ] && runuser -u telovix -- "$bin" decommission </dev/null; } \
+            || say "the Console was not told; delete the sensor there"
     fi
     rm -f "$bin" /etc/systemd/system/telovix-agent.service /etc/sysusers.d/telovix-agent.conf \
         /etc/tmpfiles.d/telovix-agent.conf || fail 18 "not everything could be removed"
@@ -489,7 +528,8 @@ remove() {
         say "removed; the identity in $state_dir and the configuration in /etc/telovix stay (--purge removes them)"
         return
     fi
-    rm -rf "$state_dir" /run/telovix-agent /etc/telovix /etc/default/telovix-agent || fail 18 "not everything could be removed"
+    rm -rf "$state_dir" /run/telovix-agent /etc/telovix /etc/default/telovix-agent \
+        /etc/systemd/system/telovix-agent.service.d || fail 18 "not everything could be removed"
     ! id telovix >/dev/null 2>&1 || userdel telovix || fail 19 "the user telovix could not be removed"
     say "removed, with the identity and the configuration"
 }
@@ -510,13 +550,16 @@ main() {
     architecture
     umask 022
     present
-    work=$(mktemp -d)
-    trap 'rm -rf "$work"' EXIT
-    trap 'exit 1' HUP INT TERM
-    offered=installed
+    work='' ran=no
+    trap leave EXIT
+    trap 'fail 1 "interrupted; run it again"' HUP INT TERM
     if [ "$packaged" = no ]; then
+        workplace
         [ -n "$offline" ] || trust
         obtain
+    else
+        offered=$("$bin" --version </dev/null) || fail 17 "the installed agent does not run on $(system_name)"
+        acceptable installed
     fi
     if [ "$dry_run" = yes ]; then
         plan

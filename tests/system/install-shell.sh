@@ -8,6 +8,8 @@ fi
 . "$(dirname "$0")/lib.sh"
 need dash dash
 need shellcheck shellcheck
+need openssl openssl
+need python3 python3
 script=$(cd "$(dirname "$0")/../.." && pwd)/install.sh
 
 shellcheck "$script" || fail 'shellcheck has something to say'
@@ -25,6 +27,12 @@ mount -t tmpfs tmpfs /run/systemd
 mkdir /run/systemd/system
 rm -f /etc/os-release
 printf 'NAME=Alpine\nPRETTY_NAME="Alpine Linux v3.22"\n' >/etc/os-release
+
+mkdir "$SCRATCH/noexec" "$SCRATCH/tiny" "$SCRATCH/small"
+mount -t tmpfs -o noexec tmpfs "$SCRATCH/noexec"
+mount -t tmpfs -o size=64k tmpfs "$SCRATCH/tiny"
+mount -t tmpfs -o size=256k tmpfs "$SCRATCH/small"
+at_exit "umount '$SCRATCH/noexec' '$SCRATCH/tiny' '$SCRATCH/small'"
 
 # Programs that stand in for those of a host, and do nothing but succeed.
 fake() { printf '#!/bin/sh\n%s\n' "$2" >"$SCRATCH/fake/$1" && chmod 755 "$SCRATCH/fake/$1"; }
@@ -78,6 +86,8 @@ failures() {
   try 2 'cannot be read' --console-url https://x --bootstrap-ca /nowhere --token-stdin
   try 2 'standard or telecom' --console-url https://x --flavor large --token-stdin
   try 2 'absolute' --console-url https://x --prefix here --token-stdin
+  try 2 'letters, digits' --console-url https://x --prefix '/opt/a&b' --token-stdin
+  try 2 'does not see' --console-url https://x --prefix /home/me --token-stdin
   try 2 'goes with --uninstall' --console-url https://x --purge --token-stdin
   try 2 'not enrolled: --token-stdin' --console-url "$console_url" --ca-fingerprint "$ca_fingerprint"
 
@@ -119,14 +129,58 @@ failures() {
   [[ ! -e $SCRATCH/prefix/bin/telovix-agent && ! -e /etc/telovix ]] || fail 'something is left'
   rm -rf /etc/systemd/system/telovix* /etc/sysusers.d /etc/tmpfiles.d
 
+  harm
   rmdir /run/systemd/system
   dry 20 'Alpine Linux v3.22 does not run systemd. In Kubernetes, install the Helm chart'
   mkdir /run/systemd/system
   mkdir -p "$SCRATCH/few"
-  for program in id sed tr head cat systemctl systemd-tmpfiles runuser grep "${shell%% *}"; do
-    ln -sf "$(command -v "$program")" "$SCRATCH/few/$program"
+  for program in id sed tr head cat systemctl systemd-tmpfiles runuser grep cut sha256sum mktemp uname cp chmod rm mkdir mv \
+    base64 "${shell%% *}"; do
+    ln -sf "$(type -P "$program")" "$SCRATCH/few/$program"
   done
-  shell="env PATH=$SCRATCH/few $shell" dry 12 'curl is missing; install it'
+  # What needs no download needs no curl.
+  local whole=$shell
+  shell="env PATH=$SCRATCH/few $whole"
+  dry 12 'curl is missing; install it'
+  dry 0 'would enroll' --offline "$offline"
+  try 0 'would stop and remove' --uninstall --dry-run
+  rm "$SCRATCH/few/sha256sum"
+  dry 12 'sha256sum is missing; install it' --offline "$offline"
+  shell=$whole
+}
+
+# Disks that are full or forbid programs, a hand that interrupts, a service that runs already.
+harm() {
+  TMPDIR=$SCRATCH/noexec dry 0 'would enroll'
+  [[ -z $(ls -A "$SCRATCH/noexec") ]] || fail "$shell left $(ls -A "$SCRATCH/noexec")"
+  TMPDIR=$SCRATCH/tiny dry 18 'no room in .*/tiny.*TMPDIR'
+  wet 18 'cannot be written; --prefix' --prefix "$SCRATCH/small"
+  [[ -z $(ls -A "$SCRATCH/small/bin") ]] || fail "$shell left on a full disk: $(ls -A "$SCRATCH/small/bin")"
+
+  # A password of the proxy is readable for nobody else, not even while it is written.
+  : >"$SCRATCH/modes"
+  # shellcheck disable=SC2016
+  fake cat 'echo "$(stat -L -c %a /proc/$$/fd/1) $(readlink /proc/$$/fd/1)" >>'"$SCRATCH/modes"'; exec /bin/cat "$@"'
+  HTTPS_PROXY=http://user:password@127.0.0.1:1 wet 0 'start it with' --prefix "$SCRATCH/prefix" --no-start
+  real cat
+  grep -q '^600 /etc/default/telovix-agent' "$SCRATCH/modes" || fail "$shell: $(cat "$SCRATCH/modes")"
+  grep -q 'user:password' /etc/default/telovix-agent || fail 'the proxy was not written down'
+
+  # The service that had to let go of the state runs again, whatever came in between.
+  : >"$SCRATCH/calls"
+  # shellcheck disable=SC2016
+  fake systemctl 'echo "$@" >>'"$SCRATCH/calls"
+  # shellcheck disable=SC2016
+  fake runuser 'kill -TERM $PPID; exit 0'
+  wet 1 'interrupted; run it again' --prefix "$SCRATCH/prefix"
+  grep -A9 '^stop telovix-agent' "$SCRATCH/calls" | grep -q '^start telovix-agent' || fail "$shell: interrupted, it left the service stopped"
+  fake runuser 'exit 0'
+  : >"$SCRATCH/calls"
+  wet 0 'start it with' --prefix "$SCRATCH/prefix" --no-start
+  grep -A9 '^stop telovix-agent' "$SCRATCH/calls" | grep -q '^start telovix-agent' || fail "$shell: --no-start stopped the service"
+  fake systemctl 'exit 0'
+  try 0 'removed' --uninstall --purge
+  rm -rf /etc/systemd/system/telovix* /etc/sysusers.d /etc/tmpfiles.d
 }
 
 # Cut anywhere, it runs no program at all; whole, it does.
@@ -154,13 +208,95 @@ cuts() {
   [[ -e $SCRATCH/ran ]] || fail "$*: the whole script ran nothing, so that this proves nothing"
 }
 
+# A Console that is trusted and answers as none does.
+start_rogue() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=rogue \
+    -addext subjectAltName=IP:127.0.0.1 -keyout "$SCRATCH/rogue.key" -out "$SCRATCH/rogue.pem" 2>/dev/null
+  rogue_ca=sha256:$(openssl x509 -in "$SCRATCH/rogue.pem" -outform DER | sha256sum | cut -d ' ' -f 1)
+  rogue_pin=$(openssl x509 -in "$SCRATCH/rogue.pem" -pubkey -noout | openssl pkey -pubin -outform DER |
+    openssl dgst -sha256 -binary | base64)
+  python3 "$(dirname "$script")/tests/system/support/rogue.py" "$SCRATCH/rogue.pem" "$SCRATCH/rogue.key" "$SCRATCH/rogue.pem" \
+    >"$SCRATCH/rogue.port" 2>"$SCRATCH/rogue.log" &
+  at_exit "kill $!; wait $!"
+  local end=$((SECONDS + 30))
+  until [[ -s $SCRATCH/rogue.port ]]; do
+    ((SECONDS < end)) || fail "the rogue did not start: $(cat "$SCRATCH/rogue.log")"
+    sleep 0.1
+  done
+  rogue=https://127.0.0.1:$(cat "$SCRATCH/rogue.port")
+}
+hostile() {
+  hostile_answer() { try "$2" "$3" --console-url "$rogue/$1" --ca-fingerprint "$rogue_ca" --token-stdin --dry-run; }
+  hostile_answer html 13 'answers, but not as a Console does'
+  hostile_answer redirect 13 'answers, but not as a Console does'
+  hostile_answer cut 15 'the download broke off'
+  hostile_answer wrong 16 'the checksum of the agent differs'
+  hostile_answer bare 15 'without a checksum'
+  # Trusted by a file, the first answer that is looked at is the binary's.
+  try 15 'without a checksum' --console-url "$rogue/html" --bootstrap-ca "$SCRATCH/rogue.pem" --token-stdin --dry-run
+  try 15 'without a checksum' --console-url "$rogue/redirect" --bootstrap-ca "$SCRATCH/rogue.pem" --token-stdin --dry-run
+}
+
+# The line that `token create` prints, in the shells that people type it into: `lines SHELL`. What stands in for the programs
+# writes down what it was given; a `printf` or `echo` that is no part of the shell would have the token among its arguments.
+lines() {
+  local word=$*
+  mkdir -p "$SCRATCH/line"
+  stand_in() { printf '#!/bin/sh\n%s\n' "$2" >"$SCRATCH/line/$1" && chmod 755 "$SCRATCH/line/$1"; }
+  for program in printf echo [ test; do stand_in "$program" "/bin/echo '$program' \"\$@\" >>'$SCRATCH/argv'; exec '$(type -P "$program")' \"\$@\""; done
+  # shellcheck disable=SC2016
+  stand_in curl 'while [ $# -gt 1 ]; do [ "$1" = -o ] && to=$2; shift; done; cp "$SCRATCH/payload" "$to"'
+  # shellcheck disable=SC2016
+  stand_in sudo 'echo "$@" >"$SCRATCH/sudo"; exec "$@"'
+  export SCRATCH
+  # shellcheck disable=SC2016
+  printf 'cat >"$SCRATCH/got"\nexit 7\n' >"$SCRATCH/payload"
+  "$BIN/telovix-console-stub" token create --data-dir "$SCRATCH/console" --type once --output json >"$SCRATCH/made.json"
+  { printf "alias sudo='sudo -E '\n" && json install_command <"$SCRATCH/made.json" | sed 's/\\"/"/g; s/\\\\/\\/g'; } >"$SCRATCH/the-line"
+  type_in() {
+    rm -f "$SCRATCH/argv" "$SCRATCH/sudo" "$SCRATCH/got"
+    # shellcheck disable=SC2086
+    PATH=$SCRATCH/line:$PATH expect 7 $word "$SCRATCH/the-line"
+    [[ $(cat "$SCRATCH/got") == "$(json token <"$SCRATCH/made.json")" ]] || fail "$word: the token did not arrive: $(cat "$SCRATCH/got")"
+    if grep -s tse_ "$SCRATCH/argv"; then fail "$word: the token stands in an argument list"; fi
+  }
+  stand_in id 'echo 0'
+  type_in
+  [[ ! -e $SCRATCH/sudo ]] || fail "$word: root was sent through sudo"
+  stand_in id 'echo 1000'
+  type_in
+  grep -qE '^sh .* --token-stdin$' "$SCRATCH/sudo" || fail "$word: not by sudo: $(cat "$SCRATCH/sudo")"
+}
+# With the real curl: what is no script does not run, and what is sent elsewhere is not followed to where no key is pinned.
+line_from_rogue() {
+  sed "1d; s|sha256//[^']*|sha256//$rogue_pin|; s|$console_url/install.sh|$rogue/$1/install.sh|" "$SCRATCH/the-line" >"$SCRATCH/rogue-line"
+  expect "$2" sh "$SCRATCH/rogue-line"
+  if grep -q 'it ran' "$SCRATCH/out"; then fail "$1: a download that failed ran"; fi
+  [[ -s $SCRATCH/err ]] || fail "$1: it says nothing"
+}
+
 # Not the static one, which prefers its own programs to those that stand in for the host's.
 busybox=$(borrowed busybox /bin/busybox)
 mkdir "$SCRATCH/shells"
 ln -s "$busybox" "$SCRATCH/shells/busybox"
 export PATH=$SCRATCH/shells:$PATH
+# Somebody who types the token is asked for it.
+expect 0 script -qec "'$BIN/telovix-agent' token inspect --token-stdin" /dev/null <"$SCRATCH/token"
+grep -q '^Enrollment token: ' "$SCRATCH/out" || fail "nobody asked for the token: $(tr -d '\r' <"$SCRATCH/out" | sed 's/tse_.*/…/')"
+
+start_rogue
+need mksh mksh
+need zsh zsh
+for shell in dash 'busybox sh' 'bash -O expand_aliases' mksh 'zsh -o aliases'; do
+  # shellcheck disable=SC2086
+  lines $shell
+done
+line_from_rogue cut 18
+line_from_rogue redirect 1
+echo 'the line: in five shells, with and without sudo, the token in no argument list'
 for shell in dash 'busybox sh' bash; do
   failures
+  hostile
   # shellcheck disable=SC2086
   cuts $shell
   echo "$shell: every check fails as it should; cut anywhere, it runs nothing"

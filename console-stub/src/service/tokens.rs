@@ -219,15 +219,15 @@ impl Console {
     }
 }
 
-/// The line that installs and enrolls: it pins the server's key for the download, which carries no secret, and hands the
-/// token over on standard input, so that it stands in no process list. It works for root without sudo, and its exit status
-/// is that of the part that failed.
+/// The line that installs and enrolls: it pins the server's key for the download, which carries no secret and follows a
+/// redirection only to where that key is, and hands the token over on standard input, so that it stands in no process list.
+/// It works for root without sudo and where sudo is an alias, and its exit status is that of the part that failed.
 #[must_use]
 pub fn install_command(url: &str, fingerprint: &CaFingerprint, pin: &str, token: &EnrollmentToken) -> String {
     format!(
-        "f=$(mktemp) && curl -fsS -k --connect-timeout 20 --pinnedpubkey 'sha256//{pin}' -o \"$f\" '{url}/install.sh' \
-         && printf %s '{}' | $(command -v sudo) sh \"$f\" --console-url '{url}' --ca-fingerprint '{fingerprint}' \
-         --token-stdin; s=$?; rm -f \"$f\"; (exit $s)",
+        "f=$(mktemp) && curl -fsSL -k --proto '=https' --connect-timeout 20 -m 90 --pinnedpubkey 'sha256//{pin}' -o \"$f\" \
+         '{url}/install.sh' && echo '{}' | $(unalias -a; [ \"$(id -u)\" = 0 ] || command -v sudo) sh \"$f\" \
+         --console-url '{url}' --ca-fingerprint '{fingerprint}' --token-stdin; s=$?; rm -f \"$f\"; (exit $s)",
         token.expose()
     )
 }
@@ -299,8 +299,8 @@ mod tests {
         let fingerprint = CaFingerprint::of_der(b"x");
         let line = install_command("https://c.example:15483", &fingerprint, "PIN=", &token);
         let (before, after) = line.split_once(token.expose()).unwrap();
-        // `printf` is built into every shell; what sudo runs gets the token on standard input.
-        assert!(before.ends_with("printf %s '") && after.starts_with("' | $(command -v sudo) sh"), "{line}");
+        // `echo` is built into every shell, `printf` is not; what sudo runs gets the token on standard input.
+        assert!(before.ends_with("&& echo '") && after.starts_with("' | $(unalias -a; "), "{line}");
         assert!(line.contains("--pinnedpubkey 'sha256//PIN='") && after.contains("--token-stdin"), "{line}");
         assert_eq!(url_for("::1", 1), "https://[::1]:1");
     }
