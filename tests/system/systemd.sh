@@ -35,12 +35,14 @@ nothing_enrolled() {
   [[ $(service ActiveState) == inactive ]] || fail "$1 left the service $(service ActiveState)"
 }
 
-# Looks at the arguments and the environment of every process, inside and outside, again and again. It has to see a token
-# that stands in an environment, or it would prove nothing.
+# Looks at the arguments and the environment of every process, inside and outside, and at the files where the machine puts
+# what is on the way, again and again. It has to see a token that stands in an environment, or it would prove nothing.
 sample() {
+  local there=/proc/$leader/root
   : >"$SCRATCH/seen"
   while [[ -e $SCRATCH/sampling ]]; do
     grep -alsF -f "$SCRATCH/token" /proc/[0-9]*/cmdline /proc/[0-9]*/environ >>"$SCRATCH/seen" || true
+    grep -rlsF -f "$SCRATCH/token" "$there"/{tmp,var/tmp,dev/shm,etc/telovix,var/lib/telovix-sensor} >>"$SCRATCH/seen" || true
     echo >>"$SCRATCH/looks"
   done
 }
@@ -74,10 +76,15 @@ HOOK
 chmod 755 "$root/usr/local/sbin/told"
 echo 'hook_command = ["/usr/local/sbin/told"]' >"$root/etc/telovix/agent.toml.d/hook.toml"
 
-# The one-line command.
+# The one-line command. Samples may miss what is short, so each program that it starts is written down as well, with all of
+# its arguments and its environment.
+need strace strace
+traced() { strace -f -qq -v -s 65536 -e trace=execve -o "$SCRATCH/execs" "$@"; }
 sampling
-expect 0 install
+expect 0 traced nsenter -t "$leader" -m -u -i -n -p -C --root --wd=/ sh /opt/line
 stop_sampling
+grep -q 'telovix-agent".*"enroll", "--token-stdin"' "$SCRATCH/execs" || fail 'the enrollment was not written down'
+if grep -F -f "$SCRATCH/token" "$SCRATCH/execs"; then fail 'the token was given to a program where others see it'; fi
 [[ ! -s $SCRATCH/seen ]] || fail "the token was seen in: $(sort -u "$SCRATCH/seen")"
 says 'runs and is ready'
 is ActiveState active
@@ -103,6 +110,11 @@ await 'the hook' told
 inside grep -q 'not confined' /run/telovix-agent/told && fail 'the hook is not confined'
 inside systemd-analyze security --no-pager --threshold=12 telovix-agent.service >"$SCRATCH/out" 2>&1 ||
   fail "too exposed: $(tail -n 1 "$SCRATCH/out")"
+for unit in telovix-agent telovix-console-stub; do
+  cp "$BIN/../../systemd/$unit.service" "$root/opt"
+  inside systemd-analyze security --no-pager --offline=true --threshold=12 "/opt/$unit.service" >"$SCRATCH/out" 2>&1 ||
+    fail "$unit is too exposed: $(tail -n 1 "$SCRATCH/out")"
+done
 [[ -z $(inside systemd-analyze verify --man=no /etc/systemd/system/telovix-agent.service 2>&1) ]] ||
   fail "systemd-analyze verify: $(inside systemd-analyze verify --man=no /etc/systemd/system/telovix-agent.service 2>&1)"
 
@@ -131,6 +143,27 @@ await 'a restart after the watchdog' restarted
 rm -r "$root/etc/systemd/system/telovix-agent.service.d"
 inside systemctl daemon-reload
 [[ $(identity) == "$sensor" ]] || fail 'the identity changed'
+
+# Whatever ends it, it is not started without end; the installer brings it back.
+mkdir -p "$root/etc/systemd/system/telovix-agent.service.d"
+printf '[Service]\nRestartSec=50ms\n' >"$root/etc/systemd/system/telovix-agent.service.d/fast.conf"
+inside systemctl daemon-reload
+deaths=0
+given_up() {
+  [[ $(service ActiveState) != failed ]] || return 0
+  if inside systemctl kill --signal=KILL --kill-who=main telovix-agent 2>/dev/null; then deaths=$((deaths + 1)); fi
+  ((deaths < 50)) || fail 'it is restarted without end'
+  return 1
+}
+await 'the end of the restarts' given_up
+rm -r "$root/etc/systemd/system/telovix-agent.service.d"
+expect 0 install
+await 'ready after the installer' ready
+# It starts after the network and the clock, and no stop tells the Console anything.
+for target in network-online.target time-sync.target; do
+  [[ " $(service After) " == *" $target "* ]] || fail "not ordered after $target"
+done
+[[ -z $(service ExecStop)$(service ExecStopPost) ]] || fail 'a stop does more than stop'
 
 # A configuration that is wrong is not tried again and again; a new start mends it.
 cp "$root/etc/telovix/agent.toml" "$SCRATCH/agent.toml"
@@ -173,8 +206,10 @@ expect 0 inside sh /opt/install.sh --uninstall
 [[ -e $root/var/lib/telovix-sensor/current ]] || fail 'the identity was removed'
 expect 0 by_hand
 [[ $(identity) == "$sensor" && $(count) == 1 ]] || fail 'the identity did not come back'
+mkdir -p "$root/etc/systemd/system/telovix-agent.service.d"
+printf '[Service]\nWatchdogSec=5min\n' >"$root/etc/systemd/system/telovix-agent.service.d/mine.conf"
 expect 0 inside sh /opt/install.sh --uninstall --purge
-for path in var/lib/telovix-sensor etc/telovix etc/default/telovix-agent usr/local/bin/telovix-agent; do
+for path in etc/systemd/system/telovix-agent.service.d var/lib/telovix-sensor etc/telovix etc/default/telovix-agent usr/local/bin/telovix-agent; do
   [[ ! -e $root/$path ]] || fail "$path is left"
 done
 inside id telovix >/dev/null 2>&1 && fail 'the user is left'
@@ -243,3 +278,43 @@ rm "$root/etc/credstore/telovix.enrollment-token"
 expect 0 inside systemctl restart telovix-agent
 await 'ready without the credential' ready
 echo 'tokens that come later: by file, by credential'
+
+# Every option about the node reaches the Console and the configuration, and the service takes that.
+"$BIN/telovix-console-stub" binary stage --data-dir "$SCRATCH/console" --flavor telecom "$SCRATCH/built" >/dev/null
+expect 0 inside sh /opt/install.sh --uninstall --purge
+cp "$ca_file" "$root/opt/ca.pem"
+make_token --type cluster --cluster-id north >"$root/opt/token"
+expect 0 inside sh /opt/install.sh --console-url "$console_url" --bootstrap-ca /opt/ca.pem --token-file /opt/token --node-name du-17 \
+  --node-role o_du --cluster-name north --tags 'rack-7,lab b' --flavor telecom --version 0.1.0 --prefix /opt/telovix
+expect 0 inside /opt/telovix/bin/telovix-agent status --ready
+told=$(sensors)
+for word in '"node_name": ?"du-17"' '"role": ?"o_du"' '"cluster_id": ?"north"' '"rack-7"' '"lab b"' '"flavor": ?"telecom"'; do
+  grep -qE "$word" <<<"$told" || fail "the Console was not told $word: $told"
+done
+
+# Killed in the middle, early and late, what it leaves does not hinder the next run. Without its program it cannot retire.
+expect 0 inside sh /opt/install.sh --uninstall
+expect 0 inside sh /opt/install.sh --uninstall --purge
+says 'the Console was not told; delete the sensor there'
+make_token --type once >"$root/opt/token"
+for pause in 0.05 0.2 0.4 0.6 0.8 1 1.3; do
+  inside timeout -s KILL "$pause" sh /opt/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" --token-file \
+    /opt/token >/dev/null 2>&1 || true
+done
+expect 0 inside sh /opt/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" --token-file /opt/token
+expect 0 ready
+echo 'all options; killed in the middle and run again'
+
+# Cloud-init's line as the manual has it, with this Console's values; like every runcmd it ends with the status of its last
+# program, so what counts is what came of it.
+expect 0 inside sh /opt/install.sh --uninstall --purge
+one_liner
+pin=$(grep -oE "sha256//[^']*" "$root/opt/line")
+sed -nE "s/^  - (f=\\$\(mktemp\).*)/\1/p" "$BIN/../../docs/operations.md" |
+  sed "s|sha256//…|$pin|; s|https://console.example:15483|$console_url|g; s|sha256:…|$ca_fingerprint|" >"$root/opt/runcmd"
+[[ -s $root/opt/runcmd ]] || fail 'the manual has no line for cloud-init'
+inside sh -c 'umask 077 && cat >/run/enrollment-token' <"$SCRATCH/token"
+expect 0 inside sh /opt/runcmd
+expect 0 ready
+expect 1 inside test -e /run/enrollment-token
+echo 'by the line for cloud-init'

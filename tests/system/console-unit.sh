@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # The Console stub as a systemd service in a booted bookworm: its hardened unit starts it, it answers, makes tokens, enrolls
 # a host, comes back after SIGKILL, and stops when it is told to.
-. "$(dirname "$0")/../lib.sh"
-. "$(dirname "$0")/../support/machine.sh"
+. "$(dirname "$0")/lib.sh"
+. "$(dirname "$0")/support/machine.sh"
 ((EUID == 0)) || skip 'only root can boot a machine'
-source=$(cd "$(dirname "$0")/../../.." && pwd)
+source=$(cd "$(dirname "$0")/../.." && pwd)
 cd /
 
 make_network
