@@ -269,8 +269,8 @@ pub struct CompletionsArgs {
 /// Arguments of `man`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct ManArgs {
-    /// The command; the whole program otherwise
-    pub command: Option<String>,
+    /// The command, such as `enroll` or `token inspect`; the whole program otherwise
+    pub command: Vec<String>,
 }
 
 /// `token …`

@@ -91,6 +91,10 @@ fn the_command_line_describes_itself() {
         code == 0 && out.contains("bootstrap") && out.contains("telovix\\-agent\\-enroll"),
         "{code} {out}"
     );
+    let (code, out, _) = agent(&dir, &["man", "token", "inspect"]);
+    assert!(code == 0 && out.contains("telovix\\-agent\\-token\\-inspect"), "{code} {out}");
+    let (code, _, err) = agent(&dir, &["man", "token", "frobnicate"]);
+    assert!(code == 2 && err.contains("name one of"), "{code} {err}");
     let (code, _, err) = agent(&dir, &["man", "frobnicate"]);
     assert!(code == 2 && err.contains("name one of"), "{code} {err}");
 }

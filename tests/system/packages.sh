@@ -5,7 +5,9 @@
 . "$(dirname "$0")/support/machine.sh"
 ((EUID == 0)) || skip 'only root can boot a machine'
 source=$(cd "$(dirname "$0")/../.." && pwd)
+need readelf binutils
 need lintian lintian
+need rpm rpm
 need rpmlint rpmlint
 need dnf dnf
 need createrepo_c createrepo-c
@@ -51,7 +53,17 @@ expect 0 dpkg_in -i /opt/old.deb
 is ActiveState inactive
 is Result success
 expect 0 inside id telovix
-expect 0 inside test -s /usr/share/man/man1/telovix-agent-enroll.1.gz
+# Every manual page that a page names is there, the completions work, and what an operator edits is his.
+zcat "$root"/usr/share/man/man1/telovix-agent*.1.gz | sed -nE 's/^telovix\\-agent\\-(.*)\(1\)$/\1/p' | tr -d '\\' >"$SCRATCH/pages"
+(($(wc -l <"$SCRATCH/pages") >= 11)) || fail "the manual names too few pages: $(cat "$SCRATCH/pages")"
+while read -r page; do
+  [[ -s $root/usr/share/man/man1/telovix-agent-$page.1.gz ]] || fail "there is no telovix-agent-$page(1)"
+done <"$SCRATCH/pages"
+expect 0 inside bash -c '. /usr/share/bash-completion/completions/telovix-agent && complete -p telovix-agent'
+expect 0 inside test -s /usr/share/fish/vendor_completions.d/telovix-agent.fish -a -s /usr/share/zsh/vendor-completions/_telovix-agent
+grep -q '^ /etc/default/telovix-agent ' <<<"$(dpkg_in --status telovix-agent)" || fail 'no conffile'
+glibc=$(readelf -VW "$SCRATCH/old" | grep -oE 'GLIBC_[0-9.]+' | sort -uV | tail -n 1)
+grep -qF "libc6 (>= ${glibc#GLIBC_})" <<<"$(dpkg_in --status telovix-agent)" || fail 'it can be installed where its C library is too old'
 expect 0 inside systemd-analyze verify --man=no /usr/lib/systemd/system/telovix-agent.service
 [[ ! -s $SCRATCH/out && ! -s $SCRATCH/err ]] || fail "systemd-analyze verify: $(cat "$SCRATCH/out" "$SCRATCH/err")"
 printf 'console_url = "%s"\nca_fingerprint = "%s"\ntoken_file = "/etc/telovix/token/enrollment-token"\n' \
@@ -63,6 +75,7 @@ await 'ready after the configuration' ready
 sensor=$(identity)
 # What the packages own is not touched by the other way in; what only it has to do, it does.
 cp "$source/install.sh" "$root/opt/install.sh"
+expect 17 inside sh -c "exec sh /opt/install.sh --console-url '$console_url' --version 7.7.7 </dev/null"
 expect 18 inside sh /opt/install.sh --uninstall
 expect 0 inside sh -c "exec sh /opt/install.sh --console-url '$console_url' --ca-fingerprint '$ca_fingerprint' </dev/null"
 [[ ! -e $root/usr/local/bin/telovix-agent && $(identity) == "$sensor" ]] || fail 'install.sh went over the package'
@@ -104,13 +117,13 @@ cp "$(borrowed busybox-static /bin/busybox)" "$SCRATCH/base/busybox"
 for program in systemctl systemd-sysusers systemd-tmpfiles; do
   printf '#!/bin/sh\necho "%s $*" >>/calls\n' "$program" >"$SCRATCH/base/$program"
 done
-cat >"$SCRATCH/base/nfpm.yaml" <<'YAML'
+cat >"$SCRATCH/base/nfpm.yaml" <<YAML
 name: systemd
 arch: all
 version: 255.0.0
 maintainer: a test <a@test.example>
 description: stands in for a base system
-provides: [/bin/sh]
+provides: [/bin/sh, libc.so.6($glibc)(64bit), libgcc_s.so.1()(64bit)]
 contents:
   - {src: busybox, dst: /bin/sh, file_info: {mode: 0755}}
   - {src: systemctl, dst: /usr/bin/systemctl, file_info: {mode: 0755}}
@@ -134,6 +147,11 @@ called 'systemd-tmpfiles --create telovix-agent.conf'
 called 'systemctl --no-reload preset telovix-agent.service'
 calls | grep -qE 'systemctl (start|restart|enable)' && fail "the rpm starts by itself: $(calls)"
 rpm --root "$empty" -q --configfiles telovix-agent | grep -qx /etc/sysconfig/telovix-agent || fail 'no configuration file'
+for file in man/man1/telovix-agent.1.gz man/man1/telovix-agent-token-inspect.1.gz bash-completion/completions/telovix-agent \
+  fish/vendor_completions.d/telovix-agent.fish zsh/site-functions/_telovix-agent licenses/telovix-agent/LICENSE; do
+  rpm --root "$empty" -ql telovix-agent | grep -qx "/usr/share/$file" || fail "the rpm has no $file"
+done
+rpm --root "$empty" -q --requires telovix-agent | grep -qxF "libc.so.6($glibc)(64bit)" || fail 'it does not say which C library it needs'
 rpm --root "$empty" -V telovix-agent || fail 'what was installed is not what was packed'
 echo '# edited' >>"$empty/etc/sysconfig/telovix-agent"
 mkdir -p "$empty/var/lib/telovix-sensor"

@@ -78,7 +78,7 @@ fn the_commands_of_the_daemon_are_read() {
         Command::Doctor(DoctorArgs { output: Output::Json })
     ));
     assert!(matches!(command(&["completions", "zsh"]), Command::Completions(_)));
-    assert!(matches!(command(&["man"]), Command::Man(ManArgs { command: None })));
+    assert!(matches!(command(&["man"]), Command::Man(ManArgs { command }) if command.is_empty()));
     assert!(matches!(command(&["--state-dir", "/s", "--decommission"]), Command::Decommission(_)));
     assert!(matches!(
         command(&["decommission", "--purge"]),

@@ -1,7 +1,5 @@
 //! `telovix-agent enroll`: makes sure that this host holds a working identity, then exits.
 
-use std::io::stdin;
-
 use tokio::time::Instant;
 
 use super::report::say;
@@ -19,7 +17,7 @@ pub(super) fn run(config: &Config, args: &EnrollArgs, clock: Clock) -> Exit {
         Ok(setting) => &setting.value,
         Err(errors) => return report::failure(&errors, "", Exit::Usage),
     };
-    let token = match config.token.resolve(&mut stdin().lock()) {
+    let token = match config.token.resolve(&mut report::TokenInput::default()) {
         Ok(token) => token,
         Err(error) => return report::failure(&error, "", Exit::Usage),
     };

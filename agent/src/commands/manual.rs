@@ -18,21 +18,19 @@ pub(super) fn completions(args: &CompletionsArgs) -> Exit {
 
 /// Prints a manual page.
 pub(super) fn man(args: &ManArgs) -> Exit {
-    let mut command = Cli::command().disable_help_subcommand(true);
-    command.build();
-    let page = match &args.command {
-        None => command,
-        Some(name) => match command.find_subcommand(name) {
-            Some(found) => found.clone(),
-            None => {
-                let names: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).collect();
-                let remedy = format!("name one of {}, or none for the whole program", names.join(", "));
-                return report::failure(&"there is no such command", &remedy, Exit::Usage);
-            }
-        },
-    };
+    let mut program = Cli::command().disable_help_subcommand(true);
+    program.build();
+    let mut page = &program;
+    for name in &args.command {
+        let Some(found) = page.find_subcommand(name) else {
+            let names: Vec<&str> = program.get_subcommands().map(clap::Command::get_name).collect();
+            let remedy = format!("name one of {}, or none for the whole program", names.join(", "));
+            return report::failure(&"there is no such command", &remedy, Exit::Usage);
+        };
+        page = found;
+    }
     let mut roff = Vec::new();
-    match clap_mangen::Man::new(page).render(&mut roff) {
+    match clap_mangen::Man::new(page.clone()).render(&mut roff) {
         Ok(()) => print(&roff),
         Err(error) => report::failure(&error, "", Exit::Unexpected),
     }

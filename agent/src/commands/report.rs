@@ -1,7 +1,7 @@
-//! How a failure is told on a terminal: what happened, then what to do about it. Never a secret.
+//! How a failure is told on a terminal: what happened, then what to do about it. Never a secret. And how a token is asked for.
 
 use std::fmt::{Arguments, Display};
-use std::io::Write as _;
+use std::io::{self, IsTerminal as _, Read, Write as _};
 
 use super::Exit;
 
@@ -15,6 +15,26 @@ macro_rules! say {
     ($($text:tt)*) => { $crate::commands::report::say_line(format_args!($($text)*)) };
 }
 pub(super) use say;
+
+/// Standard input, for a token. Somebody at a terminal is asked for it, and ends it with Enter.
+#[derive(Debug, Default)]
+pub(super) struct TokenInput {
+    asked: bool,
+}
+
+impl Read for TokenInput {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let input = io::stdin();
+        if input.is_terminal() {
+            if self.asked {
+                return Ok(0);
+            }
+            self.asked = true;
+            eprint!("Enrollment token: ");
+        }
+        input.lock().read(bytes)
+    }
+}
 
 /// Prints a failure on standard error and passes the exit status on.
 pub(super) fn failure(what: &dyn Display, action: &str, exit: Exit) -> Exit {

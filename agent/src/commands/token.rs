@@ -1,7 +1,5 @@
 //! `telovix-agent token inspect`: says what can be said of a token without using it up. Contacts nobody.
 
-use std::io::stdin;
-
 use serde::Serialize;
 
 use super::report::say;
@@ -21,7 +19,7 @@ struct Inspection {
 }
 
 pub(super) fn inspect(config: &Config, args: &InspectArgs) -> Exit {
-    let found = match config.token.resolve(&mut stdin().lock()) {
+    let found = match config.token.resolve(&mut report::TokenInput::default()) {
         Ok(Some(found)) => found,
         Ok(None) => return report::failure(&config.token.why_none(), "", Exit::Usage),
         Err(error) => return report::failure(&error, "", Exit::Usage),
