@@ -1,21 +1,30 @@
 #!/usr/bin/env bash
 # The pod of the Console stub's chart, run by podman without a network: set up once by the init container, ready, makes
-# tokens; a replaced pod is the same Console.
+# tokens; a replaced pod is the same Console. And once more with a PostgreSQL server in place of the embedded database.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/kubernetes/tools.bash"
 . "$(dirname "$0")/kubernetes/podman.bash"
 need nsenter util-linux
 need curl curl
+need ip iproute2
+newest() { compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1 || true; }
+PATH=$(newest):$PATH
+RUNLEVEL=1 need initdb postgresql
+PATH=$(newest):$PATH
 
 readonly DATA=/var/lib/telovix-console-stub/data
 volumes=$SCRATCH/volumes
 mkdir "$volumes"
 make_image telovix-console-stub
-"${HELMS[0]}" template telovix "$CHARTS/telovix-console-stub" --set image.repository=localhost/telovix-console-stub \
-  --set admin.email=admin@example.com,admin.existingSecret=admin,trialNodes=7 --set 'serverNames={console.example}' \
-  >"$SCRATCH/rendered.yaml"
-python "$KUBERNETES/kubelet.py" pod "$SCRATCH/rendered.yaml" "$volumes" worker-1 >"$SCRATCH/pod.yaml"
-echo 'correct horse battery staple' | python "$KUBERNETES/kubelet.py" secret "$volumes" admin password 65532
+# Renders the pod to $SCRATCH/NAME.yaml: `render NAME more arguments of helm`.
+render() {
+  "${HELMS[0]}" template telovix "$CHARTS/telovix-console-stub" --set image.repository=localhost/telovix-console-stub \
+    --set admin.email=admin@example.com,admin.existingSecret=admin,trialNodes=7 --set 'serverNames={console.example}' \
+    "${@:2}" >"$SCRATCH/rendered.yaml"
+  python "$KUBERNETES/kubelet.py" pod "$SCRATCH/rendered.yaml" "$volumes" worker-1 >"$SCRATCH/$1.yaml"
+  echo 'correct horse battery staple' | python "$KUBERNETES/kubelet.py" secret "$volumes" admin password 65532
+}
+render pod
 
 # From within the pod's own network: answers are of a Console that is set up.
 ready() {
@@ -50,3 +59,40 @@ start
 grep -q '"lab"' <<<"$(console token list)" || fail 'the token is gone'
 grep -q 7 <<<"$(console license show)" || fail 'the licence is gone'
 echo 'a replaced pod is the same Console'
+
+# PostgreSQL, in a network namespace that the pod is played in, so that nothing else reaches either.
+pods pod rm --force telovix >/dev/null 2>&1
+net=telovix-chart-$$
+ip netns add "$net"
+at_exit "ip netns del $net"
+ip -n "$net" link set lo up
+# A folder that its user can reach.
+home=$(mktemp -d "${TMPDIR:-/tmp}/telovix-chart-XXXXXX")
+at_exit "rm -rf '$home'"
+chown postgres "$home"
+server() { ip netns exec "$net" runuser -u postgres -- "$@"; }
+server initdb --no-sync --auth-local=trust --auth-host=scram-sha-256 --encoding=UTF8 --locale=C.UTF-8 --pgdata="$home/data" >/dev/null
+server pg_ctl -D "$home/data" -l "$home/log" -w -o "-c listen_addresses=127.0.0.1 -c unix_socket_directories=$home -c fsync=off" \
+  start >/dev/null || fail "the server did not start: $(cat "$home/log")"
+at_exit "runuser -u postgres -- '$(command -v pg_ctl)' -D '$home/data' -m immediate stop >/dev/null"
+sql() { server psql -qAtX -v ON_ERROR_STOP=1 -h "$home" -d "$1" -c "$2"; }
+sql postgres "CREATE ROLE telovix LOGIN PASSWORD 'a hidden/word'"
+sql postgres 'CREATE DATABASE console OWNER telovix'
+
+volumes=$SCRATCH/volumes-postgres
+mkdir "$volumes"
+render postgres --set database.existingSecret=db
+echo 'postgres://telovix:a%20hidden%2Fword@127.0.0.1/console' |
+  python "$KUBERNETES/kubelet.py" secret "$volumes" database url 65532
+# Not `ip netns exec`, which mounts a /sys without cgroups.
+pods() { nsenter --net="/run/netns/$net" podman "${storage[@]}" --tmpdir "$SCRATCH/tmpdir" "$@"; }
+play postgres host || fail "$(cat "$SCRATCH/played"; pods logs telovix-setup 2>&1)"
+wait_for 'the Console on PostgreSQL is ready' ready
+console token create --type cluster --cluster-id lab >"$SCRATCH/token.json"
+[[ $(json token <"$SCRATCH/token.json") == tse_* ]] || fail 'no token was made'
+[[ $(sql console 'SELECT count(*) FROM enrollment_tokens') == 1 ]] || fail 'the token is not in PostgreSQL'
+[[ -z $(find "$volumes" -name 'console.db*') ]] || fail 'there is an embedded database beside PostgreSQL'
+pid=$(pods inspect --format '{{.State.Pid}}' telovix-console)
+if grep -aq 'hidden' "/proc/$pid/environ" "/proc/$pid/cmdline"; then fail 'the password stands in the environment or in argv'; fi
+pods pod rm --force telovix >/dev/null 2>&1
+echo 'set up and ready on PostgreSQL, whose password stands in a file alone'
