@@ -1,0 +1,41 @@
+//! What a process had begun when it was killed is gone on with by the next one.
+
+use std::time::Duration;
+
+use telovix_tests::sim::{SimConsole, SimHost, simulate};
+
+/// Longest that a host may take to be well again after an outage.
+const WELL_AGAIN: Duration = Duration::from_secs(410);
+/// Longer than the overlap of two certificates.
+const OUTAGE: Duration = Duration::from_secs(2 * 3600);
+const LOSES_ANSWER: &str =
+    r#"[{"path": "/api/v1/sensors/self/certificate/renew", "act": {"kind": "drop_after_commit"}}]"#;
+
+/// CONTRACT.md section 3. The renewal was brought forward by an operator, its answer was lost, and the agent was killed
+/// before it could ask again. When it comes back the certificate that stands has been superseded for more than an hour, and
+/// by its dates there is nothing to renew.
+#[test]
+fn a_renewal_by_hand_whose_answer_was_lost_outlives_a_kill_and_an_outage() {
+    simulate(async |sim| {
+        let console = SimConsole::start(&sim).await;
+        let mut host = SimHost::new(&sim, &console, "edge-1");
+        host.give(&console.once().await);
+        host.run();
+        sim.until(WELL_AGAIN, || host.is_well()).await.expect("it enrolls");
+
+        console.chaos(LOSES_ANSWER);
+        let _answer = host.renew();
+        let issued = || console.ask("SELECT count(*) FROM certificates", []);
+        sim.until(WELL_AGAIN, || issued() == Some(2)).await.expect("the renewal is committed");
+        host.crash().await;
+        sim.pass(OUTAGE, OUTAGE).await;
+
+        host.run();
+        let well = sim.until(WELL_AGAIN, || host.is_well()).await;
+        assert!(well.is_some(), "{:?}", host.report());
+        assert_eq!(issued(), Some(2), "the lost answer is repeated, and no other certificate made");
+        let pair = host.pair().expect("it belongs together").expect("it is published");
+        assert!(console.trusts(&pair.fingerprint));
+        host.crash().await;
+    });
+}
