@@ -33,7 +33,7 @@ pub struct HeartbeatAnswer {
 }
 
 /// When to renew: a moment drawn between the two, so that a fleet does not come at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct RenewalWindow {
     /// Not before, RFC 3339.

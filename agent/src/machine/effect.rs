@@ -65,7 +65,7 @@ pub enum Effect {
 }
 
 /// A call to the Console: one connection, never two at a time.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Call {
     /// Present the token in hand; go on with the enrollment in `pending/` where it is for that token. Answer:
     /// `Enrolled`, `Waiting` or `Failed`.
@@ -94,7 +94,7 @@ pub enum Call {
 }
 
 /// Why a host enrolls.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum EnrollReason {
     /// It never did.
     First,

@@ -21,7 +21,7 @@ const DAILY: Duration = Duration::from_secs(24 * 3600);
 const SOON: Duration = schedule::BACKOFF_LAST;
 
 /// The current identity, made on this machine, and what is known of it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Held {
     pub identity: Identity,
     pub verdict: Verdict,
@@ -44,7 +44,7 @@ pub(super) struct Held {
 }
 
 /// What the Console said of an identity last.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Verdict {
     /// Nothing yet, in this process.
     Unknown,
@@ -59,7 +59,7 @@ pub(super) enum Verdict {
 }
 
 /// Whether a call can be made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Road {
     /// As far as known.
     Open,
@@ -81,7 +81,7 @@ pub(super) enum Standing {
 }
 
 /// A committed identity that is not current yet.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Candidate {
     pub identity: Identity,
     pub origin: Origin,
@@ -95,7 +95,7 @@ pub(super) struct Candidate {
 }
 
 /// How an identity was obtained.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     Enrollment,
     Renewal,
@@ -104,7 +104,7 @@ pub(super) enum Origin {
 }
 
 /// That an identity works.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Proof {
     Accepted(Accepted),
     /// The Console has no heartbeat to ask: that the certificate chains has to do.

@@ -57,7 +57,7 @@ pub enum Urgency {
 }
 
 /// The values of the configuration that a report shows. A new one with [`Input::ConfigChanged`].
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// The name that this host enrolls under.
     pub node_name: String,
@@ -70,7 +70,7 @@ pub struct Settings {
 }
 
 /// What there is to know of a token without its text.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenFacts {
     hash: TokenHash,
     padded: TokenHash,
@@ -128,7 +128,7 @@ pub enum Current {
 }
 
 /// An identity in the store: committed, or current.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Identity {
     /// Its generation.
     pub generation: u32,
@@ -155,7 +155,7 @@ pub struct Identity {
 }
 
 /// Which machine an identity was made on, by the machine id in `sensor-state.json`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum MadeOn {
     /// This one, or it cannot be known.
     ThisHost,
@@ -164,7 +164,7 @@ pub enum MadeOn {
 }
 
 /// An identity that cannot be used.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Loss {
     /// Why, one sentence or clause.
     pub reason: String,
@@ -210,7 +210,7 @@ pub enum Outcome {
 }
 
 /// The Console's answer to a heartbeat.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Accepted {
     /// Time until the next one.
     pub interval: Duration,
@@ -251,7 +251,7 @@ pub enum Nature {
 }
 
 /// A failure as programs and people read it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fault {
     /// A stable word.
     pub code: String,

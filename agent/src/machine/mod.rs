@@ -63,8 +63,8 @@ pub struct Now {
     pub random: u64,
 }
 
-/// The machine.
-#[derive(Debug)]
+/// The machine. It can be copied and compared, so that a search (`tests/tests/model`) can branch and know a state again.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Machine {
     settings: Settings,
     life: Life,
@@ -103,7 +103,7 @@ pub struct Machine {
 }
 
 /// What is under way and will be answered.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Job {
     Load,
     Publish,
@@ -111,14 +111,14 @@ enum Job {
 }
 
 /// The token and the configuration that a call was made with.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 struct Presented {
     token: Option<TokenHash>,
     configuration: u64,
 }
 
 /// How far the process is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Life {
     Before,
     Running,
@@ -126,7 +126,7 @@ enum Life {
 }
 
 /// Whether this node was retired by request.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Retirement {
     No,
     Wanted,

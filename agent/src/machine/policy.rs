@@ -28,7 +28,7 @@ pub(super) enum Advice {
 }
 
 /// What has to change before a refused attempt is made again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum Until {
     /// The token.
     Token,

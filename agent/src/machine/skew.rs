@@ -18,14 +18,14 @@ pub const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
 const STEP: SignedDuration = SignedDuration::from_secs(30);
 
 /// What is known of the difference.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Skew {
     /// Wall minus monotonic time when the reading was taken.
     base: Option<SignedDuration>,
     reading: Reading,
 }
 
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reading {
     /// Not asked since the clock was set last.
     #[default]

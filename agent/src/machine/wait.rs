@@ -17,7 +17,7 @@ pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 
 /// What went wrong, and who has to act.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Trouble {
     pub fault: Fault,
     pub who: Actor,
@@ -40,7 +40,7 @@ impl Trouble {
 }
 
 /// Attempts at one kind of call.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Tries {
     failures: u32,
     next: Option<Duration>,

@@ -21,7 +21,7 @@ use super::{Machine, Now};
 const RELAPSE: Duration = Duration::from_secs(3600);
 
 /// Attempts to enroll, and what stands in their way.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Enrolling {
     pub tries: Tries,
     /// An operator has to approve.
@@ -35,7 +35,7 @@ pub(super) struct Enrolling {
 }
 
 /// A refusal for good.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Bar {
     pub token: TokenHash,
     pub until: Until,

@@ -1,0 +1,130 @@
+//! What the machine is told, in its own words: `agent/src/supervisor/summary.rs` and `landing.rs`.
+
+use std::sync::OnceLock;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use telovix_agent::machine::{
+    Accepted, Answer, Current, Failure, Fault, Identity, Input, Loaded, MadeOn, Nature, Now, Outcome,
+    TOLERATED_SKEW, TokenFacts, Urgency,
+};
+use telovix_contract::problem::Retry;
+use telovix_contract::states::{TokenType, TrustState};
+use telovix_contract::{EnrollmentToken, SensorId};
+
+use super::console::{CERTIFICATE_LIFE, Sensor, Token, code, sensor_id};
+use super::disk::Generation;
+use super::flaw::Flaw;
+use super::host::{Heard, Host};
+
+/// Unix seconds at which every history begins.
+pub(crate) const BEGIN: i64 = 1_800_000_000;
+
+/// The host's clocks. No jitter: time moves in steps that are longer than any wait that jitter makes.
+pub(crate) fn now(at: i64) -> Now {
+    let since = u64::try_from(at - BEGIN).expect("time goes on");
+    Now { wall: moment(at), mono: Duration::from_secs(1000 + since), random: 0 }
+}
+
+fn moment(at: i64) -> Timestamp {
+    Timestamp::from_second(at).expect("this century")
+}
+
+fn facts(token: Token) -> TokenFacts {
+    static FACTS: OnceLock<Vec<TokenFacts>> = OnceLock::new();
+    let of = |number: u8| TokenFacts::of(&EnrollmentToken::from_bytes(&[number; 32]));
+    FACTS.get_or_init(|| (0..=u8::MAX).map(of).collect())[usize::from(token)]
+}
+
+/// The sensor that the machine means.
+pub(crate) fn sensor_of(id: SensorId) -> Sensor {
+    (0..=Sensor::MAX).find(|sensor| sensor_id(*sensor) == id).expect("the Console of the model made it")
+}
+
+impl Host {
+    /// The input, and what the supervisor remembers of it.
+    pub(crate) fn input(&mut self, at: i64, heard: Heard, flaw: Flaw) -> Input {
+        match heard {
+            Heard::Started => Input::Started(self.token.map(facts)),
+            Heard::Token => Input::Token(self.token.map(facts)),
+            Heard::Tick => Input::Tick,
+            Heard::FilesChanged => Input::FilesChanged,
+            Heard::Renew => Input::Renew(Urgency::Now),
+            Heard::Published => Input::Published,
+            Heard::PublishFailed => Input::PublishFailed(fault("gone")),
+            Heard::Loaded => Input::Loaded(Box::new(self.loaded(at, flaw))),
+            Heard::Enrolled(number) => self.answer(at, Outcome::Enrolled(self.identity(self.held(number)))),
+            Heard::Renewed(number) => self.answer(at, Outcome::Renewed(self.identity(self.held(number)))),
+            Heard::Believed => self.answer(at, Outcome::Accepted(accepted())),
+            Heard::ClockRead => self.answer(at, Outcome::ClockRead),
+            Heard::Refused(place) => {
+                let code = code(place);
+                self.answer(at, failed(Nature::Answer, code.retry(), code.as_str()))
+            }
+            Heard::BadAnswer => self.answer(at, failed(Nature::NoAnswer, Retry::Slowly, "bad_answer")),
+            Heard::Unreached => {
+                let outcome = failed(Nature::NoAnswer, Retry::Backoff, "unreachable");
+                Input::Answered(Box::new(Answer { server_date: None, outcome }))
+            }
+        }
+    }
+
+    fn answer(&self, at: i64, outcome: Outcome) -> Input {
+        Input::Answered(Box::new(Answer { server_date: Some(moment(at)), outcome }))
+    }
+
+    fn held(&self, number: u8) -> &Generation {
+        self.disk.generation(number).expect("it was written")
+    }
+
+    /// `Supervisor::load`.
+    fn loaded(&mut self, at: i64, flaw: Flaw) -> Loaded {
+        let current = self.disk.current();
+        let committed = self.disk.committed_before();
+        let renews = self.disk.renewal.map(|renewal| renewal.of);
+        let is_renewing = renews.is_some() && renews == current.map(|found| found.number);
+        let loaded = Loaded {
+            current: current.map_or(Current::Nothing, |found| Current::Intact(self.identity(found))),
+            committed: committed.map(|found| self.identity(found)),
+            ready_since: self.disk.ready.then(|| moment(at)),
+            told: true,
+            renewal_begun: flaw != Flaw::ForgetsRenewal && committed.is_none() && is_renewing,
+            notes: Vec::new(),
+        };
+        let numbers = (current.map(|found| found.number), committed.map(|found| found.number));
+        if let Some(process) = &mut self.process {
+            (process.current, process.committed) = numbers;
+        }
+        loaded
+    }
+
+    /// `summary::identity`.
+    fn identity(&self, of: &Generation) -> Identity {
+        let not_before = moment(of.issued_at).saturating_sub(TOLERATED_SKEW).expect("it is in range");
+        Identity {
+            generation: of.number.into(),
+            sensor_id: sensor_id(of.sensor),
+            serial: vec![of.sensor, of.certificate],
+            not_before,
+            not_after: moment(of.issued_at + CERTIFICATE_LIFE),
+            token_sha256: facts(of.token).hash(),
+            token_type: Some(TokenType::Once),
+            trust_state: TrustState::Trusted,
+            heartbeat_interval: Duration::from_secs(15),
+            made_on: if of.made_on == self.machine_id { MadeOn::ThisHost } else { MadeOn::AnotherHost },
+            changed: None,
+        }
+    }
+}
+
+fn accepted() -> Accepted {
+    Accepted { interval: Duration::from_secs(15), trust_state: TrustState::Trusted, renew_between: None }
+}
+
+fn failed(nature: Nature, retry: Retry, code: &str) -> Outcome {
+    Outcome::Failed(Failure { nature, retry, fault: fault(code), retry_after: None })
+}
+
+fn fault(code: &str) -> Fault {
+    Fault { code: code.to_owned(), message: code.to_owned(), action: String::new() }
+}
