@@ -153,5 +153,10 @@ if (regions.length > 0) {
 }
 
 enhance(document);
-// On a phone the navigation is longer than the screen: where one is, is to be seen.
-document.querySelector("nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+// On a phone the navigation is longer than the screen: where one is, is to be seen. By its own scrolling, because a jump to the
+// entry would be where the keyboard goes on from.
+const here = document.querySelector("nav [aria-current]");
+if (here) {
+  const nav = here.closest("nav");
+  nav.scrollLeft = here.offsetLeft - nav.offsetLeft - (nav.clientWidth - here.clientWidth) / 2;
+}
