@@ -20,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 pub struct Daemon {
     folder: PathBuf,
     env: Vec<(String, String)>,
+    log_level: &'static str,
+    program: PathBuf,
     child: Option<Child>,
 }
 
@@ -41,7 +43,8 @@ impl Daemon {
     pub fn prepare(world: &World, name: &str, more: &str) -> Self {
         let folder = world.folder().join(name);
         std::fs::create_dir_all(&folder).expect("the folder can be made");
-        let daemon = Self { folder, env: Vec::new(), child: None };
+        let program = bins::agent().to_owned();
+        let daemon = Self { folder, env: Vec::new(), log_level: "debug", program, child: None };
         daemon.configure(world, name, more);
         daemon
     }
@@ -68,7 +71,7 @@ impl Daemon {
     /// # Panics
     /// When it cannot be started.
     pub fn run(&mut self) {
-        self.spawn(Command::new(bins::agent()));
+        self.spawn(Command::new(&self.program));
         self.until("an answer of the control socket", |_| true);
     }
 
@@ -78,7 +81,7 @@ impl Daemon {
     /// When strace cannot be started.
     pub fn run_under_strace(&mut self, words: &[String]) {
         let mut strace = Command::new("strace");
-        strace.args(words).arg(bins::agent());
+        strace.args(words).arg(&self.program);
         self.spawn(strace);
     }
 
@@ -87,7 +90,7 @@ impl Daemon {
         let child = command
             .arg("--config")
             .arg(self.config_file())
-            .args(["--log-level", "debug", "run"])
+            .args(["--log-level", self.log_level, "run"])
             .env_clear()
             .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
             .envs(self.env.iter().cloned())
@@ -96,6 +99,16 @@ impl Daemon {
             .stderr(log.expect("the log can be written"))
             .spawn();
         self.child = Some(child.expect("the agent can be started"));
+    }
+
+    /// Lets every later run log at this level instead of `debug`.
+    pub fn log_at(&mut self, level: &'static str) {
+        self.log_level = level;
+    }
+
+    /// Lets every later run be one of this build of the agent.
+    pub fn run_by(&mut self, program: &Path) {
+        program.clone_into(&mut self.program);
     }
 
     /// Sets a variable of every later run.

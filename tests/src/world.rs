@@ -34,6 +34,7 @@ pub struct Created {
 pub struct Terms {
     listen: SocketAddr,
     setup: Vec<String>,
+    serve: Vec<String>,
     env: Vec<(String, String)>,
 }
 
@@ -49,6 +50,13 @@ impl Terms {
     #[must_use]
     pub fn setup(mut self, args: &[&str]) -> Self {
         self.setup.extend(args.iter().map(ToString::to_string));
+        self
+    }
+
+    /// More arguments for the stub's first run.
+    #[must_use]
+    pub fn serve(mut self, args: &[&str]) -> Self {
+        self.serve.extend(args.iter().map(ToString::to_string));
         self
     }
 
@@ -92,7 +100,7 @@ impl World {
     /// A Console on other terms.
     #[must_use]
     pub fn terms() -> Terms {
-        Terms { listen: crate::serving::LOOPBACK, setup: Vec::new(), env: Vec::new() }
+        Terms { listen: crate::serving::LOOPBACK, setup: Vec::new(), serve: Vec::new(), env: Vec::new() }
     }
 
     fn start(terms: &Terms) -> Self {
@@ -114,7 +122,7 @@ impl World {
         let text = |key: &str| {
             made[key].as_str().unwrap_or_else(|| panic!("no {key} in {}", run.report())).to_owned()
         };
-        let stub = StubProcess::start(root, &data, terms.listen, &[], &terms.env);
+        let stub = StubProcess::start(root, &data, terms.listen, &terms.serve, &terms.env);
         Self {
             address: stub.address(),
             ca_file: text("ca_file").into(),
@@ -141,6 +149,15 @@ impl World {
     #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The stub's process id.
+    ///
+    /// # Panics
+    /// When it does not run.
+    #[must_use]
+    pub fn pid(&self) -> u32 {
+        self.stub.borrow().as_ref().expect("it runs").pid()
     }
 
     /// The Console's URL.

@@ -68,6 +68,11 @@ impl StubProcess {
         self.address
     }
 
+    /// Its process id.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
     /// SIGKILL, and waits until it is gone.
     pub(super) fn kill(mut self) {
         let _ = self.child.kill();
