@@ -50,9 +50,9 @@ impl Notifier {
         self.send(&format!("READY=1\nSTATUS={}", one_line(status)));
     }
 
-    /// What is going on, for `systemctl status`.
-    pub fn status(&self, status: &str) {
-        self.send(&format!("STATUS={}", one_line(status)));
+    /// What is going on, for `systemctl status`. `false` where the manager did not take it.
+    pub fn status(&self, status: &str) -> bool {
+        self.send(&format!("STATUS={}", one_line(status)))
     }
 
     /// A reload begins; [`Notifier::ready`] ends it. The time tells the manager which of its requests is meant.
@@ -78,11 +78,13 @@ impl Notifier {
         self.send(&format!("MAINPID={}", std::process::id()));
     }
 
-    fn send(&self, message: &str) {
-        let Some((socket, manager)) = &self.line else { return };
-        if let Err(error) = socket.send_to_addr(message.as_bytes(), manager) {
+    fn send(&self, message: &str) -> bool {
+        let Some((socket, manager)) = &self.line else { return true };
+        let sent = socket.send_to_addr(message.as_bytes(), manager);
+        if let Err(error) = &sent {
             tracing::debug!(%error, "the service manager was not notified");
         }
+        sent.is_ok()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
+use telovix_contract::ErrorCode;
 use telovix_tests::pki::Ca;
 use telovix_tests::place::made_up_token;
 use telovix_tests::rogue::{Rogue, Script};
@@ -113,12 +114,14 @@ fn layers_beat_each_other_in_their_order() {
     let _ = place.write("agent.toml.d/20.toml", "node_role = \"twenty\"\n");
     let _ = place.write("agent.toml.d/.hidden.toml", "rubbish");
     let ca = std::sync::Arc::new(Ca::root("Console"));
-    let rogue = Rogue::https(ca.server(&["127.0.0.1"]), |_| Script::Close);
+    // A refusal for good: each run asks once, however slow it is.
+    let refusal = |_: &telovix_tests::rogue::Request| Script::problem(ErrorCode::InvalidEnrollmentToken);
+    let rogue = Rogue::https(ca.server(&["127.0.0.1"]), refusal);
     let trusted = place.write("trusted.pem", ca.pem());
     let ask = |extend: fn(Agent) -> Agent| {
         let agent = place.host("state").config(&file).env("TELOVIX_CONSOLE_URL", rogue.url());
-        let args = ["enroll", "--timeout", "1s", "--bootstrap-ca", trusted.to_str().unwrap()];
-        extend(agent.args(args)).token(&made_up_token(1)).run().expect(5);
+        let args = ["enroll", "--bootstrap-ca", trusted.to_str().unwrap()];
+        extend(agent.args(args)).token(&made_up_token(1)).run().expect(3);
         rogue.requests().last().unwrap().json()
     };
     let sent = ask(|agent| agent);

@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::os::unix::net::UnixDatagram;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use nix::sys::signal::Signal;
@@ -14,28 +15,32 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// A service manager that remembers what it hears.
 struct Manager {
-    socket: UnixDatagram,
-    heard: Vec<String>,
+    heard: Arc<Mutex<Vec<String>>>,
 }
 
 impl Manager {
     fn of(daemon: &mut Daemon, world: &World) -> Self {
         let path = world.folder().join("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
-        socket.set_nonblocking(true).unwrap();
         daemon.set_env("NOTIFY_SOCKET", path.to_str().unwrap());
         daemon.set_env("WATCHDOG_USEC", "200000");
-        Self { socket, heard: Vec::new() }
+        // Reads all the time, as a manager does: few messages wait in a socket's queue.
+        let heard = Arc::new(Mutex::new(Vec::new()));
+        let ear = Arc::clone(&heard);
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(length) = socket.recv(&mut buffer) {
+                ear.lock().unwrap().push(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            }
+        });
+        Self { heard }
     }
 
     /// Waits for a message in which all of this stands.
-    fn until(&mut self, texts: &[&str]) -> String {
+    fn until(&self, texts: &[&str]) -> String {
         wait::until(LIMIT, &format!("{texts:?}"), || {
-            let mut buffer = [0; 4096];
-            while let Ok(length) = self.socket.recv(&mut buffer) {
-                self.heard.push(String::from_utf8_lossy(&buffer[..length]).into_owned());
-            }
-            self.heard.iter().find(|message| texts.iter().all(|text| message.contains(text))).cloned()
+            let heard = self.heard.lock().unwrap();
+            heard.iter().find(|message| texts.iter().all(|text| message.contains(text))).cloned()
         })
     }
 }
@@ -52,7 +57,7 @@ fn ask(daemon: &Daemon, words: &[&str]) -> telovix_tests::run::Run {
 fn the_service_manager_hears_of_every_change_with_who_has_to_act_and_the_next_attempt() {
     let world = World::new();
     let mut daemon = Daemon::prepare(&world, "host", "");
-    let mut manager = Manager::of(&mut daemon, &world);
+    let manager = Manager::of(&mut daemon, &world);
     daemon.run();
     manager.until(&["READY=1", "STATUS="]);
     manager.until(&["STATUS=unenrolled (waits for the operator of this host): this host has no identity"]);

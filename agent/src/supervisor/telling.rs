@@ -15,8 +15,8 @@ impl Supervisor {
         report.notes.extend(self.problems.iter().chain(&self.barred).chain(&self.rejected).cloned());
         self.log_trouble(&report);
         let line = report.line();
-        if line != self.said {
-            self.notifier.status(&line);
+        // What a manager that does not read has missed is said again with the next report.
+        if line != self.said && self.notifier.status(&line) {
             self.said = line;
         }
         self.reports.send_if_modified(|last| {
@@ -28,7 +28,7 @@ impl Supervisor {
 
     /// One line for `systemctl status`.
     pub(super) fn line(&self) -> String {
-        self.said.clone()
+        self.reports.borrow().line()
     }
 
     /// The machine's state changed.
