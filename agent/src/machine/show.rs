@@ -219,10 +219,15 @@ impl Machine {
     }
 
     fn last_error(&self, now: Now, line: &Line) -> Option<LastError> {
-        if let Some(fault) = self.skew.fault() {
+        // What the Console has said of this identity for good is true by any clock.
+        let judged = self.held.as_ref().is_some_and(|held| match held.verdict {
+            Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => false,
+            Verdict::Lost(_) | Verdict::Revoked(_) => self.wish(now).is_none(),
+        });
+        if let Some(fault) = self.skew.fault().filter(|_| !judged) {
             return Some(said(now, &fault, self.agenda(now).next));
         }
-        let failed = self.troubles().next();
+        let failed = self.troubles(now).next();
         if let Some((trouble, next)) = failed {
             return Some(said(now, &trouble.fault, next));
         }
@@ -254,10 +259,13 @@ impl Machine {
         Some(said(now, &fault, None))
     }
 
-    /// The failures that still matter, the weightiest first.
-    fn troubles(&self) -> impl Iterator<Item = Failed<'_>> {
+    /// The failures that still matter, the weightiest first. Calls that an identity is no good for any more are not made
+    /// again, and why they failed says nothing.
+    fn troubles(&self, now: Now) -> impl Iterator<Item = Failed<'_>> {
+        let usable = self.held.as_ref().filter(|held| held.is_usable(now, &self.skew));
         let verdict = self.held.as_ref().and_then(|held| match &held.verdict {
             Verdict::Unknown | Verdict::Accepted => None,
+            Verdict::Refused(_) if held.standing(now, &self.skew) == Standing::Expired => None,
             Verdict::Refused(trouble) => {
                 Some((trouble, (held.beat_road != Road::Barred).then(|| held.beat.due())))
             }
@@ -268,8 +276,8 @@ impl Machine {
         let publish = candidate.and_then(|c| attempt(&c.publish, Road::Open));
         let barred = self.barred().map(|trouble| (trouble, None));
         let enroll = attempt(&self.enrolling.tries, Road::Open);
-        let renew = self.held.as_ref().and_then(|held| attempt(&held.renew, held.renew_road));
-        let beat = self.held.as_ref().and_then(|held| attempt(&held.beat, held.beat_road));
+        let renew = usable.and_then(|held| attempt(&held.renew, held.renew_road));
+        let beat = usable.and_then(|held| attempt(&held.beat, held.beat_road));
         let load = attempt(&self.load, Road::Open);
         let probe = attempt(&self.probe, Road::Open);
         // A refused token weighs more than the loss that made it necessary.

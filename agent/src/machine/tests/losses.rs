@@ -246,3 +246,38 @@ fn two_hosts_that_push_each_other_out_slow_down() {
     assert_eq!(waits[..2], [Duration::ZERO, Duration::ZERO], "a single loss is mended at once");
     assert!(waits[8..].iter().max().unwrap().as_secs() > 30, "{waits:?}");
 }
+
+/// What failed before the end says nothing any more, and would send people to look at the network.
+#[test]
+fn an_identity_that_ended_in_an_outage_asks_for_a_token_and_for_nothing_else() {
+    for refusal in [unreachable(), refusal(ErrorCode::SensorDisabled)] {
+        let mut rig = Rig::renewing();
+        rig.fail(refusal.clone());
+        let left = rig.report().not_after.unwrap().duration_since(rig.now.wall).unsigned_abs();
+        rig.advance(left - Duration::from_secs(1));
+        rig.send(Input::Tick);
+        while rig.calls().is_some() {
+            rig.fail(refusal.clone());
+        }
+        rig.advance(Duration::from_secs(1));
+        rig.send(Input::Tick);
+        let error = rig.report().last_error.unwrap();
+        assert_eq!((rig.state(), error.code.as_str()), (StateName::Lost, "credential_lost"));
+        assert!(error.next_attempt.is_none() && error.action.contains("token"), "{error:?}");
+    }
+}
+
+/// Nobody would be asked for the time any more, and a date that was wrong once would hide for ever what to do.
+#[test]
+fn an_identity_that_is_not_accepted_is_said_first_whatever_the_clock_is() {
+    for code in [ErrorCode::InvalidSensorTrust, ErrorCode::SensorRevoked] {
+        let mut rig = Rig::active();
+        rig.skew = SignedDuration::from_mins(-15);
+        rig.wake();
+        assert_eq!(rig.call(), Call::Heartbeat);
+        rig.answer(Outcome::Failed(refusal(code)));
+        let error = rig.report().last_error.unwrap();
+        assert_eq!((error.code.as_str(), error.next_attempt), (code.as_str(), None));
+        assert_eq!(rig.report().clock_skew_seconds, Some(900));
+    }
+}
