@@ -15,9 +15,9 @@ use crate::ledger::Ledger;
 use crate::spell::{Happening, LIFE_HOURS, Spell, Weather};
 
 /// Between heartbeats, in seconds.
-pub(crate) const HEARTBEAT: u64 = 300;
+pub(crate) const HEARTBEAT: u64 = 600;
 /// How far the time moves at once in bad weather and after it.
-const STEP: Duration = Duration::from_secs(5);
+const STEP: Duration = Duration::from_secs(10);
 /// The same while nothing is wrong.
 const LONG_STEP: Duration = Duration::from_secs(60);
 /// Longest that a host may take from the end of bad weather until it is well or waits: what a call that the Console
@@ -99,6 +99,13 @@ impl Fleet {
             let length = self.sim.clock().elapsed() - began;
             let connections = self.sim.wire().connections() - connections;
             self.ledger.spell(&spell, length, connections, self.hosts.len());
+            if spell.outage {
+                let days = self.sim.clock().elapsed().as_secs() / (24 * 3600);
+                println!(
+                    "after {days} days and {} spells, an outage was the last: all are well",
+                    spell.number
+                );
+            }
             let until = self.sim.clock().elapsed() + self.weather.lull();
             while self.sim.clock().elapsed() < until.min(time) {
                 self.step(LONG_STEP).await;

@@ -124,7 +124,7 @@ impl Fleet {
         }
         for kind in Kind::ALL {
             let least = match kind.reach() {
-                Reach::Weather | Reach::Handshakes => 4 * days,
+                Reach::Weather | Reach::Handshakes => 2 * days,
                 Reach::OneSensor | Reach::AllSensors => days.div_ceil(3),
             };
             let struck = self.ledger.struck(kind);

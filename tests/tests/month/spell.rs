@@ -61,7 +61,7 @@ impl Weather {
             for _ in 0..2 {
                 let kind = self.kind();
                 // Long waits take long here, too.
-                let shares: &[f64] = if kind == Kind::Delay { &[0.1, 0.3] } else { &[0.15, 0.4, 0.7, 1.0] };
+                let shares: &[f64] = if kind == Kind::Delay { &[0.3, 0.6] } else { &[0.15, 0.4, 0.7, 1.0] };
                 let share = *pick(&mut self.dice, shares);
                 found.extend(rules(kind, share, &mut self.dice));
             }
