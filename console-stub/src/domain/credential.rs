@@ -161,7 +161,9 @@ mod tests {
     #[test]
     fn section_3_only_the_request_that_superseded_is_answered_late_and_only_while_nobody_used_the_answer() {
         let late = 100 + OVERLAP;
-        let asks = |newest, standing, key, now| repeats_late(&OLD, newest, standing, &[key; 32], now);
+        let asks = |newest: Option<&Credential>, standing, key, now| {
+            repeats_late(&OLD, newest, standing, &[key; 32], now)
+        };
         assert!(asks(Some(&NEW), Standing::Active, 2, late));
         assert!(!asks(Some(&NEW), Standing::Active, 2, late - 1), "it is believed still");
         assert!(!asks(Some(&NEW), Standing::Active, 3, late), "another key");
