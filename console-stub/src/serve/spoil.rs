@@ -145,13 +145,13 @@ pub(super) async fn forget_all(console: &Console) -> Result<(), ServiceError> {
     }
 }
 
-/// As whom the audit log names these.
 /// The same, and every token with it.
 pub(super) async fn forget_everything(console: &Console) -> Result<(), ServiceError> {
     forget_all(console).await?;
     console.forget_tokens(chaos()).await
 }
 
+/// As whom the audit log names these.
 fn chaos() -> Origin {
     Origin { user_agent: Some("chaos".to_owned()), ..Origin::default() }
 }

@@ -32,6 +32,7 @@ pub(crate) enum Kind {
     Revoke,
     Forget,
     ForgetAll,
+    ForgetEverything,
     OtherCa,
     OtherName,
     Expired,
@@ -51,7 +52,7 @@ pub(crate) enum Reach {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::DropBeforeCommit,
         Self::DropAfterCommit,
         Self::Delay,
@@ -64,6 +65,7 @@ impl Kind {
         Self::Revoke,
         Self::Forget,
         Self::ForgetAll,
+        Self::ForgetEverything,
         Self::OtherCa,
         Self::OtherName,
         Self::Expired,
@@ -84,6 +86,7 @@ impl Kind {
             Act::Revoke => Self::Revoke,
             Act::Forget => Self::Forget,
             Act::ForgetAll => Self::ForgetAll,
+            Act::ForgetEverything => Self::ForgetEverything,
             Act::Certificate { which: Wrong::OtherCa } => Self::OtherCa,
             Act::Certificate { which: Wrong::OtherName } => Self::OtherName,
             Act::Certificate { which: Wrong::Expired } => Self::Expired,
@@ -102,7 +105,7 @@ impl Kind {
             | Self::ClockAhead
             | Self::ClockBehind => Reach::Weather,
             Self::Revoke | Self::Forget => Reach::OneSensor,
-            Self::ForgetAll => Reach::AllSensors,
+            Self::ForgetAll | Self::ForgetEverything => Reach::AllSensors,
             Self::OtherCa | Self::OtherName | Self::Expired => Reach::Handshakes,
         }
     }
@@ -132,6 +135,7 @@ impl Kind {
             Self::Revoke => Act::Revoke,
             Self::Forget => Act::Forget,
             Self::ForgetAll => Act::ForgetAll,
+            Self::ForgetEverything => Act::ForgetEverything,
             Self::OtherCa => Act::Certificate { which: Wrong::OtherCa },
             Self::OtherName => Act::Certificate { which: Wrong::OtherName },
             Self::Expired => Act::Certificate { which: Wrong::Expired },

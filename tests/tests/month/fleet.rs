@@ -48,6 +48,8 @@ pub(crate) struct Host {
     pub(crate) name: &'static str,
     pays: Pays,
     pub(crate) sim: SimHost,
+    /// Id of the token that it was given last.
+    token: String,
     /// What it publishes, as last seen.
     published: Option<(PathBuf, [u8; 32])>,
     /// Since when the Console does not trust what it publishes, unix seconds.
@@ -77,7 +79,7 @@ impl Fleet {
             ("cluster-pin", Pays::Cluster, By::Fingerprint),
         ] {
             let sim = SimHost::knowing(&sim, &console, name, by, "cluster_name = \"c1\"");
-            hosts.push(Host { name, pays, sim, published: None, untrusted: None });
+            hosts.push(Host { name, pays, sim, token: String::new(), published: None, untrusted: None });
         }
         let weather = Weather::new(seed);
         let mut fleet = Self { sim, console, hosts, ledger: Ledger::default(), weather, is_up: true };
@@ -161,19 +163,22 @@ impl Fleet {
             return host.sim.run();
         }
         if host.pays == Pays::Cluster {
-            let code = report.last_error.as_ref().map(|error| error.code.as_str());
-            assert_eq!(code, Some("sensor_revoked"), "{shown}: a cluster's token pays again: {report:?}");
-            // Its record is the node's, and stands in the way of another.
-            let sensor = report.sensor_id.expect("a revoked sensor has a name");
-            let gone = self.console.console().judge_sensor(sensor, Verdict::Delete, Origin::default());
-            let _ = gone.await;
+            let stands = "SELECT count(*) FROM enrollment_tokens WHERE id = ?1";
+            if self.console.ask(stands, [host.token.clone()]) == Some(1) {
+                let code = report.last_error.as_ref().map(|error| error.code.as_str());
+                assert_eq!(code, Some("sensor_revoked"), "{shown}: a cluster's token pays again: {report:?}");
+                // Its record is the node's, and stands in the way of another.
+                let sensor = report.sensor_id.expect("a revoked sensor has a name");
+                let gone = self.console.console().judge_sensor(sensor, Verdict::Delete, Origin::default());
+                let _ = gone.await;
+            }
         }
         self.give(n).await;
     }
 
     /// Makes a token that fits and gives it to the host.
     async fn give(&mut self, n: usize) {
-        let host = &self.hosts[n];
+        let host = &mut self.hosts[n];
         let cluster_id = Some("c1".parse().expect("a name"));
         let draft = match host.pays {
             Pays::Cluster => {
@@ -191,6 +196,7 @@ impl Fleet {
         if host.pays == Pays::Once {
             self.ledger.once_tokens.push(made.id.to_string());
         }
+        host.token = made.id.to_string();
         host.sim.give(made.token.expose());
     }
 
