@@ -139,8 +139,7 @@ impl Fleet {
     async fn recover(&mut self, spell: &Spell) {
         let settled = |fleet: &mut Self| {
             let waits = |host: &Host| reason(&host.sim.report()).is_some();
-            let mut each = (0..fleet.hosts.len()).map(|n| fleet.is_well(n) || waits(&fleet.hosts[n]));
-            each.by_ref().all(|settled| settled)
+            (0..fleet.hosts.len()).all(|n| fleet.is_well(n) || waits(&fleet.hosts[n]))
         };
         self.until(&spell.shown(), settled).await;
         let shown = spell.shown();

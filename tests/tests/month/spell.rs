@@ -94,7 +94,7 @@ impl Weather {
     fn happenings(&mut self, length: u64, hosts: usize) -> Vec<(Duration, Happening)> {
         let dice = &mut self.dice;
         let mut happenings = Vec::new();
-        if dice.u8(..) % 5 == 0 {
+        if dice.u8(..).is_multiple_of(5) {
             let at = dice.u64(..length);
             happenings.push((at, Happening::ConsoleDies));
             happenings.push((dice.u64(at..=length.min(at + 900)), Happening::ConsoleComesBack));
@@ -106,7 +106,7 @@ impl Weather {
             (2, Happening::RenewalIsAskedFor),
             (2, Happening::TokenComes),
         ] {
-            if dice.u8(..) % one_in == 0 {
+            if dice.u8(..).is_multiple_of(one_in) {
                 happenings.push((dice.u64(..length), happening(dice.usize(..hosts))));
             }
         }
