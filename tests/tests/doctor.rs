@@ -73,7 +73,7 @@ fn each_failure_has_its_name_its_remedy_and_its_exit_status() {
     before.assert_same(&Snapshot::of(host.state_dir(), &[]), "the doctor changed something");
 
     // Another Console's CA in place of ours.
-    let stranger = world.write("stranger.pem", &Ca::root("Stranger").pem());
+    let stranger = world.write("stranger.pem", Ca::root("Stranger").pem());
     let fresh = Daemon::prepare(&world, "fresh", "");
     let config = fs::read_to_string(fresh.config_file()).unwrap();
     let ours = world.ca_file().to_str().unwrap();
