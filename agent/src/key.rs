@@ -78,21 +78,6 @@ impl KeyPair {
         self.inner.subject_public_key_info()
     }
 
-    /// Whether it is of this kind.
-    #[must_use]
-    pub fn is_a(&self, kind: KeyType) -> bool {
-        let bits = || self.inner.public_key_raw().len();
-        let algorithm = self.inner.algorithm();
-        match kind {
-            KeyType::P256 => *algorithm == rcgen::PKCS_ECDSA_P256_SHA256,
-            KeyType::Ed25519 => *algorithm == rcgen::PKCS_ED25519,
-            // The raw public key is an RSAPublicKey (RFC 8017 appendix A.1.1): the modulus and some twenty bytes more.
-            KeyType::Rsa2048 => *algorithm == rcgen::PKCS_RSA_SHA256 && bits() < 300,
-            KeyType::Rsa3072 => *algorithm == rcgen::PKCS_RSA_SHA256 && (300..450).contains(&bits()),
-            KeyType::Rsa4096 => *algorithm == rcgen::PKCS_RSA_SHA256 && bits() >= 450,
-        }
-    }
-
     /// The library's key, for signing a request with it.
     #[must_use]
     pub fn signer(&self) -> &rcgen::KeyPair {
@@ -124,9 +109,6 @@ mod tests {
             let key = KeyPair::generate(kind).unwrap();
             let again = KeyPair::from_pem(&key.to_pem()).unwrap();
             assert_eq!(again.public_der(), key.public_der(), "{kind}");
-            for other in [KeyType::P256, KeyType::Ed25519, KeyType::Rsa2048, KeyType::Rsa3072] {
-                assert_eq!(again.is_a(other), other == kind, "{kind} and {other}");
-            }
             key.to_private_der().unwrap();
         }
     }

@@ -16,7 +16,18 @@ const LOSES_ANSWER: &str =
 /// by its dates there is nothing to renew.
 #[test]
 fn a_renewal_by_hand_whose_answer_was_lost_outlives_a_kill_and_an_outage() {
-    simulate(async |sim| {
+    outlives_an_outage("");
+}
+
+/// The same, and another type of key is configured meanwhile: it counts from the next renewal on, because the answer is for the
+/// key that asked.
+#[test]
+fn a_renewal_whose_answer_was_lost_outlives_another_type_of_key() {
+    outlives_an_outage("key_type = \"ed25519\"");
+}
+
+fn outlives_an_outage(configured_meanwhile: &'static str) {
+    simulate(async move |sim| {
         let console = SimConsole::start(&sim).await;
         let mut host = SimHost::new(&sim, &console, "edge-1");
         host.give(&console.once().await);
@@ -30,6 +41,7 @@ fn a_renewal_by_hand_whose_answer_was_lost_outlives_a_kill_and_an_outage() {
         host.crash().await;
         sim.pass(OUTAGE, OUTAGE).await;
 
+        host.configure(configured_meanwhile);
         host.run();
         let well = sim.until(WELL_AGAIN, || host.is_well()).await;
         assert!(well.is_some(), "{:?}", host.report());

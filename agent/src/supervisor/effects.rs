@@ -259,11 +259,12 @@ impl Supervisor {
         Ok(None)
     }
 
-    /// A renewal goes on with its key after a crash, so that a lost answer costs nothing but a repeat.
+    /// A renewal goes on with its key after a crash, so that a lost answer costs nothing but a repeat. Also where another type
+    /// of key is configured by now: the Console may have made the successor for this one, and no other key gets it.
     fn take_off_to_renew(&mut self) -> Result<Option<Outcome>, EnrollError> {
         let current = self.current.as_ref().ok_or_else(|| gone("the current generation"))?;
         let pending = match self.store.pending_renewal() {
-            Ok(Some(pending)) if pending.key.is_a(self.here.config.key_type.value) => pending,
+            Ok(Some(pending)) if pending.renews == Some(current.number()) => pending,
             Ok(Some(_) | None) | Err(StoreError::Corrupt { .. }) => {
                 let key = KeyPair::generate(self.here.config.key_type.value)?;
                 let csr = Csr::build(&key, &current.state().node_name)?;

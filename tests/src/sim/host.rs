@@ -91,6 +91,15 @@ impl SimHost {
         host
     }
 
+    /// Adds a line to its configuration, which a daemon reads when it starts.
+    ///
+    /// # Panics
+    /// When the configuration cannot be written.
+    pub fn configure(&self, line: &str) {
+        let text = fs::read_to_string(self.config_file()).expect("it was written");
+        fs::write(self.config_file(), format!("{text}{line}\n")).expect("the configuration can be written");
+    }
+
     /// Starts the daemon.
     ///
     /// # Panics
