@@ -118,9 +118,11 @@ coherent() {
     esac
     case $prefix in
         *[!A-Za-z0-9/._+-]*) fail 2 "--prefix can hold letters, digits and / . _ + - only" ;;
-        /home/* | /root/* | /run/user/*) fail 2 "--prefix: the service does not see $prefix, for it sees nobody's home" ;;
         /*) ;;
         *) fail 2 "--prefix has to be an absolute path" ;;
+    esac
+    case ${prefix#/}/ in
+        home/* | root/* | run/user/*) fail 2 "--prefix: the service does not see $prefix, for it sees nobody's home" ;;
     esac
     if [ -n "$ca_fingerprint" ]; then
         [ -z "$bootstrap_ca" ] || fail 2 "--ca-fingerprint and --bootstrap-ca are two ways to say the same; give one"

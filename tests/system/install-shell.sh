@@ -87,7 +87,7 @@ failures() {
   try 2 'standard or telecom' --console-url https://x --flavor large --token-stdin
   try 2 'absolute' --console-url https://x --prefix here --token-stdin
   try 2 'letters, digits' --console-url https://x --prefix '/opt/a&b' --token-stdin
-  try 2 'does not see' --console-url https://x --prefix /home/me --token-stdin
+  try 2 'does not see' --console-url https://x --prefix /root --token-stdin
   try 2 'goes with --uninstall' --console-url https://x --purge --token-stdin
   try 2 'not enrolled: --token-stdin' --console-url "$console_url" --ca-fingerprint "$ca_fingerprint"
 
