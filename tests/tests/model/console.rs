@@ -303,6 +303,8 @@ impl Console {
             }),
             earlier: earlier.map(|row| Earlier { sensor: own(row.sensor), used_at: row.used_at }),
             own: row.bound_to.map(own),
+            // No record is ever revoked or deleted here, so that what a host names stands.
+            held: ask.replaces.map(|_| Standing::Active),
             node: NodeCount::New,
             slots: Slots {
                 limit: i64::from(self.licence),
