@@ -145,7 +145,6 @@ impl Held {
         self.beat_road = Road::Open;
         self.heard = true;
         let interval = answer.interval.clamp(INTERVAL.0, INTERVAL.1);
-        self.identity.heartbeat_interval = interval;
         self.beat.again_after(now, jitter(interval, now.random));
         self.ask_within(now, answer.renew_between);
     }

@@ -146,8 +146,6 @@ pub struct Identity {
     pub token_type: Option<TokenType>,
     /// What the Console thought of it when it was stored.
     pub trust_state: TrustState,
-    /// Time between heartbeats that the Console asked for.
-    pub heartbeat_interval: Duration,
     /// Which machine it was made on.
     pub made_on: MadeOn,
     /// How the configuration differs from what it was enrolled with, as a sentence.

@@ -92,8 +92,7 @@ impl Machine {
             && held.identity.serial == identity.serial
             && held.identity.sensor_id == identity.sensor_id
         {
-            let interval = held.identity.heartbeat_interval;
-            held.identity = Identity { heartbeat_interval: interval, ..identity };
+            held.identity = identity;
             return false;
         }
         // The candidate became current without our doing, or a predecessor came back: the disk is the truth.

@@ -1,7 +1,5 @@
 //! Turns stores, tokens and failures into the plain values that the machine is told. No secret passes.
 
-use std::time::Duration;
-
 use telovix_contract::problem::Retry;
 
 use crate::console::ConsoleError;
@@ -21,7 +19,6 @@ pub(super) fn identity(host: &Host<'_>, generation: &Generation) -> Identity {
         token_sha256: state.token_sha256,
         token_type: state.token_type,
         trust_state: state.trust_state,
-        heartbeat_interval: Duration::from_secs(state.heartbeat_interval_seconds.into()),
         made_on: made_on(host, state),
         changed: change(host, state),
     }

@@ -53,7 +53,6 @@ pub(super) fn identity(generation: u32, from: Timestamp, paid_by: TokenFacts) ->
         token_sha256: paid_by.hash(),
         token_type: Some(TokenType::Once),
         trust_state: TrustState::Trusted,
-        heartbeat_interval: Duration::from_secs(15),
         made_on: MadeOn::ThisHost,
         changed: None,
     }
