@@ -79,6 +79,14 @@ mod tests {
             let wait = backoff(3, random, Some(Duration::from_secs(60)));
             assert!((60..=67).contains(&wait.as_secs()), "{wait:?}");
         }
+        // A tenth more, and up to a second, so that those who are asked to come back at once are spread too.
+        for (asked, most) in [(0, 1_000), (1, 2_100), (60, 67_000)] {
+            let asked = Duration::from_secs(asked);
+            assert_eq!(backoff(3, 0, Some(asked)), asked);
+            assert_eq!(backoff(3, u64::MAX, Some(asked)), Duration::from_millis(most));
+        }
+        assert_eq!(repeat(Duration::from_secs(60), 0), Duration::from_secs(60));
+        assert_eq!(repeat(Duration::from_secs(60), u64::MAX), Duration::from_secs(66));
     }
 
     #[test]
@@ -93,6 +101,15 @@ mod tests {
         assert!(least >= 0.6066 && most <= 0.7267 && most - least > 0.118, "{least} {most}");
         let mean = shares.iter().sum::<f64>() / 2000.0;
         assert!((mean - 2.0 / 3.0).abs() < 0.005, "{mean}");
+    }
+
+    /// So that a restart or an upgrade moves no renewal. The first eight bytes of SHA-256(1) are 0.29671 of all of `u64`: the
+    /// renewal comes 0.2033 of the spread before two thirds of the life.
+    #[test]
+    fn a_serial_number_has_its_moment_for_ever() {
+        let (from, until) =
+            ("2026-01-01T00:00:00Z".parse().unwrap(), "2026-01-31T00:00:00Z".parse().unwrap());
+        assert_eq!(renew_at(from, until, &[1]).as_second(), from.as_second() + 1_664_768);
     }
 
     proptest! {

@@ -248,7 +248,9 @@ mod tests {
         assert_eq!(padded, token);
         assert_ne!(padded.hash_as_given(), token.hash_as_given());
         assert!(padded.matches(&token.hash_as_given()) && token.matches(&padded.hash_as_given()));
-        assert!(!token.matches(&EnrollmentToken::from_bytes(&[1; TOKEN_BYTES]).hash()));
+        let other = EnrollmentToken::from_bytes(&[1; TOKEN_BYTES]);
+        assert_ne!(token, other);
+        assert!(!token.matches(&other.hash()));
     }
 
     #[test]
@@ -285,6 +287,20 @@ mod tests {
         assert_eq!(hash.to_string().to_uppercase().parse::<TokenHash>().unwrap(), hash);
         assert!("00".parse::<TokenHash>().is_err());
         assert!("é".repeat(32).parse::<TokenHash>().is_err());
+        assert_eq!(TokenHash::from_bytes(*hash.as_bytes()), hash);
+    }
+
+    /// Both sides, and programs of others that read `.enrollment-token-hash`, have to compute the same.
+    #[test]
+    fn a_hash_is_the_sha_256_of_the_text_and_a_log_shows_its_beginning() {
+        const HASHED: &str = "3a5a479e4a2097664a262b644efd9c52242df655c30ce7ea5d05ca70380eb7bd";
+        let token = EnrollmentToken::from_bytes(&[9; TOKEN_BYTES]);
+        assert_eq!(token.expose(), "tse_CQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQkJCQk");
+        let hash = token.hash();
+        assert_eq!(hash.to_string(), HASHED);
+        assert_eq!(hex(hash.as_bytes()), HASHED);
+        assert_eq!(hash.short(), HASHED[..8]);
+        assert_eq!(format!("{hash:?}"), format!("TokenHash({}…)", &HASHED[..8]));
     }
 
     proptest! {

@@ -200,6 +200,22 @@ mod tests {
     }
 
     #[test]
+    fn five_minutes_are_tolerated_and_a_failed_call_forgets_no_reading() {
+        let now = at("2026-11-02T10:00:00Z", 5);
+        let mut skew = Skew::default();
+        for (server, clock) in [
+            ("2026-11-02T10:05:00Z", Clock::Right),
+            ("2026-11-02T09:55:00Z", Clock::Right),
+            ("2026-11-02T10:05:01Z", Clock::Wrong(SignedDuration::from_secs(301))),
+        ] {
+            skew.measure(now, server.parse().unwrap());
+            skew.unreached();
+            skew.dateless();
+            assert_eq!(skew.clock(), clock, "{server}");
+        }
+    }
+
+    #[test]
     fn clocks_at_their_ends_do_not_overflow() {
         let mut skew = Skew::default();
         let far = Now { wall: Timestamp::MAX, mono: Duration::MAX, random: 0 };

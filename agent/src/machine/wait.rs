@@ -14,7 +14,7 @@ use crate::status::Actor;
 /// The shortest wait, so that no draw of the jitter makes a busy loop. Contacts of a fleet are spread already by then.
 pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest `Retry-After` that is honoured: a Console cannot switch a host off for ever by a slip of the pen.
-pub(super) const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
+const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 
 /// What went wrong, and who has to act.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

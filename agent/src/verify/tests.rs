@@ -22,6 +22,16 @@ fn a_sound_identity_is_taken_and_tells_its_dates() {
     assert_eq!(verified.sensor_id(), answer.sensor_id);
     assert_eq!(verified.not_after().as_second() - verified.not_before().as_second(), 30 * 86_400);
     assert_eq!((verified.chain().len(), verified.ca().len()), (1, 1));
+    assert_eq!(verified.certificate_pem(), answer.certificate);
+    assert_eq!(verified.ca_pem(), answer.ca);
+    assert_eq!(verified.policy_key_pem(), answer.policy_key);
+}
+
+#[test]
+fn the_serial_number_is_told_as_openssl_shows_it() {
+    let answer = answer(|p| p.serial_number = Some(vec![0x0a, 0xbc, 0x01].into()));
+    let verified = verdict(&answer).unwrap();
+    assert_eq!((verified.serial(), verified.serial_hex().as_str()), (&[0x0a, 0xbc, 0x01][..], "0abc01"));
 }
 
 #[test]
@@ -29,6 +39,16 @@ fn a_bundle_with_root_and_issuer_is_taken() {
     let mut answer = answer(|_| {});
     answer.ca = format!("{}{}", authority().0, answer.ca);
     assert_eq!(verdict(&answer).unwrap().ca().len(), 2);
+}
+
+#[test]
+fn a_bundle_of_sixteen_is_taken_whole_and_one_of_seventeen_is_refused() {
+    let mut answer = answer(|_| {});
+    let one = answer.ca.clone();
+    answer.ca = one.repeat(16);
+    assert_eq!(verdict(&answer).unwrap().ca().len(), 16);
+    answer.ca = one.repeat(17);
+    assert!(verdict(&answer).unwrap_err().to_string().contains("more certificates than"));
 }
 
 #[test]
@@ -53,6 +73,19 @@ fn expired_and_not_yet_valid_tell_both_times() {
     let early = spoilt(|p| p.not_before = day(1));
     assert!(matches!(early, VerifyError::NotYetValid { .. }) && early.is_about_time());
     assert!(early.to_string().contains("2026-06-01T00:00:00Z"), "{early}");
+    // And the whole life, by which the Console's clock may yet find it in force.
+    let at = |offset| Timestamp::from_second(day(offset).unix_timestamp()).unwrap();
+    assert_eq!(early.life(), Some((at(1), at(29))));
+    assert!(!spoilt(|p| p.extended_key_usages = vec![]).is_about_time());
+}
+
+#[test]
+fn the_first_and_the_last_second_are_a_part_of_the_life() {
+    for (from, until) in [(0, 29), (-1, 0)] {
+        verdict(&answer(|p| (p.not_before, p.not_after) = (day(from), day(until)))).unwrap();
+    }
+    let none = spoilt(|p| (p.not_before, p.not_after) = (day(0), day(0)));
+    assert!(none.to_string().contains("its dates are absurd"), "{none}");
 }
 
 #[test]
@@ -90,14 +123,31 @@ fn torn_parts_are_named() {
         spoil(&mut answer);
         verdict(&answer).unwrap_err().to_string()
     };
-    assert!(torn(|a| a.certificate.clear()).starts_with("the certificate cannot be read"));
+    assert_eq!(
+        torn(|a| a.certificate.clear()),
+        "the certificate cannot be read: no certificate in PEM there"
+    );
     assert!(torn(|a| a.certificate.truncate(200)).starts_with("the certificate cannot be read"));
     assert!(torn(|a| a.ca = "nonsense".into()).starts_with("the Console's CA cannot be read"));
     assert!(torn(|a| a.policy_key.clear()).starts_with("the policy signing key cannot be read"));
+}
+
+#[test]
+fn a_policy_key_of_another_kind_or_length() {
+    use base64::Engine as _;
+    let of = |algorithm: u8, length: u8| {
+        let mut der = vec![0x30, length + 10, 0x30, 5, 6, 3, 0x2b, 0x65, algorithm, 3, length + 1, 0];
+        der.resize(der.len() + usize::from(length), 7);
+        let body = base64::engine::general_purpose::STANDARD.encode(der);
+        format!("-----BEGIN PUBLIC KEY-----\n{body}\n-----END PUBLIC KEY-----\n")
+    };
+    let given = |policy_key: String| verdict(&Answer { policy_key, ..answer(|_| {}) });
+    // RFC 8410: 112 is Ed25519, 110 is X25519 with keys as long.
+    given(of(112, 32)).unwrap();
     let p256 = rcgen::KeyPair::generate().unwrap().public_key_pem();
-    let mut wrong_kind = answer(|_| {});
-    wrong_kind.policy_key = p256;
-    assert!(verdict(&wrong_kind).unwrap_err().to_string().contains("Ed25519"));
+    for wrong in [p256, of(110, 32), of(112, 31)] {
+        assert!(given(wrong).unwrap_err().to_string().contains("not an Ed25519 key"));
+    }
 }
 
 proptest::proptest! {

@@ -270,13 +270,20 @@ mod tests {
         for bad in [-1, 0, 59, 86_401] {
             assert_eq!(refused_field(TokenDraft { ttl_seconds: Some(bad), ..once() }), "ttl");
         }
-        assert_eq!(check(cluster(), &Lifetimes::default()).unwrap().lifetime, 365 * DAY);
+        assert_eq!(check(cluster(), &Lifetimes::default()).unwrap().lifetime, 365 * 86_400);
         for good in [1, 730] {
             check(TokenDraft { expires_days: Some(good), ..cluster() }, &Lifetimes::default()).unwrap();
         }
         for bad in [-1, 0, 731] {
             assert_eq!(refused_field(TokenDraft { expires_days: Some(bad), ..cluster() }), "expires_days");
         }
+    }
+
+    #[test]
+    fn a_token_id_reads_back_as_it_is_written() {
+        let text = "0b0f2c5e-9d3a-4a57-8f1e-6c1f6a1d2b3c";
+        assert_eq!(text.parse::<TokenId>().unwrap().to_string(), text);
+        assert_ne!(TokenId::random(), TokenId::random());
     }
 
     /// CONTRACT.md section 1: what each kind of token is bound to.
@@ -308,7 +315,7 @@ mod tests {
             |ttl| check(TokenDraft { ttl_seconds: ttl, ..once() }, &narrow).map(|spec| spec.lifetime);
         assert_eq!([once_for(None), once_for(Some(120))].map(Result::unwrap), [90, 120]);
         assert!(once_for(Some(89)).is_err() && once_for(Some(121)).is_err());
-        assert_eq!(check(cluster(), &narrow).unwrap().lifetime, 20 * DAY);
+        assert_eq!(check(cluster(), &narrow).unwrap().lifetime, 20 * 86_400);
         assert!(check(TokenDraft { expires_days: Some(21), ..cluster() }, &narrow).is_err());
     }
 }

@@ -233,3 +233,42 @@ fn deadlines_move_with_suspend_and_with_steps() {
     rig.look(Loaded { ready_since: Some(start()), ..disk(held) });
     assert_eq!(rig.calls(), None);
 }
+
+#[test]
+fn a_certificate_that_is_over_by_the_consoles_clock_too_is_expired_to_the_second() {
+    let mut rig = Rig::active();
+    rig.set_clock(hours(1));
+    rig.send(Input::Tick);
+    let held = || disk(Current::Intact(identity(1, start(), token(1))));
+    rig.send(Input::Loaded(Box::new(Loaded { ready_since: Some(start()), ..held() })));
+    rig.wake_until(|call| *call == Call::Heartbeat, Duration::from_secs(20));
+    rig.answer(Outcome::Accepted(accepted()));
+    assert_eq!(rig.code(), "clock_wrong");
+    // One second before the end by the Console's clock, an hour and more after it by this host's.
+    let left = rig.report().not_after.unwrap().duration_since(rig.now.wall - hours(1)).unsigned_abs();
+    rig.advance(left - Duration::from_secs(1));
+    assert_ne!(rig.state(), StateName::Lost);
+    rig.advance(Duration::from_secs(1));
+    assert_eq!(rig.state(), StateName::Lost);
+    rig.send(Input::Tick);
+    assert!(rig.wanted(&Effect::SetReady(false)));
+}
+
+#[test]
+fn a_console_that_cannot_be_asked_for_the_time_holds_no_enrollment_up() {
+    let mut rig = Rig::started(Some(token(1)), disk(Current::Nothing));
+    assert_eq!(rig.call(), Call::ProbeClock);
+    rig.fail(unreachable());
+    assert!(is_enroll(&rig.call()));
+    // Nor is it asked over and over while the enrollment waits, be the clock unknown or ahead.
+    rig.fail(Failure { retry_after: Some(Duration::from_secs(600)), ..unreachable() });
+    assert!(rig.wake() >= Duration::from_secs(600));
+    assert!(is_enroll(&rig.call()));
+    let mut rig = Rig::started(Some(token(1)), disk(Current::Nothing));
+    rig.skew = hours(-1);
+    rig.answer(Outcome::ClockRead);
+    assert!(is_enroll(&rig.call()));
+    rig.answer(Outcome::Waiting(Duration::from_secs(600)));
+    assert!(rig.wake() >= Duration::from_secs(600));
+    assert!(is_enroll(&rig.call()));
+}

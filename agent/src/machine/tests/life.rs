@@ -70,6 +70,16 @@ fn an_approval_is_waited_for_and_a_denial_ends_it() {
     rig.wake();
     rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentDenied)));
     assert_eq!((rig.state(), rig.deadline()), (StateName::Refused, None));
+    // Another token waits for nobody, whatever held the one before.
+    for held_up in
+        [Outcome::Waiting(Duration::from_secs(600)), Outcome::Failed(refusal(ErrorCode::SensorDisabled))]
+    {
+        let mut rig = Rig::enrolling();
+        rig.answer(held_up);
+        rig.send(Input::Token(Some(token(2))));
+        assert!(is_enroll(&rig.call()));
+        assert_eq!(rig.state(), StateName::Enrolling);
+    }
     // A Console that asks for no wait, or for a year, is not taken at its word.
     let mut rig = Rig::enrolling();
     rig.answer(Outcome::Waiting(Duration::ZERO));
@@ -177,6 +187,8 @@ fn a_window_for_renewal_brings_it_forward_once() {
     for (window, soon) in [
         (RenewalWindow { start: in_hours(&rig, 0) - SignedDuration::from_secs(60), end: rig.now.wall }, true),
         (RenewalWindow { start: in_hours(&rig, -9), end: in_hours(&rig, -8) }, false),
+        // It ended in the moment in which the certificate was made.
+        (RenewalWindow { start: start() - SignedDuration::from_secs(60), end: start() }, false),
         (RenewalWindow { start: in_hours(&rig, 900), end: in_hours(&rig, 901) }, false),
     ] {
         rig.wake();

@@ -1,5 +1,6 @@
 //! The machine from outside: tables, a reference model, and fleets in virtual time. Nothing here sleeps.
 
+mod candidates;
 mod chaos;
 mod clock;
 mod console;
@@ -13,6 +14,7 @@ mod model_draws;
 mod model_inputs;
 mod model_rules;
 mod orders;
+mod report;
 mod sim;
 
 mod table;
@@ -110,6 +112,8 @@ pub(super) struct Rig {
     pub(super) skew: SignedDuration,
     /// What `.sensor-ready` says.
     pub(super) ready: Option<Timestamp>,
+    /// How often it was told something: a machine that goes round in circles is to fail a test, and not to keep it.
+    told: u32,
 }
 
 impl Rig {
@@ -118,7 +122,7 @@ impl Rig {
         let now = Now { wall: start(), mono: Duration::from_secs(1000), random: u64::MAX / 2 };
         let machine = Machine::new(Settings { node_name: "edge-1".into(), ..Settings::default() });
         let ready = loaded.ready_since;
-        let mut rig = Self { machine, now, effects: Vec::new(), skew: SignedDuration::ZERO, ready };
+        let mut rig = Self { machine, now, effects: Vec::new(), skew: SignedDuration::ZERO, ready, told: 0 };
         rig.send(Input::Started(token));
         assert_eq!(rig.effects, [Effect::Load]);
         rig.send(Input::Loaded(Box::new(loaded)));
@@ -174,6 +178,8 @@ impl Rig {
         if let Input::Loaded(loaded) = &mut input {
             loaded.ready_since = self.ready;
         }
+        self.told += 1;
+        assert!(self.told < 100_000, "there is no end to it: {input:?} after {:?}", self.effects);
         self.effects = self.machine.step(self.now, input);
         for effect in &self.effects {
             if let Effect::SetReady(ready) = effect {

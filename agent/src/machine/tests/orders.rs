@@ -30,6 +30,30 @@ fn renew_by_command() {
 }
 
 #[test]
+fn a_renewal_by_command_waits_neither_for_its_back_off_nor_for_a_refusal_nor_for_the_call_under_way() {
+    // Due, and waiting after a failure: no need to force it.
+    let mut rig = Rig::renewing();
+    rig.fail(Failure { retry_after: Some(Duration::from_secs(600)), ..unreachable() });
+    assert_eq!(rig.calls(), None);
+    rig.send(Input::Renew(Urgency::WhenDue));
+    assert_eq!(rig.effects.last(), Some(&Effect::Call(Call::Renew)));
+    // Refused for good: whoever forces it may know better.
+    let mut rig = Rig::renewing();
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
+    assert_eq!(rig.calls(), None);
+    rig.send(Input::Renew(Urgency::Now));
+    assert_eq!(rig.effects.last(), Some(&Effect::Call(Call::Renew)));
+    // A heartbeat is under way: after it, and not answered before.
+    let mut rig = Rig::active();
+    rig.wake();
+    assert_eq!(rig.call(), Call::Heartbeat);
+    rig.send(Input::Renew(Urgency::Now));
+    assert!(!rig.effects.iter().any(|effect| matches!(effect, Effect::CommandDone(_))), "{:?}", rig.effects);
+    rig.answer(Outcome::Accepted(accepted()));
+    assert_eq!(rig.call(), Call::Renew);
+}
+
+#[test]
 fn a_command_is_answered_whatever_happens_to_its_renewal() {
     let answered = |rig: &Rig| {
         rig.effects
@@ -101,6 +125,37 @@ fn decommission_and_the_way_back() {
         rig.effects[..2],
         [Effect::CancelCall, Effect::CommandDone(CommandResult::Decommissioned { untold: Some(_) })]
     ));
+    // Nor does an identity that the Console does not accept: it is not asked.
+    let mut rig = Rig::active();
+    rig.wake();
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    assert_eq!(rig.state(), StateName::Lost);
+    rig.send(Input::Decommission);
+    assert!(matches!(rig.effects[0], Effect::CommandDone(CommandResult::Decommissioned { untold: Some(_) })));
+    assert_eq!(rig.calls(), None);
+}
+
+/// Neither the token that paid for the retired identity nor the one that was there when it retired is a new one.
+#[test]
+fn a_token_that_was_known_brings_no_retired_node_back() {
+    let paid = Current::Intact(identity(1, start(), token(1)));
+    let mut rig = Rig::started(Some(token(2)), disk(paid));
+    rig.send(Input::Decommission);
+    loop {
+        match rig.calls() {
+            Some(Call::Decommission) => rig.answer(Outcome::Decommissioned),
+            Some(Call::ProbeClock) => rig.answer(Outcome::ClockRead),
+            Some(other) => panic!("{other:?}"),
+            None => break,
+        };
+    }
+    assert_eq!(rig.state(), StateName::Decommissioned);
+    for number in [1, 2] {
+        rig.send(Input::Token(Some(token(number))));
+        assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Decommissioned), "{number}");
+    }
+    rig.send(Input::Token(Some(token(3))));
+    assert_eq!(rig.effects.last(), Some(&Effect::Load));
 }
 
 #[test]

@@ -299,7 +299,7 @@ fn retry_after_is_a_floor_in_every_phase() {
     assert!((60..=67).contains(&rig.wake().as_secs()));
     let forever = Failure { retry_after: Some(Duration::MAX), ..refusal(ErrorCode::NodeLimitExceeded) };
     rig.answer(Outcome::Failed(forever));
-    assert!(rig.wake() <= wait::LONGEST_ASKED.mul_f64(1.1));
+    assert!((24..=26).contains(&(rig.wake().as_secs() / 3600)), "a day, and up to a tenth more");
 }
 
 #[test]
@@ -342,4 +342,24 @@ fn a_refusal_is_held_against_what_was_presented_and_not_against_what_came_meanwh
     rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
     rig.send(Input::Loaded(Box::new(disk(Current::Nothing))));
     assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused), "a token that no configuration mends");
+}
+
+#[test]
+fn nor_against_an_identity_whose_configuration_changed_meanwhile() {
+    let current = || Input::Loaded(Box::new(disk(Current::Intact(identity(1, start(), token(1))))));
+    let beating = {
+        let mut rig = Rig::active();
+        rig.wake();
+        rig
+    };
+    for (mut rig, wanted) in [(beating, Call::Heartbeat), (Rig::renewing(), Call::Renew)] {
+        assert_eq!(rig.call(), wanted);
+        rig.send(Input::ConfigChanged(Settings::default()));
+        rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
+        assert_eq!(rig.effects, [Effect::Load], "{wanted:?}");
+        rig.send(current());
+        assert_eq!(rig.call(), wanted);
+        rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
+        assert_eq!(rig.calls(), None, "{wanted:?}");
+    }
 }

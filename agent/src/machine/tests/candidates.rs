@@ -1,0 +1,108 @@
+//! The successor that is not current yet: what becomes of it, and what of the identity that stands.
+
+use super::life::second;
+use super::*;
+
+/// A host that was given a token of its own for another sensor, and has to prove what it got.
+fn proving_another_sensor() -> Rig {
+    let mut rig = Rig::active();
+    rig.send(Input::Token(Some(token(2))));
+    rig.answer(Outcome::Enrolled(Identity { sensor_id: sensor(2), ..second(&rig, token(2)) }));
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+    rig
+}
+
+#[test]
+fn a_refusal_of_another_sensor_says_nothing_of_the_one_that_stands() {
+    for code in [ErrorCode::SensorDisabled, ErrorCode::SensorRevoked] {
+        let mut rig = proving_another_sensor();
+        rig.answer(Outcome::Failed(refusal(code)));
+        assert!(!rig.wanted(&Effect::SetReady(false)), "{code:?}");
+        assert_eq!(rig.wanted(&Effect::Discard { generation: 2 }), code == ErrorCode::SensorRevoked);
+        assert_ne!(rig.state(), StateName::Refused, "{code:?}");
+        assert!(rig.report().accepted);
+    }
+}
+
+#[test]
+fn a_refusal_is_not_held_against_a_successor_where_the_configuration_changed_meanwhile() {
+    let mut rig = Rig::renewing();
+    let next = second(&rig, token(1));
+    rig.answer(Outcome::Renewed(next.clone()));
+    rig.send(Input::ConfigChanged(Settings::default()));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
+    assert_eq!(rig.effects, [Effect::Load]);
+    let current = Current::Intact(identity(1, start(), token(1)));
+    let loaded = Loaded { committed: Some(next), ..disk(current) };
+    rig.send(Input::Loaded(Box::new(loaded)));
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+    // Without a change it is.
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
+    assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused));
+    assert_eq!(rig.report().last_error.unwrap().next_attempt, None);
+    rig.advance(Duration::from_secs(3600));
+    rig.send(Input::Tick);
+    assert_eq!(rig.effects, []);
+    // Another configuration lets it be asked once more.
+    rig.send(Input::ConfigChanged(Settings { node_name: "edge-2".into(), ..Settings::default() }));
+    let current = Current::Intact(identity(1, start(), token(1)));
+    rig.send(Input::Loaded(Box::new(disk(current))));
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+}
+
+#[test]
+fn another_token_does_not_cut_short_the_wait_of_a_successor_that_was_not_refused() {
+    let mut rig = Rig::renewing();
+    rig.answer(Outcome::Renewed(second(&rig, token(1))));
+    rig.fail(Failure { retry_after: Some(Duration::from_secs(60)), ..unreachable() });
+    rig.send(Input::Token(Some(token(2))));
+    assert_eq!(rig.calls(), None);
+    assert!((60..=67).contains(&rig.wake().as_secs()));
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+}
+
+/// A process was cut short before it published; the next one knows whether it was a renewal by the token that paid.
+#[test]
+fn what_an_earlier_process_left_is_a_renewal_where_the_same_token_paid() {
+    for (paid_by, renewal) in [(token(1), true), (token(2), false)] {
+        let committed = Some(identity(2, start(), paid_by));
+        let current = Current::Intact(identity(1, start(), token(1)));
+        let mut rig = Rig::started(Some(paid_by), Loaded { committed, ..disk(current) });
+        assert_eq!(rig.call(), Call::Prove { generation: 2 });
+        rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+        assert_eq!(rig.effects[0], Effect::Discard { generation: 2 });
+        assert_eq!(rig.call(), Call::Heartbeat);
+        rig.answer(Outcome::Accepted(accepted()));
+        let error = rig.report().last_error.unwrap();
+        assert_eq!(error.code, "invalid_sensor_trust");
+        assert_eq!(
+            error.next_attempt.is_some(),
+            renewal,
+            "a token that is spent on nothing is not presented again"
+        );
+        rig.only_heartbeats_for(Duration::from_secs(3600));
+    }
+}
+
+#[test]
+fn a_successor_that_became_current_by_itself_is_none_any_more() {
+    let renewed = || {
+        let mut rig = Rig::renewing();
+        let next = second(&rig, token(1));
+        rig.answer(Outcome::Renewed(next.clone()));
+        rig.send(Input::FilesChanged);
+        rig.fail(unreachable());
+        assert_eq!(rig.effects, [Effect::Load]);
+        (rig, next)
+    };
+    let (mut rig, next) = renewed();
+    rig.send(Input::Loaded(Box::new(disk(Current::Intact(next)))));
+    assert_eq!((rig.call(), rig.report().generation), (Call::Heartbeat, Some(2)));
+    // A predecessor that came back leaves it to be proven.
+    let (mut rig, next) = renewed();
+    let older = Current::Intact(identity(9, start(), token(1)));
+    rig.send(Input::Loaded(Box::new(Loaded { committed: Some(next), ..disk(older) })));
+    assert_eq!(rig.report().generation, Some(9));
+    rig.wake();
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+}
