@@ -60,7 +60,7 @@ fn the_next_attempt_is_told_on_the_wall_clock_and_only_where_there_will_be_one()
 fn what_to_do_about_a_missing_token_says_which_kind() {
     let action = |rig: &Rig| rig.report().last_error.unwrap().action;
     let rig = Rig::started(None, disk(Current::Nothing));
-    assert!(action(&rig).starts_with("make a token in the Console"), "{}", action(&rig));
+    assert!(action(&rig).starts_with("make a token for this host"), "{}", action(&rig));
     let rig = Rig::started(None, disk(Current::Lost(loss("torn"))));
     assert!(action(&rig).starts_with("make a re-enrollment token for this sensor"), "{}", action(&rig));
 }
