@@ -198,39 +198,6 @@ fn a_window_for_renewal_brings_it_forward_once() {
     }
 }
 
-/// The Console has made the successor, forgets that it asked for it, and ends the old certificate an hour later.
-#[test]
-fn a_renewal_that_was_begun_early_is_brought_to_its_end() {
-    let mut rig = Rig::active();
-    let window = RenewalWindow { start: rig.now.wall, end: rig.now.wall + SignedDuration::from_secs(60) };
-    rig.wake();
-    rig.answer(Outcome::Accepted(Accepted { renew_between: Some(window), ..accepted() }));
-    rig.wake_until(is_renew, Duration::from_secs(120));
-    rig.fail(unreachable());
-    // The window is gone with the next heartbeat, and the renewal is not.
-    rig.wake_until(is_renew, Duration::from_secs(5));
-    assert_eq!(rig.state(), StateName::Renewing);
-    // Not even where the old certificate has become worth nothing meanwhile, or the path is missing for a time.
-    let missing = Failure { nature: Nature::MissingPath, ..refusal(ErrorCode::NotFound) };
-    rig.answer(Outcome::Failed(missing));
-    rig.wake();
-    assert_eq!(rig.call(), Call::Heartbeat);
-    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
-    assert_eq!((rig.call(), rig.state()), (Call::Renew, StateName::Refused));
-    // It says for certain.
-    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
-    assert_eq!(rig.state(), StateName::Lost);
-}
-
-#[test]
-fn a_renewal_that_an_earlier_process_began_is_brought_to_its_end() {
-    let begun = Loaded { renewal_begun: true, ..disk(Current::Intact(identity(1, start(), token(1)))) };
-    let mut rig = Rig::started(Some(token(1)), begun);
-    rig.wake_until(is_renew, Duration::from_secs(1));
-    rig.answer(Outcome::Renewed(identity(2, start(), token(1))));
-    assert_eq!(rig.call(), Call::Prove { generation: 2 });
-}
-
 #[test]
 fn heartbeats_keep_within_bounds_and_do_not_beat_in_step() {
     let mut rig = Rig::active();

@@ -1,5 +1,6 @@
 //! The machine from outside: tables, a reference model, and fleets in virtual time. Nothing here sleeps.
 
+mod begun;
 mod candidates;
 mod chaos;
 mod clock;
