@@ -110,7 +110,6 @@ impl Host {
             token_sha256: facts(of.token).hash(),
             token_type: Some(TokenType::Once),
             trust_state: TrustState::Trusted,
-            heartbeat_interval: Duration::from_secs(15),
             made_on: if of.made_on == self.machine_id { MadeOn::ThisHost } else { MadeOn::AnotherHost },
             changed: None,
         }
