@@ -140,11 +140,23 @@ impl Console {
     /// # Errors
     /// Anything that a call can meet.
     pub async fn ask_time(&self) -> Result<Option<Sighting>, ConsoleError> {
+        self.ask_time_of(&ServerTrust::DangerAnyServer).await
+    }
+
+    /// The same of a server that this trust verifies. Whatever it answers, a refusal too, tells the time; nothing does
+    /// where no answer has had a date yet.
+    ///
+    /// # Errors
+    /// Anything that a call can meet.
+    pub async fn ask_time_of(&self, trust: &ServerTrust) -> Result<Option<Sighting>, ConsoleError> {
         let call = Call { method: Method::GET, path: paths::HEALTHZ, body: None };
-        match self.send(&ServerTrust::DangerAnyServer, None, call).await {
-            Ok(_) | Err(ConsoleError::Refused { .. } | ConsoleError::NotAConsole { .. }) => {
-                Ok(self.sighting())
-            }
+        match self.send(trust, None, call).await {
+            Ok(_)
+            | Err(
+                ConsoleError::Refused { .. }
+                | ConsoleError::NotAConsole { .. }
+                | ConsoleError::Redirect { .. },
+            ) => Ok(self.sighting()),
             Err(error) => Err(error),
         }
     }

@@ -108,6 +108,33 @@ pub fn body(pending: &Pending, token: &EnrollmentToken) -> Result<Zeroizing<Vec<
     Ok(Zeroizing::new(body))
 }
 
+/// Looks at the Console's time before a token is presented, where no answer has told it yet: over a connection whose
+/// server was verified, and which carries nothing. A Console that tells no time leaves this host's clock to decide.
+///
+/// # Errors
+/// [`EnrollError::WrongClock`]: behind, this host could not take a fresh certificate, and far ahead, it takes it for one
+/// that is over; a token would be spent for nothing. Anything that a call can meet, for then the time is not known yet.
+pub async fn look_at_the_time(
+    console: &Console,
+    contact: &FirstContact,
+    trust: &mut Option<ServerTrust>,
+) -> Result<(), EnrollError> {
+    let known = match trust.take() {
+        Some(known) => known,
+        None => contact.trust(console).await?,
+    };
+    // The call for a pinned CA has told it already.
+    let looked = match console.sighting() {
+        Some(sighting) => Ok(Some(sighting)),
+        None => console.ask_time_of(&known).await,
+    };
+    *trust = Some(known);
+    match looked? {
+        Some(sighting) if sighting.is_wrong() => Err(EnrollError::WrongClock { sighting, cause: None }),
+        Some(_) | None => Ok(()),
+    }
+}
+
 /// One attempt. The token leaves only when the server has been verified; which trust that took is remembered.
 ///
 /// # Errors

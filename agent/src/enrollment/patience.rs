@@ -44,10 +44,17 @@ async fn ask(
 ) -> Result<Box<Enrolled>, EnrollError> {
     let body = obtain::body(pending, application.token)?;
     let mut trust = None;
+    let mut looked = false;
     let mut failures = 0;
     let began = Instant::now();
     loop {
-        let attempt = obtain::attempt(console, contact, &mut trust, body.clone());
+        let attempt = async {
+            if !looked {
+                obtain::look_at_the_time(console, contact, &mut trust).await?;
+                looked = true;
+            }
+            obtain::attempt(console, contact, &mut trust, body.clone()).await
+        };
         let Ok(answer) = timeout_at(wish.until, attempt).await else {
             return Err(EnrollError::OutOfTime(began.elapsed()));
         };
