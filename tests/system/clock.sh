@@ -13,6 +13,8 @@ at() {
 before=$(date +%s)
 (($(at '+1h' date +%s) > before + 1800)) || skip 'faketime does not reach the programs of this machine'
 
+# The Console is two days old, so that its certificate is in force for a host that is only hours off.
+setup_by=(env "LD_PRELOAD=$library" FAKETIME=-2d FAKETIME_DONT_FAKE_MONOTONIC=1)
 start_console
 enroll_at() {
   local when=$1
@@ -32,8 +34,13 @@ refuses_at() {
 
 make_token --type once >"$SCRATCH/token"
 chmod 600 "$SCRATCH/token"
-for when in '@1970-01-02 00:00:00' -40d +400d; do refuses_at "$when"; done
+for when in '@1970-01-02 00:00:00' -40d +400d -3h +3h; do refuses_at "$when"; done
+for way in -3h:behind +3h:ahead; do
+  expect 8 enroll_at "${way%:*}"
+  grep -qE "clock is (2 h 59|3 h 0) min ${way#*:}" "$SCRATCH/err" || fail "the size is not said: $(cat "$SCRATCH/err")"
+done
 enroll_at +0 >/dev/null
+[[ $(token_status) == used ]] || fail 'enrolled, and the token was not used'
 rm -rf "$SCRATCH/kept"
 cp -a "$SCRATCH/state" "$SCRATCH/kept"
 

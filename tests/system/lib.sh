@@ -12,6 +12,8 @@ undo=()
 # Arguments for the Console that start_console sets up and starts.
 setup_args=(--trial-nodes 50)
 serve_args=()
+# Words before the command that sets it up.
+setup_by=()
 # Does these words at the end, the last one first, whatever happens.
 at_exit() { undo+=("$*"); }
 finish() {
@@ -76,7 +78,7 @@ expect() {
 start_console() {
   local data=$SCRATCH/console line
   echo 'correct horse battery staple' >"$SCRATCH/password"
-  "$BIN/telovix-console-stub" setup --data-dir "$data" --admin-email admin@example.com \
+  "${setup_by[@]}" "$BIN/telovix-console-stub" setup --data-dir "$data" --admin-email admin@example.com \
     --admin-password-file "$SCRATCH/password" --server-name 127.0.0.1 --server-name localhost "${setup_args[@]}" \
     --output json >"$SCRATCH/setup.json"
   ca_file=$(json ca_file <"$SCRATCH/setup.json")

@@ -2,10 +2,10 @@
 
 use std::os::unix::fs::PermissionsExt as _;
 
-use telovix_contract::ErrorCode;
+use telovix_contract::{ErrorCode, paths};
 use telovix_tests::pki::Ca;
 use telovix_tests::place::made_up_token;
-use telovix_tests::rogue::{Rogue, Script};
+use telovix_tests::rogue::{Rogue, Script, console};
 use telovix_tests::secrets::Secrets;
 use telovix_tests::serving::closed_port;
 use telovix_tests::snapshot::Snapshot;
@@ -216,11 +216,14 @@ fn a_state_directory_that_cannot_be_one() {
 #[test]
 fn a_second_agent_at_work() {
     let place = Place::new();
-    let ca = Ca::root("Console");
-    let rogue = Rogue::https(ca.server(&["127.0.0.1"]), |_| Script::Hang);
+    let ca = std::sync::Arc::new(Ca::root("Console"));
+    let hangs = console::console(std::sync::Arc::clone(&ca), |_, _| Script::Hang);
+    let rogue = Rogue::https(ca.server(&["127.0.0.1"]), hangs);
     let enroll = place.enroll("state", &rogue.url(), ca.pem()).token(&made_up_token(1));
     let first = enroll.clone().args(["--timeout", "60s"]).spawn();
-    wait::until(std::time::Duration::from_secs(20), "the first agent's request", || rogue.requests().pop());
+    let presented = || rogue.requests_to(paths::ENROLL).pop();
+    wait::until(std::time::Duration::from_secs(20), "the first agent's request", presented);
+    let connections = rogue.connections();
     let before = Snapshot::of(&place.path().join("state"), &[]);
     for args in [vec!["--timeout", "1s"], vec!["--timeout", "1s", "--new-sensor"]] {
         let run = enroll.clone().args(args).run();
@@ -228,7 +231,7 @@ fn a_second_agent_at_work() {
     }
     place.host("state").args(["reset", "--yes"]).run().expect(LOCAL_STATE).says(&["another telovix-agent"]);
     before.assert_same(&Snapshot::of(&place.path().join("state"), &[]), "the second agent changed something");
-    assert_eq!(rogue.connections(), 1, "the second agent sent something");
+    assert_eq!((connections, rogue.connections()), (2, 2), "the second agent sent something");
     // Looking is free.
     let status = place.host("state").args(["status", "--output", "json"]).run();
     assert_eq!(status.expect(6).json()["state"], "enrolling");

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use telovix_contract::ErrorCode;
+use telovix_contract::{ErrorCode, paths};
 use telovix_tests::pki::{Ca, Flaw};
 use telovix_tests::place::made_up_token;
 use telovix_tests::rogue::{Rogue, Script, console};
@@ -104,11 +104,12 @@ fn a_console_that_echoes_the_token_does_not_get_it_into_our_output() {
 
 #[test]
 fn argv_and_environment_of_a_running_agent_hold_no_token() {
-    let ca = Ca::root("Console");
-    let rogue = Rogue::https(ca.server(&["127.0.0.1"]), |_| Script::Hang);
+    let ca = Arc::new(Ca::root("Console"));
+    let hangs = console::console(Arc::clone(&ca), |_, _| Script::Hang);
+    let rogue = Rogue::https(ca.server(&["127.0.0.1"]), hangs);
     let place = Place::new();
     let running = place.enroll("host", &rogue.url(), ca.pem()).token(&made_up_token(1)).spawn();
-    wait::until(std::time::Duration::from_secs(20), "the request", || rogue.requests().pop());
+    wait::until(std::time::Duration::from_secs(20), "the request", || rogue.requests_to(paths::ENROLL).pop());
     let secrets = Secrets::new().token(&made_up_token(1));
     for file in ["cmdline", "comm", "status"] {
         let path = format!("/proc/{}/{file}", running.pid());

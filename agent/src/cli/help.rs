@@ -16,7 +16,7 @@ Exit status:
   5  the Console was not reached in time
   6  no valid identity (status, doctor)
   7  the Console's certificate is not trusted
-  8  local state: permissions, disk, lock"
+  8  local state: permissions, disk, lock, clock"
     };
 }
 

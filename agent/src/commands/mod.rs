@@ -41,7 +41,7 @@ pub enum Exit {
     NoIdentity = 6,
     /// The Console's certificate is not trusted.
     NotTrusted = 7,
-    /// Local state: permissions, disk, lock.
+    /// Local state: permissions, disk, lock, clock.
     LocalState = 8,
 }
 
