@@ -104,13 +104,15 @@ pub fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
     tx.query(sql, &[])?.iter().map(issuer).collect()
 }
 
-/// Whether an issuer is in force.
+/// Whether this issuer is the one that signs: the newest in force.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn in_force(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
-    let sql = "SELECT 1 FROM issuers WHERE id = $1 AND retired_at IS NULL";
-    Ok(tx.first(sql, &[id.into()])?.is_some())
+pub fn signs(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
+    let sql =
+        "SELECT id FROM issuers WHERE kind = $1 AND retired_at IS NULL ORDER BY created_at DESC LIMIT 1";
+    let newest = tx.first(sql, &[IssuerKind::Issuing.as_str().into()])?;
+    newest.map_or(Ok(false), |row| Ok(row.text(0)? == id))
 }
 
 /// What changes whenever another authority has to be read: the issuers in force and the server certificate.

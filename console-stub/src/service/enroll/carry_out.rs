@@ -167,9 +167,10 @@ pub(in crate::service) fn issue(
     sensor: &SensorRecord,
     now: i64,
 ) -> Result<CertificateRecord, ServiceError> {
-    // Another instance may have retired the issuer since this one read the CA; it reads again within a second.
-    if !issuers::in_force(tx, authority.signer_id())? {
-        return Err(DbError::Unavailable("the issuer was retired a moment ago".to_owned()).into());
+    // Another instance, or a command, may have rotated the issuer since this one read the CA; it reads again within a second.
+    // Who is given a certificate of the old one now is past the drain, and nobody would ask it to renew again.
+    if !issuers::signs(tx, authority.signer_id())? {
+        return Err(DbError::Unavailable("the issuer was rotated a moment ago".to_owned()).into());
     }
     let life = settings::number(tx, Setting::CertificateHours)? * 3600;
     let issued = authority.issue_client(csr, sensor.id, &sensor.node_name, now, life)?;
