@@ -212,7 +212,7 @@ mod tests {
 
     #[test]
     fn axes_end_where_people_count() {
-        assert_eq!((round_up(1234.0), round_up(0.31), round_up(10.0)), (1500.0, 0.35, 10.0));
+        assert_eq!([1234.0, 12.0, 10.0].map(round_up), [1500.0, 15.0, 10.0]);
         assert_eq!(
             (short(0), short(10_000), short(1_000_000)),
             ("0".into(), "10 thousand".into(), "1 million".into())

@@ -156,11 +156,20 @@ impl Fleet {
 
     /// What stands in docs/operations.md.
     async fn help(&mut self, n: usize, report: &Report, shown: &str) {
-        let host = &mut self.hosts[n];
+        let mut report = report.clone();
         if report.state == StateName::Decommissioned {
-            host.sim.crash().await;
-            return host.sim.run();
+            self.hosts[n].sim.crash().await;
+            self.hosts[n].sim.run();
+            let is_back =
+                |fleet: &mut Self| fleet.is_well(n) || reason(&fleet.hosts[n].sim.report()).is_some();
+            self.until(&format!("{shown}, and a retired node starts again"), is_back).await;
+            if self.is_well(n) {
+                return;
+            }
+            // The Console has forgotten it meanwhile.
+            report = self.hosts[n].sim.report();
         }
+        let host = &self.hosts[n];
         if host.pays == Pays::Cluster {
             let stands = "SELECT count(*) FROM enrollment_tokens WHERE id = ?1";
             if self.console.ask(stands, [host.token.clone()]) == Some(1) {
