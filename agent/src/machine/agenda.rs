@@ -136,9 +136,10 @@ impl Machine {
         agenda.wake(by_wall.max(self.skew.mono_of(now, end)));
     }
 
-    /// A fresh certificate has to be valid at once by this host's clock, or a token is spent for nothing.
+    /// A fresh certificate has to be valid at once by this host's clock, or a token is spent for nothing. Who was not answered
+    /// does not know: a host may come up before its network, and with a clock that nobody has set yet.
     fn may_enroll_by_clock(&self) -> bool {
-        self.skew.was_asked() && !self.skew.is_behind()
+        self.skew.was_told() && !self.skew.is_behind()
     }
 
     /// Whether something waits for the Console's time.
@@ -157,7 +158,7 @@ impl Machine {
                         .as_ref()
                         .is_some_and(|c| c.standing(now, &self.skew) == Standing::Suspect)
                     || self.held.as_ref().is_some_and(|held| self.suspects(now, held))
-                    || (!self.skew.was_asked() && self.wishes(now))
+                    || (!self.skew.was_told() && self.wishes(now))
             }
             Clock::Wrong(_) => {
                 loss_may_be_the_clock()

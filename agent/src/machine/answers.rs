@@ -73,8 +73,11 @@ impl Machine {
         let before = self.skew.clock();
         read(&mut self.skew);
         self.doubts_dates = false;
-        if before != Clock::Right && self.skew.clock() == Clock::Right {
-            self.clock_is_right();
+        match self.skew.clock() {
+            // Nobody asks any more, so that why it could not be asked before says nothing.
+            Clock::Right if before == Clock::Right => self.probe.succeed(),
+            Clock::Right => self.clock_is_right(),
+            Clock::Unknown | Clock::Wrong(_) => {}
         }
     }
 
@@ -126,10 +129,7 @@ impl Machine {
             Call::Renew => self.renewal_failed(now, failure, effects),
             Call::Prove { generation } => self.proof_failed(now, *generation, failure, effects),
             Call::Heartbeat => self.heartbeat_failed(now, failure),
-            Call::ProbeClock => {
-                self.skew.unreached();
-                self.probe.back_off(now, failure);
-            }
+            Call::ProbeClock => self.probe.back_off(now, failure),
             Call::Decommission => self.retire(Some(failure.fault.clone()), effects),
         }
     }

@@ -27,11 +27,9 @@ pub(super) struct Skew {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
 enum Reading {
-    /// Not asked since the clock was set last.
+    /// Not told since the clock was set last: not asked, or nobody answered.
     #[default]
     None,
-    /// Asked, and the Console was not reached.
-    Unreached,
     /// Asked, and the answer had no date.
     Dateless,
     /// The Console's time minus ours.
@@ -85,16 +83,9 @@ impl Skew {
         }
     }
 
-    /// Nobody answered.
-    pub(super) fn unreached(&mut self) {
-        if self.reading == Reading::None {
-            self.reading = Reading::Unreached;
-        }
-    }
-
     pub(super) fn clock(&self) -> Clock {
         match self.reading {
-            Reading::None | Reading::Unreached => Clock::Unknown,
+            Reading::None => Clock::Unknown,
             Reading::Dateless => Clock::Right,
             Reading::Measured(skew) if skew.abs() > TOLERATED => Clock::Wrong(skew),
             Reading::Measured(_) => Clock::Right,
@@ -105,12 +96,12 @@ impl Skew {
     pub(super) fn seconds_ahead(&self) -> Option<i64> {
         match self.reading {
             Reading::Measured(skew) => Some(skew.as_secs().saturating_neg()),
-            Reading::None | Reading::Unreached | Reading::Dateless => None,
+            Reading::None | Reading::Dateless => None,
         }
     }
 
-    /// Whether the Console was asked at all since the clock was set last.
-    pub(super) fn was_asked(&self) -> bool {
+    /// Whether the Console has told its time, or shown that it tells none, since the clock was set last.
+    pub(super) fn was_told(&self) -> bool {
         self.reading != Reading::None
     }
 
@@ -200,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn five_minutes_are_tolerated_and_a_failed_call_forgets_no_reading() {
+    fn five_minutes_are_tolerated_and_an_answer_without_a_date_forgets_no_reading() {
         let now = at("2026-11-02T10:00:00Z", 5);
         let mut skew = Skew::default();
         for (server, clock) in [
@@ -209,7 +200,6 @@ mod tests {
             ("2026-11-02T10:05:01Z", Clock::Wrong(SignedDuration::from_secs(301))),
         ] {
             skew.measure(now, server.parse().unwrap());
-            skew.unreached();
             skew.dateless();
             assert_eq!(skew.clock(), clock, "{server}");
         }

@@ -255,12 +255,24 @@ fn a_certificate_that_is_over_by_the_consoles_clock_too_is_expired_to_the_second
 }
 
 #[test]
-fn a_console_that_cannot_be_asked_for_the_time_holds_no_enrollment_up() {
+fn a_token_waits_until_the_console_has_told_its_time() {
     let mut rig = Rig::started(Some(token(1)), disk(Current::Nothing));
     assert_eq!(rig.call(), Call::ProbeClock);
-    rig.fail(unreachable());
+    // The network is not up yet, and this host's clock is four hours behind.
+    rig.skew = hours(4);
+    for _ in 0..3 {
+        rig.fail(unreachable());
+        rig.wake();
+        assert_eq!(rig.call(), Call::ProbeClock);
+    }
+    assert_eq!(rig.code(), "trouble");
+    rig.answer(Outcome::ClockRead);
+    assert_eq!(rig.code(), "clock_wrong");
+    rig.skew = SignedDuration::ZERO;
+    rig.wake();
+    rig.answer(Outcome::ClockRead);
     assert!(is_enroll(&rig.call()));
-    // Nor is it asked over and over while the enrollment waits, be the clock unknown or ahead.
+    // It is not asked over and over while the enrollment waits, be the clock unknown or ahead.
     rig.fail(Failure { retry_after: Some(Duration::from_secs(600)), ..unreachable() });
     assert!(rig.wake() >= Duration::from_secs(600));
     assert!(is_enroll(&rig.call()));
@@ -271,4 +283,20 @@ fn a_console_that_cannot_be_asked_for_the_time_holds_no_enrollment_up() {
     rig.answer(Outcome::Waiting(Duration::from_secs(600)));
     assert!(rig.wake() >= Duration::from_secs(600));
     assert!(is_enroll(&rig.call()));
+}
+
+/// Another answer told the time, and nobody has to be asked for it any more.
+#[test]
+fn a_failed_question_for_the_time_is_forgotten_where_another_answer_had_it() {
+    let mut rig = Rig::active();
+    rig.wake();
+    rig.fail(failure(Nature::Dates, Retry::Backoff));
+    assert_eq!(rig.call(), Call::ProbeClock);
+    rig.fail(unreachable());
+    assert_eq!(rig.code(), "trouble");
+    while rig.call_or_wake() != Call::Heartbeat {
+        rig.fail(unreachable());
+    }
+    rig.answer(Outcome::Accepted(accepted()));
+    assert_eq!(rig.report().last_error, None);
 }

@@ -235,6 +235,14 @@ impl Rig {
         self.machine.next_deadline(self.now)
     }
 
+    /// The call that the last step started, or the next one.
+    pub(super) fn call_or_wake(&mut self) -> Call {
+        while self.calls().is_none() {
+            self.wake();
+        }
+        self.call()
+    }
+
     /// Waits until the machine wants to be woken, and wakes it.
     pub(super) fn wake(&mut self) -> Duration {
         let wait = self.deadline().expect("the machine waits for something");
