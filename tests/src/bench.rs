@@ -22,7 +22,7 @@ pub mod tables;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::bins;
 use crate::fleet::Fleet;
@@ -80,9 +80,25 @@ pub struct RunArgs {
     /// The agent's image as an archive, for its size.
     #[arg(long, value_name = "FILE")]
     agent_image: Option<PathBuf>,
+    /// Measure this part again and leave the rest of the report as it is; may be given several times.
+    #[arg(long, value_enum)]
+    only: Vec<Part>,
     /// Where the report goes.
     #[arg(long, value_name = "FILE")]
     output: PathBuf,
+}
+
+/// A part of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Part {
+    /// Console against ceiling, and times at half load.
+    Contests,
+    /// Calls a second by the number of clients.
+    Clients,
+    /// The agent.
+    Agent,
+    /// Times by the rows in the database.
+    Rows,
 }
 
 /// What to make of a report.
@@ -116,45 +132,57 @@ pub fn run(bench: &Bench) -> Result<u8, Box<dyn Error>> {
 
 fn measure(args: &RunArgs) -> Result<(), Box<dyn Error>> {
     let plan = if args.quick { Plan::quick() } else { Plan::full() };
+    let parts = if args.only.is_empty() { Part::value_variants() } else { &args.only };
     let place = Place::new();
-    let mut report = Report {
-        tool: "bench".to_owned(),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        quick: args.quick,
-        taken_at: jiff::Timestamp::now().to_string(),
-        took_seconds: 0.0,
-        machine: Machine::here(place.path()),
-        sizes: sizes(args)?,
-        contests: Vec::new(),
-        half_load: Vec::new(),
-        by_clients: Vec::new(),
-        by_rows: Vec::new(),
-        rows: Vec::new(),
-        agent: None,
+    let now = jiff::Timestamp::now().to_string();
+    let mut report = if args.only.is_empty() {
+        Report::new(args.quick, now.clone(), Machine::here(place.path()))
+    } else {
+        serde_json::from_str(&std::fs::read_to_string(&args.output)?)?
     };
-    {
-        let server = args.postgres.clone().zip(args.postgres_pid).map(|(url, pid)| Postgres { url, pid });
-        let (ceiling, sqlite) = (Side::ceiling(), Side::sqlite());
-        let postgres = server.as_ref().map(Side::postgres);
-        let engines: Vec<(&str, &Side)> = [("SQLite", Some(&sqlite)), ("PostgreSQL", postgres.as_ref())]
-            .into_iter()
-            .filter_map(|(name, side)| side.map(|side| (name, side)))
-            .collect();
-        for (engine, console) in &engines {
-            let (contests, half_load) = contests::contests(&plan, engine, console, &ceiling);
-            report.contests.extend(contests);
-            report.half_load.extend(half_load);
-        }
-        let sides: Vec<(&str, &Side)> = [("ceiling", &ceiling)].into_iter().chain(engines).collect();
-        report.by_clients = contests::by_clients(&plan, "enroll", &sides);
-        report.by_clients.extend(contests::by_clients(&plan, "heartbeat", &sides));
+    report.sizes = sizes(args)?;
+    if parts.contains(&Part::Contests) || parts.contains(&Part::Clients) {
+        fight(args, &plan, parts, &mut report);
     }
-    report.agent = Some(host::agent(&plan, &builds(args)));
-    (report.by_rows, report.rows) = rows::by_rows(&plan);
-    report.took_seconds = plan.elapsed();
+    if parts.contains(&Part::Agent) {
+        report.agent = Some(host::agent(&plan, &builds(args)));
+    }
+    if parts.contains(&Part::Rows) {
+        (report.by_rows, report.rows) = rows::by_rows(&plan);
+    }
+    for part in &args.only {
+        let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        report.again.insert(name, now.clone());
+    }
+    if args.only.is_empty() {
+        report.took_seconds = plan.elapsed();
+    }
     std::fs::write(&args.output, format!("{}\n", serde_json::to_string_pretty(&report)?))?;
     println!("{}", tables::tables(&report));
     Ok(())
+}
+
+/// What is measured against the ceiling.
+fn fight(args: &RunArgs, plan: &Plan, parts: &[Part], report: &mut Report) {
+    let server = args.postgres.clone().zip(args.postgres_pid).map(|(url, pid)| Postgres { url, pid });
+    let (ceiling, sqlite) = (Side::ceiling(), Side::sqlite());
+    let postgres = server.as_ref().map(Side::postgres);
+    let engines = [("SQLite", Some(&sqlite)), ("PostgreSQL", postgres.as_ref())];
+    let engines: Vec<(&str, &Side)> =
+        engines.into_iter().filter_map(|(name, side)| side.map(|side| (name, side))).collect();
+    if parts.contains(&Part::Contests) {
+        (report.contests, report.half_load) = (Vec::new(), Vec::new());
+        for (engine, console) in &engines {
+            let (contests, half_load) = contests::contests(plan, engine, console, &ceiling);
+            report.contests.extend(contests);
+            report.half_load.extend(half_load);
+        }
+    }
+    if parts.contains(&Part::Clients) {
+        let sides: Vec<(&str, &Side)> = [("ceiling", &ceiling)].into_iter().chain(engines).collect();
+        report.by_clients = contests::by_clients(plan, "enroll", &sides);
+        report.by_clients.extend(contests::by_clients(plan, "heartbeat", &sides));
+    }
 }
 
 /// The builds of the agent, by name; the one beside this program first.

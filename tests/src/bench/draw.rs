@@ -64,7 +64,8 @@ fn lines(
 ) -> Drawn {
     let places: Vec<u64> =
         curves.first().map(|curve| curve.points.iter().map(|point| point.x).collect()).unwrap_or_default();
-    let highest = curves.iter().flat_map(|curve| &curve.points).map(|point| point.y).fold(0.0, f64::max);
+    let values = curves.iter().flat_map(|curve| &curve.points).flat_map(|point| &point.all);
+    let highest = values.copied().fold(0.0, f64::max);
     let last = places.len().saturating_sub(1) as f64;
     let mut chart = ChartBuilder::on(area)
         .margin(14)

@@ -19,6 +19,8 @@ pub(super) struct Plan {
     pub(super) client_numbers: Vec<u64>,
     /// Rows of each kind in the databases.
     pub(super) row_numbers: Vec<u64>,
+    /// Rounds of those calls.
+    pub(super) row_rounds: usize,
     /// Calls of each kind at each number of rows and in each round.
     pub(super) calls_by_rows: usize,
     /// Whole processes.
@@ -44,7 +46,8 @@ impl Plan {
             half_load_seconds: 4.0,
             client_numbers: vec![1, 2, 4, 8, 16, 32, 64, 128],
             row_numbers: vec![0, 1_000, 10_000, 100_000, 1_000_000],
-            calls_by_rows: 150,
+            row_rounds: 9,
+            calls_by_rows: 500,
             processes: 30,
             losses: 15,
             watch: Duration::from_secs(150),
@@ -64,6 +67,7 @@ impl Plan {
             half_load_seconds: 0.3,
             client_numbers: vec![1, 4],
             row_numbers: vec![0, 200],
+            row_rounds: 1,
             calls_by_rows: 6,
             processes: 2,
             losses: 1,

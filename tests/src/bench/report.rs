@@ -1,5 +1,7 @@
 //! What a run of the benchmarks found: the one form that is written as JSON, and that tables and pictures are made from.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::machine::Machine;
@@ -18,6 +20,9 @@ pub struct Report {
     pub taken_at: String,
     /// Seconds that it took.
     pub took_seconds: f64,
+    /// Parts that were measured again later on the same machine, and when.
+    #[serde(default)]
+    pub again: BTreeMap<String, String>,
     /// Where.
     pub machine: Machine,
     /// Sizes of what is given to others.
@@ -190,6 +195,29 @@ pub struct Idle {
     pub goal_beyond_heartbeats: f64,
     /// Milliseconds of processor time, a minute.
     pub cpu_ms_a_minute: f64,
+}
+
+impl Report {
+    /// One without results.
+    #[must_use]
+    pub fn new(quick: bool, taken_at: String, machine: Machine) -> Self {
+        Self {
+            tool: "bench".to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            quick,
+            taken_at,
+            took_seconds: 0.0,
+            again: BTreeMap::new(),
+            machine,
+            sizes: Vec::new(),
+            contests: Vec::new(),
+            half_load: Vec::new(),
+            by_clients: Vec::new(),
+            by_rows: Vec::new(),
+            rows: Vec::new(),
+            agent: None,
+        }
+    }
 }
 
 impl Contest {

@@ -92,7 +92,7 @@ pub(super) fn by_rows(plan: &Plan) -> (Vec<Curve>, Vec<RowRatio>) {
             let _ = console.pace(call, &count);
         }
         let mut all = vec![Vec::new(); consoles.len()];
-        for _ in 0..plan.rounds {
+        for _ in 0..plan.row_rounds {
             for (at, console) in consoles.iter().enumerate() {
                 all[at].push(console.pace(call, &count).p50_ms);
             }

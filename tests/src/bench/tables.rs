@@ -28,10 +28,12 @@ pub fn placed(document: &str, tables: &str) -> Option<String> {
 
 fn machine(report: &Report) -> String {
     let machine = &report.machine;
+    let again: String =
+        report.again.iter().map(|(part, at)| format!(" Measured again: {part}, {at}.")).collect();
     let gibibytes = machine.memory_bytes as f64 / f64::from(1 << 30);
     format!(
         "### Machine\n\n{} processors ({}), {gibibytes:.0} GiB, {}, Linux {}. Databases on {}, where a write of 4 KiB and \
-         its flush take {:.2} ms. {} processes wanted a processor in the minute before. Taken {}, in {:.0} s.\n",
+         its flush take {:.2} ms. {} processes wanted a processor in the minute before. Taken {}, in {:.0} s.{again}\n",
         machine.processors,
         machine.processor,
         machine.system,
