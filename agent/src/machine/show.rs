@@ -260,7 +260,7 @@ impl Machine {
     }
 
     /// The failures that still matter, the weightiest first. Calls that an identity is no good for any more are not made
-    /// again, and why they failed says nothing.
+    /// again, and why they failed says nothing; nor does an enrollment that nobody wants any more.
     fn troubles(&self, now: Now) -> impl Iterator<Item = Failed<'_>> {
         let usable = self.held.as_ref().filter(|held| held.is_usable(now, &self.skew));
         let verdict = self.held.as_ref().and_then(|held| match &held.verdict {
@@ -275,7 +275,7 @@ impl Machine {
         let prove = candidate.and_then(|c| attempt(&c.prove, c.road));
         let publish = candidate.and_then(|c| attempt(&c.publish, Road::Open));
         let barred = self.barred().map(|trouble| (trouble, None));
-        let enroll = attempt(&self.enrolling.tries, Road::Open);
+        let enroll = attempt(&self.enrolling.tries, Road::Open).filter(|_| self.wish(now).is_some());
         let renew = usable.and_then(|held| attempt(&held.renew, held.renew_road));
         let beat = usable.and_then(|held| attempt(&held.beat, held.beat_road));
         let load = attempt(&self.load, Road::Open);

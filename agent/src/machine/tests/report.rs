@@ -99,3 +99,15 @@ fn a_heartbeat_that_fails_is_the_reason_and_one_that_is_missing_is_none() {
     rig.fail(failure(Nature::MissingPath, Retry::Never));
     assert_eq!(rig.report().reason, "the identity stands; this Console has no heartbeat");
 }
+
+#[test]
+fn an_enrollment_that_nobody_wants_any_more_is_no_trouble() {
+    let mut rig = Rig::active();
+    rig.send(Input::Token(Some(token(2))));
+    assert!(is_enroll(&rig.call()));
+    rig.fail(unreachable());
+    assert_eq!(rig.code(), "trouble");
+    // The token that stands paid already.
+    rig.send(Input::Token(Some(token(1))));
+    assert_eq!((rig.state(), rig.report().last_error), (StateName::Active, None));
+}
