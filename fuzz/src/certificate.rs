@@ -193,13 +193,17 @@ fn holds(verified: &Verified) {
     assert!(vouched, "nobody vouches for it");
 }
 
+/// The key is read from the CA's bytes: a trust anchor is its name and key (RFC 5280 section 6.1.1), and a parser of certificates
+/// refuses one whose dates, which do not count, are none.
 fn bears_signature_of(der: &[u8], ca: &[u8]) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(der) else { return false };
-    let Ok((_, ca)) = X509Certificate::from_der(ca) else { return false };
     let Some(signed) = signed_part(der) else { return false };
-    UnparsedPublicKey::new(&ED25519, &ca.public_key().subject_public_key.data)
-        .verify(signed, &certificate.signature_value.data)
-        .is_ok()
+    // An Ed25519 SubjectPublicKeyInfo (RFC 8410 section 4), up to the key.
+    const BEFORE_KEY: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+    let mut keys = ca.windows(BEFORE_KEY.len() + 32).filter_map(|bytes| bytes.strip_prefix(&BEFORE_KEY));
+    keys.any(|key| {
+        UnparsedPublicKey::new(&ED25519, key).verify(signed, &certificate.signature_value.data).is_ok()
+    })
 }
 
 fn authority(

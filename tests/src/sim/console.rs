@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rusqlite::types::FromSql;
 use rusqlite::{OptionalExtension as _, Params};
 use rustls::time_provider::TimeProvider;
 use telovix_console_stub::app::{App, Options};
@@ -149,7 +150,7 @@ impl SimConsole {
     /// # Panics
     /// When the question fails.
     #[must_use]
-    pub fn ask(&self, sql: &str, params: impl Params) -> Option<i64> {
+    pub fn ask<T: FromSql>(&self, sql: &str, params: impl Params) -> Option<T> {
         let found = self.reader.query_row(sql, params, |row| row.get(0)).optional();
         found.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }

@@ -175,10 +175,13 @@ impl Fleet {
             if self.console.ask(stands, [host.token.clone()]) == Some(1) {
                 let code = report.last_error.as_ref().map(|error| error.code.as_str());
                 assert_eq!(code, Some("sensor_revoked"), "{shown}: a cluster's token pays again: {report:?}");
-                // Its record is the node's, and stands in the way of another.
-                let sensor = report.sensor_id.expect("a revoked sensor has a name");
+                // The node's record stands in the way of another. It need not be the one whose identity the host holds, where
+                // that was forgotten and the next one revoked before it was proven.
+                let revoked = "SELECT id FROM sensors WHERE node_name = ?1 AND revoked_at IS NOT NULL";
+                let sensor: Option<String> = self.console.ask(revoked, [host.name]);
+                let sensor = sensor.expect("a revoked sensor has a record").parse().expect("an id");
                 let gone = self.console.console().judge_sensor(sensor, Verdict::Delete, Origin::default());
-                let _ = gone.await;
+                gone.await.expect("an operator may");
             }
         }
         self.give(n).await;
