@@ -1,8 +1,8 @@
 //! The load tool: agents that are simulated, TLS and requests that are real. `fleet --help` is its manual.
 //!
 //! A run has three parts. Everything that is not the Console's work is done first: tokens, keys, requests, and agents that
-//! only heartbeat or renew are enrolled. Then the clock starts, and [`drive`] makes calls in one of its two loops while
-//! [`tally`] counts them. At the end, or at Ctrl-C, [`report`] says what was measured, and what it cost to measure it.
+//! only heartbeat or renew are enrolled. Then the clock starts, and `drive` makes calls in one of its two loops while
+//! `tally` counts them. At the end, or at Ctrl-C, `report` says what was measured, and what it cost to measure it.
 
 mod agents;
 mod args;

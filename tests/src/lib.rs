@@ -6,7 +6,7 @@
 //! - [`pki`] and [`csr`] make certificates and requests with any single flaw;
 //! - [`rogue`] is a server that answers whatever a test tells it to, and remembers every byte that it was sent;
 //! - [`proxy`] stands between two honest sides: an HTTP CONNECT proxy, and a wire that breaks where a test says;
-//! - [`fleet`] is the load tool: simulated agents, as many and as fast as one asks for; [`bench`] measures with it;
+//! - [`fleet`] is the load tool: simulated agents, as many and as fast as one asks for; [`mod@bench`] measures with it;
 //! - [`client`] is an impolite client for the Console, for what no agent would send;
 //! - [`place`] is a folder for hosts where no Console is needed, and [`snapshot`] says what has changed in a folder;
 //! - [`daemon`] is the real daemon on a host of its own, seen through its control socket;
