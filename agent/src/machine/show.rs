@@ -219,11 +219,12 @@ impl Machine {
     }
 
     fn last_error(&self, now: Now, line: &Line) -> Option<LastError> {
-        // What the Console has said of this identity for good is true by any clock.
-        let judged = self.held.as_ref().is_some_and(|held| match held.verdict {
-            Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => false,
-            Verdict::Lost(_) | Verdict::Revoked(_) => self.wish(now).is_none(),
-        });
+        // What the Console has said of this identity or of the token for good is true by any clock.
+        let judged = self.barred().is_some()
+            || self.held.as_ref().is_some_and(|held| match held.verdict {
+                Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => false,
+                Verdict::Lost(_) | Verdict::Revoked(_) => self.wish(now).is_none(),
+            });
         if let Some(fault) = self.skew.fault().filter(|_| !judged) {
             return Some(said(now, &fault, self.agenda(now).next));
         }
