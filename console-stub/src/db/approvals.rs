@@ -1,7 +1,7 @@
 //! Enrollments that wait for an operator, and what became of them.
 
 use super::{DbError, Row, Tx, Value};
-use crate::domain::approval::{ApprovalId, Reservation, Ruling};
+use crate::domain::approval::{ApprovalId, Ruling};
 use crate::domain::page::Cursor;
 use crate::domain::token::TokenId;
 
@@ -41,30 +41,10 @@ pub struct ApprovalRecord {
 const COLUMNS: &str = "id, token_id, spki_sha256, ruling, node_name, cluster_id, install_id, role, host, client_ip, \
                        asked_at, last_asked_at, decided_at, decided_by";
 
-/// Whether somebody waits with this token: this key, or, where the token is for one, another.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
-pub fn reservation(
-    tx: &mut dyn Tx,
-    token: TokenId,
-    spki: &[u8; 32],
-    for_one: bool,
-) -> Result<Reservation, DbError> {
-    let sql =
-        format!("SELECT ruling FROM approvals WHERE token_id = $1 AND spki_sha256 = $2{}", tx.lock_clause());
-    if let Some(row) = tx.first(&sql, &[token.to_string().into(), spki.into()])? {
-        return Ok(Reservation::Mine(row.word(0, "a ruling", Ruling::from_word)?));
-    }
-    let sql = "SELECT 1 FROM approvals WHERE token_id = $1";
-    let taken = for_one && tx.first(sql, &[token.to_string().into()])?.is_some();
-    Ok(if taken { Reservation::Taken } else { Reservation::Free })
-}
-
 /// Puts an enrollment on the list, in place of an earlier one of the same node with another key that nobody decided about.
 ///
 /// # Errors
-/// [`DbError`].
+/// [`DbError`]; likewise below.
 pub fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbError> {
     let sql = "DELETE FROM approvals WHERE token_id = $1 AND node_name = $2 AND ruling = 'waiting' \
                AND COALESCE(cluster_id, '') = $3 AND COALESCE(install_id, '') = $4";

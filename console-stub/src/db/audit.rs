@@ -1,9 +1,12 @@
 //! The audit trail: appended to, never changed; a chain of hashes (`domain::chain`).
 
 use super::query::Conditions;
-use super::{DbError, Row, Tx, Value};
+use super::{DbError, Row, Rows, Tx, Value};
 use crate::domain::audit::{AuditEntry, Origin};
 use crate::domain::chain::{Head, Linked, Record, START, link};
+
+/// The table of the one row that says where the chain ends.
+const HEAD: &str = "audit_head";
 
 const COLUMNS: &str =
     "seq, created_at, action_type, outcome, actor_email, sensor_id, detail, client_ip, user_agent";
@@ -44,7 +47,7 @@ pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) ->
         (&head.hash).into(),
         (&hash).into(),
     ];
-    tx.execute(&sql, &args)?;
+    tx.later(&sql, &args, Rows::One)?;
     set_head(tx, Head { seq, hash })
 }
 
@@ -55,7 +58,8 @@ pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) ->
 pub fn head(tx: &mut dyn Tx) -> Result<Head, DbError> {
     let sql = format!("SELECT seq, hash FROM audit_head WHERE id = 1{}", tx.lock_clause());
     let gone = || DbError::Corrupt { wanted: "the head of the audit trail", found: "nothing".to_owned() };
-    let row = tx.first(&sql, &[])?.ok_or_else(gone)?;
+    let found = tx.once(HEAD, &sql)?;
+    let row = found.first().ok_or_else(gone)?;
     Ok(Head { seq: row.int(0)?, hash: row.hash(1)? })
 }
 
@@ -80,7 +84,10 @@ pub fn count(tx: &mut dyn Tx) -> Result<i64, DbError> {
 
 fn set_head(tx: &mut dyn Tx, head: Head) -> Result<(), DbError> {
     let sql = "UPDATE audit_head SET seq = $1, hash = $2 WHERE id = 1";
-    tx.execute(sql, &[head.seq.into(), (&head.hash).into()]).map(|_| ())
+    let stands = [head.seq.into(), (&head.hash).into()];
+    tx.later(sql, &stands, Rows::One)?;
+    tx.now_holds(HEAD, vec![Row::new(stands.to_vec())]);
+    Ok(())
 }
 
 /// Makes a chain of records that were written before there was one.

@@ -109,10 +109,13 @@ pub fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
 /// # Errors
 /// [`DbError`].
 pub fn signs(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
-    let sql =
-        "SELECT id FROM issuers WHERE kind = $1 AND retired_at IS NULL ORDER BY created_at DESC LIMIT 1";
-    let newest = tx.first(sql, &[IssuerKind::Issuing.as_str().into()])?;
-    newest.map_or(Ok(false), |row| Ok(row.text(0)? == id))
+    let sql = "SELECT id, kind FROM issuers WHERE retired_at IS NULL ORDER BY created_at DESC";
+    for row in &*tx.once("issuers", sql)? {
+        if row.text(1)? == IssuerKind::Issuing.as_str() {
+            return Ok(row.text(0)? == id);
+        }
+    }
+    Ok(false)
 }
 
 /// What changes whenever another authority has to be read: the issuers in force and the server certificate.

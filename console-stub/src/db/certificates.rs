@@ -2,7 +2,7 @@
 
 use telovix_contract::SensorId;
 
-use super::{DbError, Row, Tx, Value};
+use super::{DbError, Row, Rows, Tx, Value};
 use crate::domain::credential::Credential;
 
 /// A certificate as it is stored.
@@ -51,7 +51,7 @@ impl CertificateRecord {
 const COLUMNS: &str = "fingerprint, sensor_id, generation, issuer_id, serial, spki_sha256, certificate, not_before, \
                        not_after, issued_at, first_seen_at, overlap_until";
 
-/// Stores a new certificate, and with its sensor what lists and counts ask of the newest.
+/// Stores a new certificate; what lists and counts ask of the newest stands with its sensor.
 ///
 /// # Errors
 /// [`DbError`]; likewise below.
@@ -73,15 +73,7 @@ pub fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> 
         made.first_seen_at.into(),
         made.overlap_until.into(),
     ];
-    tx.execute(&sql, &args)?;
-    let sql = "UPDATE sensors SET certificate_issuer = $2, certificate_from = $3, certificate_until = $4 WHERE id = $1";
-    let args: [Value; 4] = [
-        made.sensor_id.to_string().into(),
-        made.issuer_id.as_str().into(),
-        made.not_before.into(),
-        made.not_after.into(),
-    ];
-    tx.execute(sql, &args).map(|_| ())
+    tx.later(&sql, &args, Rows::One)
 }
 
 /// The certificate with this fingerprint.
@@ -109,7 +101,7 @@ pub fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<Certificate
 /// [`DbError`].
 pub fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, until: i64) -> Result<(), DbError> {
     let sql = "UPDATE certificates SET overlap_until = $2 WHERE sensor_id = $1 AND overlap_until IS NULL";
-    tx.execute(sql, &[sensor_id.to_string().into(), until.into()]).map(|_| ())
+    tx.later(sql, &[sensor_id.to_string().into(), until.into()], Rows::Any)
 }
 
 /// Writes down the first sight of a certificate, and ends the overlap of those before it.
@@ -118,11 +110,11 @@ pub fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, until: i64) -> Result<(),
 /// [`DbError`].
 pub fn first_seen(tx: &mut dyn Tx, seen: &CertificateRecord, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE certificates SET first_seen_at = $2 WHERE fingerprint = $1";
-    tx.execute(sql, &[(&seen.fingerprint).into(), now.into()])?;
+    tx.later(sql, &[(&seen.fingerprint).into(), now.into()], Rows::One)?;
     let sql = "UPDATE certificates SET overlap_until = $3 \
                WHERE sensor_id = $1 AND generation < $2 AND (overlap_until IS NULL OR overlap_until > $3)";
     let args = [seen.sensor_id.to_string().into(), seen.generation.into(), now.into()];
-    tx.execute(sql, &args).map(|_| ())
+    tx.later(sql, &args, Rows::Any)
 }
 
 fn record(row: &Row) -> Result<CertificateRecord, DbError> {

@@ -47,16 +47,17 @@ pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
 pub fn current(tx: &mut dyn Tx) -> Result<Option<LicenceRecord>, DbError> {
     let sql = "SELECT id, source, bundle, max_protected_nodes, not_after, imported_at FROM licences \
                ORDER BY seq DESC LIMIT 1";
-    let row = tx.first(sql, &[])?;
-    row.map(|row| {
-        Ok(LicenceRecord {
-            id: row.text(0)?.to_owned(),
-            source: row.text(1)?.to_owned(),
-            bundle: row.maybe_text(2)?.map(str::to_owned),
-            max_protected_nodes: row.int(3)?,
-            not_after: row.maybe_int(4)?,
-            imported_at: row.int(5)?,
+    tx.once("licences", sql)?
+        .first()
+        .map(|row| {
+            Ok(LicenceRecord {
+                id: row.text(0)?.to_owned(),
+                source: row.text(1)?.to_owned(),
+                bundle: row.maybe_text(2)?.map(str::to_owned),
+                max_protected_nodes: row.int(3)?,
+                not_after: row.maybe_int(4)?,
+                imported_at: row.int(5)?,
+            })
         })
-    })
-    .transpose()
+        .transpose()
 }

@@ -3,41 +3,51 @@
 use telovix_contract::SensorId;
 use telovix_contract::states::TrustState;
 
-use super::{DbError, Row, Tx, Value};
+use super::certificates::CertificateRecord;
+use super::{DbError, Row, Rows, Tx, Value};
 use crate::domain::sensor::{SensorRecord, Standing};
 
 pub(super) const COLUMNS: &str = "id, node_name, cluster_id, install_id, role, flavor, tags, sensor_version, host, trust_state, \
                        certificate_generation, created_at, enrolled_at, last_seen_at, disabled_at, revoked_at, \
                        decommissioned_at, renew_from, renew_until";
 
-/// Stores a new sensor. `node_key` is set for a cluster's node alone.
+/// Stores a new sensor, with what lists and counts ask of its certificate. `node_key` is set for a cluster's node alone.
 ///
 /// # Errors
 /// [`DbError`]; likewise below.
-pub fn insert(tx: &mut dyn Tx, sensor: &SensorRecord, node_key: Option<&str>) -> Result<(), DbError> {
+pub fn insert(
+    tx: &mut dyn Tx,
+    sensor: &SensorRecord,
+    node_key: Option<&str>,
+    made: &CertificateRecord,
+) -> Result<(), DbError> {
     let sql = "INSERT INTO sensors (id, node_key, node_name, cluster_id, install_id, role, flavor, tags, \
-               sensor_version, host, trust_state, certificate_generation, created_at, enrolled_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
-    let mut args = facts(sensor, node_key).to_vec();
-    args.extend([sensor.generation.into(), sensor.created_at.into(), sensor.enrolled_at.into()]);
-    tx.execute(sql, &args).map(|_| ())
+               sensor_version, host, trust_state, certificate_generation, enrolled_at, certificate_issuer, \
+               certificate_from, certificate_until, created_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
+    let mut args = facts(sensor, node_key, made).to_vec();
+    args.push(sensor.created_at.into());
+    tx.later(sql, &args, Rows::One)
 }
 
 /// Writes what a host says of itself when it enrolls again, and brings a decommissioned record back.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn re_enroll(tx: &mut dyn Tx, sensor: &SensorRecord, node_key: Option<&str>) -> Result<(), DbError> {
+pub fn re_enroll(
+    tx: &mut dyn Tx,
+    sensor: &SensorRecord,
+    node_key: Option<&str>,
+    made: &CertificateRecord,
+) -> Result<(), DbError> {
     let sql = "UPDATE sensors SET node_key = $2, node_name = $3, cluster_id = $4, install_id = $5, role = $6, \
                flavor = $7, tags = $8, sensor_version = $9, host = $10, trust_state = $11, \
-               certificate_generation = $12, enrolled_at = $13, decommissioned_at = NULL, \
-               renew_from = NULL, renew_until = NULL WHERE id = $1";
-    let mut args = facts(sensor, node_key).to_vec();
-    args.extend([sensor.generation.into(), sensor.enrolled_at.into()]);
-    tx.execute(sql, &args).map(|_| ())
+               certificate_generation = $12, enrolled_at = $13, certificate_issuer = $14, certificate_from = $15, \
+               certificate_until = $16, decommissioned_at = NULL, renew_from = NULL, renew_until = NULL WHERE id = $1";
+    tx.later(sql, &facts(sensor, node_key, made), Rows::One)
 }
 
-fn facts(sensor: &SensorRecord, node_key: Option<&str>) -> [Value; 11] {
+fn facts(sensor: &SensorRecord, node_key: Option<&str>, made: &CertificateRecord) -> [Value; 16] {
     [
         sensor.id.to_string().into(),
         node_key.into(),
@@ -50,6 +60,11 @@ fn facts(sensor: &SensorRecord, node_key: Option<&str>) -> [Value; 11] {
         sensor.sensor_version.as_str().into(),
         sensor.host.as_str().into(),
         sensor.trust_state.as_str().into(),
+        made.generation.into(),
+        sensor.enrolled_at.into(),
+        made.issuer_id.as_str().into(),
+        made.not_before.into(),
+        made.not_after.into(),
     ]
 }
 
@@ -114,17 +129,25 @@ pub fn count_not_revoked(tx: &mut dyn Tx) -> Result<i64, DbError> {
 pub fn seen(tx: &mut dyn Tx, id: SensorId, now: i64, version: &str) -> Result<(), DbError> {
     let sql = "UPDATE sensors SET last_seen_at = $2, \
                sensor_version = CASE WHEN $3 = '' THEN sensor_version ELSE $3 END WHERE id = $1";
-    tx.execute(sql, &[id.to_string().into(), now.into(), version.into()]).map(|_| ())
+    tx.later(sql, &[id.to_string().into(), now.into(), version.into()], Rows::One)
 }
 
 /// Writes down that one more certificate was handed out, and what that makes of the trust.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn renewed(tx: &mut dyn Tx, id: SensorId, generation: i64, trust: TrustState) -> Result<(), DbError> {
-    let sql = "UPDATE sensors SET certificate_generation = $2, trust_state = $3, renew_from = NULL, \
-               renew_until = NULL WHERE id = $1";
-    tx.execute(sql, &[id.to_string().into(), generation.into(), trust.as_str().into()]).map(|_| ())
+pub fn renewed(tx: &mut dyn Tx, made: &CertificateRecord, trust: TrustState) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET certificate_generation = $2, trust_state = $3, certificate_issuer = $4, \
+               certificate_from = $5, certificate_until = $6, renew_from = NULL, renew_until = NULL WHERE id = $1";
+    let args: [Value; 6] = [
+        made.sensor_id.to_string().into(),
+        made.generation.into(),
+        trust.as_str().into(),
+        made.issuer_id.as_str().into(),
+        made.not_before.into(),
+        made.not_after.into(),
+    ];
+    tx.later(sql, &args, Rows::One)
 }
 
 /// Writes down how a sensor stands from now on.

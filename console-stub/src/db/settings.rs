@@ -1,6 +1,6 @@
 //! Single values by name, and the counter of licence slots in use.
 
-use super::{DbError, Tx};
+use super::{DbError, Row, Rows, Tx};
 use crate::domain::approval::Mode;
 use crate::domain::setting::Setting;
 use crate::domain::token::Lifetimes;
@@ -16,13 +16,29 @@ pub const SERVER_NAMES: &str = "server_names";
 /// PEM public keys (Ed25519) that may sign a licence.
 pub const LICENCE_TRUST: &str = "licence_trust";
 
+/// The counters' table.
+const COUNTERS: &str = "counters";
+
 /// The value of a setting, if it has one.
 ///
 /// # Errors
 /// [`DbError`].
 pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, DbError> {
-    let row = tx.first("SELECT value FROM settings WHERE name = $1", &[name.into()])?;
-    row.map(|row| row.text(0).map(str::to_owned)).transpose()
+    found(tx, name, |row| row.text(1).map(str::to_owned))
+}
+
+/// What the row of a setting holds, if it has one. All are read at once: an enrollment asks for four.
+fn found<T>(
+    tx: &mut dyn Tx,
+    name: &str,
+    read: impl FnOnce(&Row) -> Result<T, DbError>,
+) -> Result<Option<T>, DbError> {
+    for row in &*tx.once("settings", "SELECT name, value FROM settings")? {
+        if row.text(0)? == name {
+            return read(row).map(Some);
+        }
+    }
+    Ok(None)
 }
 
 /// The value of an administrator's setting that is a number, or its default.
@@ -30,8 +46,8 @@ pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, DbError> {
 /// # Errors
 /// [`DbError::Corrupt`] when it is not one.
 pub fn number(tx: &mut dyn Tx, setting: Setting) -> Result<i64, DbError> {
-    let row = tx.first("SELECT value FROM settings WHERE name = $1", &[setting.name().into()])?;
-    row.map_or(Ok(setting.default_number()), |row| row.parse(0, "a number"))
+    let set = found(tx, setting.name(), |row| row.parse(1, "a number"))?;
+    Ok(set.unwrap_or_else(|| setting.default_number()))
 }
 
 /// Which enrollments wait for an operator.
@@ -39,9 +55,8 @@ pub fn number(tx: &mut dyn Tx, setting: Setting) -> Result<i64, DbError> {
 /// # Errors
 /// [`DbError::Corrupt`] when the word is not a mode.
 pub fn approval_mode(tx: &mut dyn Tx) -> Result<Mode, DbError> {
-    let sql = "SELECT value FROM settings WHERE name = $1";
-    let row = tx.first(sql, &[Setting::ApprovalMode.name().into()])?;
-    row.map_or(Ok(Mode::Nobody), |row| row.word(0, "an approval mode", Mode::from_word))
+    let read = |row: &Row| row.word(1, "an approval mode", Mode::from_word);
+    Ok(found(tx, Setting::ApprovalMode.name(), read)?.unwrap_or(Mode::Nobody))
 }
 
 /// How long tokens may live.
@@ -73,18 +88,24 @@ pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), DbError> {
 /// # Errors
 /// [`DbError`].
 pub fn slots_taken(tx: &mut dyn Tx) -> Result<i64, DbError> {
-    let row = tx.first("SELECT value FROM counters WHERE name = 'protected_nodes'", &[])?;
-    row.map_or(Ok(0), |row| row.int(0))
+    let sql = "SELECT value FROM counters WHERE name = 'protected_nodes'";
+    tx.once(COUNTERS, sql)?.first().map_or(Ok(0), |row| row.int(0))
 }
 
-/// Takes one slot if fewer than `limit` are taken; says whether it did. One statement, so that no two takers on any
-/// engine can both have the last.
+/// Takes one slot if fewer than `limit` are taken; says whether it did. The condition stands in the statement too, so that no
+/// two takers on any engine can both have the last.
 ///
 /// # Errors
 /// [`DbError`].
 pub fn take_slot(tx: &mut dyn Tx, limit: i64) -> Result<bool, DbError> {
+    let taken = slots_taken(tx)?;
+    if taken >= limit {
+        return Ok(false);
+    }
     let sql = "UPDATE counters SET value = value + 1 WHERE name = 'protected_nodes' AND value < $1";
-    Ok(tx.execute(sql, &[limit.into()])? == 1)
+    tx.later(sql, &[limit.into()], Rows::One)?;
+    tx.now_holds(COUNTERS, vec![Row::new(vec![(taken + 1).into()])]);
+    Ok(true)
 }
 
 /// Gives one slot back.

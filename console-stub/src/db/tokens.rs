@@ -4,7 +4,8 @@ use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::{SensorId, TokenHash};
 
 use super::query::{Conditions, rows_of};
-use super::{DbError, Row, Tx, Value};
+use super::{DbError, Row, Rows, Tx, Value};
+use crate::domain::approval::{Reservation, Ruling};
 use crate::domain::listing::TokenFilter;
 use crate::domain::page::Cursor;
 use crate::domain::token::{TokenId, TokenRecord, TokenSpec};
@@ -47,6 +48,45 @@ pub fn insert(
 pub fn by_hash(tx: &mut dyn Tx, hash: &TokenHash) -> Result<Option<TokenRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE token_hash = $1{}", tx.lock_clause());
     tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()
+}
+
+/// A token that a key comes with, and what has become of the two so far.
+#[derive(Debug, Clone)]
+pub struct Presented {
+    /// The token.
+    pub token: TokenRecord,
+    /// What the key got from it before.
+    pub earlier: Option<Enrollment>,
+    /// Whether the key, or, where the token is for one, another, waits for an operator with it.
+    pub reservation: Reservation,
+}
+
+/// The token with this hash as it stands for this key, found by one question; it stays as it is until the transaction ends.
+///
+/// # Errors
+/// [`DbError`].
+pub fn presented(tx: &mut dyn Tx, hash: &TokenHash, spki: &[u8; 32]) -> Result<Option<Presented>, DbError> {
+    let lock = match tx.lock_clause() {
+        "" => String::new(),
+        clause => format!("{clause} OF t"),
+    };
+    let columns = COLUMNS.replace(", ", ", t.");
+    let sql = format!(
+        "SELECT t.{columns}, e.sensor_id, e.fingerprint, e.used_at, a.ruling, \
+         (SELECT COUNT(*) FROM approvals o WHERE o.token_id = t.id AND t.token_type = 'once') \
+         FROM enrollment_tokens t \
+         LEFT JOIN enrollments e ON e.token_id = t.id AND e.spki_sha256 = $2 \
+         LEFT JOIN approvals a ON a.token_id = t.id AND a.spki_sha256 = $2 \
+         WHERE t.token_hash = $1{lock}"
+    );
+    let Some(row) = tx.first(&sql, &[hash.as_bytes().into(), spki.into()])? else { return Ok(None) };
+    let earlier = row.maybe_text(13)?.is_some().then(|| enrolled(&row, 13)).transpose()?;
+    let reservation = match row.maybe_text(16)? {
+        Some(_) => Reservation::Mine(row.word(16, "a ruling", Ruling::from_word)?),
+        None if row.int(17)? > 0 => Reservation::Taken,
+        None => Reservation::Free,
+    };
+    Ok(Some(Presented { token: record(&row)?, earlier, reservation }))
 }
 
 /// How the token with this hash stands at this moment; holds nobody up.
@@ -139,14 +179,14 @@ pub fn look_up(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbEr
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
-/// Makes a pending one-time token `used`; says whether it was pending.
+/// Makes a pending one-time token `used`; a token that is no longer pending undoes the change.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
+pub fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'used', use_count = use_count + 1, used_at = $2 \
                WHERE id = $1 AND status = 'pending'";
-    Ok(tx.execute(sql, &[id.to_string().into(), now.into()])? == 1)
+    tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
 }
 
 /// Counts one more use of a cluster token.
@@ -155,22 +195,19 @@ pub fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
 /// [`DbError`].
 pub fn count_use(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET use_count = use_count + 1, used_at = $2 WHERE id = $1";
-    tx.execute(sql, &[id.to_string().into(), now.into()]).map(|_| ())
+    tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
 }
 
-/// Counts one more node of a cluster token if its cap allows; says whether it does.
+/// Counts one more node of a cluster token, and a use of it; a cap that does not allow it undoes the change.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str) -> Result<bool, DbError> {
-    let sql = "UPDATE enrollment_tokens SET node_count = node_count + 1 \
+pub fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64) -> Result<(), DbError> {
+    let sql = "UPDATE enrollment_tokens SET node_count = node_count + 1, use_count = use_count + 1, used_at = $2 \
                WHERE id = $1 AND (max_nodes IS NULL OR node_count < max_nodes)";
-    if tx.execute(sql, &[id.to_string().into()])? == 0 {
-        return Ok(false);
-    }
+    tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)?;
     let sql = "INSERT INTO token_nodes (token_id, node_key) VALUES ($1, $2)";
-    tx.execute(sql, &[id.to_string().into(), node_key.into()])?;
-    Ok(true)
+    tx.later(sql, &[id.to_string().into(), node_key.into()], Rows::One)
 }
 
 /// Whether a cluster token has counted this node.
@@ -246,14 +283,16 @@ pub fn enrollment(tx: &mut dyn Tx, id: TokenId, spki: &[u8; 32]) -> Result<Optio
     let sql =
         "SELECT sensor_id, fingerprint, used_at FROM enrollments WHERE token_id = $1 AND spki_sha256 = $2";
     let row = tx.first(sql, &[id.to_string().into(), spki.into()])?;
-    row.map(|row| {
-        Ok(Enrollment {
-            sensor_id: row.parse(0, "a sensor id")?,
-            fingerprint: row.hash(1)?,
-            used_at: row.int(2)?,
-        })
+    row.map(|row| enrolled(&row, 0)).transpose()
+}
+
+/// An enrollment, from this column on.
+fn enrolled(row: &Row, at: usize) -> Result<Enrollment, DbError> {
+    Ok(Enrollment {
+        sensor_id: row.parse(at, "a sensor id")?,
+        fingerprint: row.hash(at + 1)?,
+        used_at: row.int(at + 2)?,
     })
-    .transpose()
 }
 
 /// Remembers what a key got from a token.
@@ -271,7 +310,7 @@ pub fn remember(tx: &mut dyn Tx, id: TokenId, spki: &[u8; 32], got: &Enrollment)
         (&got.fingerprint).into(),
         got.used_at.into(),
     ];
-    tx.execute(sql, &args).map(|_| ())
+    tx.later(sql, &args, Rows::One)
 }
 
 fn record(row: &Row) -> Result<TokenRecord, DbError> {

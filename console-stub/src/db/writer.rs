@@ -12,6 +12,7 @@ use std::thread::JoinHandle;
 
 use tokio::sync::oneshot;
 
+use super::batch::Batch;
 use super::{DbError, Tx};
 
 /// Most changes in one commit: enough to make the flush cheap for each, few enough that the first does not wait long.
@@ -38,7 +39,7 @@ pub(super) trait Engine: Tx {
     fn rollback(&mut self) -> Result<(), DbError>;
     /// Starts one change within it.
     fn mark(&mut self) -> Result<(), DbError>;
-    /// Ends the change and keeps it.
+    /// Ends the change and keeps it. Where that fails, because something that the change put off failed, it is to be undone.
     fn keep(&mut self) -> Result<(), DbError>;
     /// Ends the change and undoes it.
     fn undo(&mut self) -> Result<(), DbError>;
@@ -64,6 +65,8 @@ struct Counters {
 /// A change; with an error in the transaction's place, it is not made, and its caller is told why.
 type Job = Box<dyn FnOnce(Result<&mut dyn Tx, DbError>) -> Done + Send>;
 type Answer = Box<dyn FnOnce(Result<(), DbError>) + Send>;
+/// Those who are told how the commit went, or why their change is not in it.
+type Answers = Vec<(Answer, Result<(), DbError>)>;
 
 /// What a job leaves: whether to keep its change, and whom to tell how the commit went.
 struct Done {
@@ -162,11 +165,11 @@ fn work(mut engine: impl Engine, jobs: &Receiver<Job>, counters: &Counters) {
                 if let Err(error) = engine.rollback() {
                     tracing::error!(%error, "the rollback failed too");
                 }
-                answers.extend(batch.map(|job| job(Err(error.clone())).answer));
+                answers.extend(batch.map(|job| (job(Err(error.clone())).answer, Ok(()))));
             }
         }
-        for answer in answers {
-            answer(committed.clone());
+        for (answer, kept) in answers {
+            answer(kept.and(committed.clone()));
         }
     }
 }
@@ -174,25 +177,28 @@ fn work(mut engine: impl Engine, jobs: &Receiver<Job>, counters: &Counters) {
 fn run(
     engine: &mut impl Engine,
     batch: &mut impl Iterator<Item = Job>,
-    answers: &mut Vec<Answer>,
+    answers: &mut Answers,
 ) -> Result<(), DbError> {
     engine.begin()?;
+    let mut tx = Batch::new(engine);
     for job in batch {
-        if let Err(error) = engine.mark() {
-            answers.push(job(Err(error.clone())).answer);
+        if let Err(error) = tx.mark() {
+            answers.push((job(Err(error.clone())).answer, Ok(())));
             return Err(error);
         }
         // The closure's own state is gone with it, and the engine's is undone: nothing half-done can be seen later.
-        let done = catch_unwind(AssertUnwindSafe(|| job(Ok(&mut *engine))));
-        match done {
-            Ok(done) => {
-                answers.push(done.answer);
-                match done.outcome {
-                    Outcome::Keep => engine.keep()?,
-                    Outcome::Undo => engine.undo()?,
-                }
-            }
-            Err(_) => engine.undo()?,
+        let Ok(done) = catch_unwind(AssertUnwindSafe(|| job(Ok(&mut tx)))) else {
+            tx.undo()?;
+            continue;
+        };
+        let kept = match done.outcome {
+            Outcome::Keep => tx.keep(),
+            Outcome::Undo => Ok(()),
+        };
+        let undo = done.outcome == Outcome::Undo || kept.is_err();
+        answers.push((done.answer, kept));
+        if undo {
+            tx.undo()?;
         }
     }
     engine.commit()
@@ -201,7 +207,7 @@ fn run(
 #[cfg(test)]
 mod tests {
     use super::super::sqlite::Sqlite;
-    use super::super::{Row, Value};
+    use super::super::{Row, Rows, Value};
     use super::*;
 
     /// An engine that counts, and fails the commits it is told to.
@@ -318,6 +324,25 @@ mod tests {
             }
             assert_eq!(writer.counts().commits, 0);
         }
+    }
+
+    #[tokio::test]
+    async fn a_change_that_cannot_be_kept_is_undone_alone_and_its_caller_told() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut engine = Sqlite::open(&dir.path().join("db")).unwrap();
+        engine.script("CREATE TABLE t (n BIGINT)").unwrap();
+        let writer = Writer::start(engine).unwrap();
+        writer.submit(|tx| tx.later("INSERT INTO t VALUES (1)", &[], Rows::One)).await.unwrap();
+        // It thinks that all went well.
+        let swallowed = writer.submit(|tx| {
+            tx.later("INSERT INTO t VALUES (2)", &[], Rows::One)?;
+            drop(tx.later("UPDATE t SET n = 3 WHERE n = 0", &[], Rows::One));
+            Ok::<_, DbError>(())
+        });
+        let told = swallowed.await;
+        assert!(matches!(&told, Err(DbError::Unavailable(why)) if why.contains("0 rows")), "{told:?}");
+        let sum = |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Closed)?.int(0);
+        assert_eq!(writer.submit(sum).await.unwrap(), 1);
     }
 
     #[tokio::test]

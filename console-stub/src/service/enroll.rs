@@ -11,7 +11,7 @@ use telovix_contract::enroll::{DEFAULT_HEARTBEAT_SECONDS, EnrollRequest, Enrolle
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{ErrorCode, SensorId, TokenHash};
 
-pub(super) use carry_out::issue;
+pub(super) use carry_out::sign;
 
 use super::{Console, ServiceError, licence, require_setup};
 use crate::ca::Authority;
@@ -140,7 +140,7 @@ impl Application {
     }
 
     fn gather(&self, tx: &mut dyn Tx) -> Result<Known, ServiceError> {
-        let token = tokens::by_hash(tx, &self.token_hash)?;
+        let presented = tokens::presented(tx, &self.token_hash, &self.csr.spki_sha256)?;
         let mut known = Known {
             token: None,
             earlier: None,
@@ -151,8 +151,9 @@ impl Application {
             approval: Approval::NotNeeded,
             reservation: Reservation::Free,
         };
-        let Some(token) = token else { return Ok(known) };
-        if let Some(enrollment) = tokens::enrollment(tx, token.id, &self.csr.spki_sha256)? {
+        let Some(tokens::Presented { token, earlier, reservation }) = presented else { return Ok(known) };
+        known.reservation = reservation;
+        if let Some(enrollment) = earlier {
             let sensor = sensors::by_id(tx, enrollment.sensor_id)?;
             known.earlier =
                 sensor.map(|sensor| Earlier { sensor: own(&sensor), used_at: enrollment.used_at });
@@ -171,8 +172,6 @@ impl Application {
         if let Some(held) = self.request.sensor_id {
             known.held = sensors::by_id(tx, held)?.map(|sensor| sensor.standing);
         }
-        let for_one = token.kind == TokenType::Once;
-        known.reservation = approvals::reservation(tx, token.id, &self.csr.spki_sha256, for_one)?;
         known.approval = self.approval(tx, &token, &known)?;
         known.token = Some(token);
         Ok(known)

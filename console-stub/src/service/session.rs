@@ -8,7 +8,7 @@ use telovix_contract::SensorId;
 use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewalWindow, Renewed};
 use telovix_contract::states::TrustState;
 
-use super::enroll::{heartbeat_seconds, issue, recommission};
+use super::enroll::{heartbeat_seconds, recommission, sign};
 use super::{Console, ServiceError, licence};
 use crate::ca::{Authority, csr};
 use crate::clock::timestamp;
@@ -39,7 +39,8 @@ impl Console {
         let version = clean(&beat.sensor_version, MAX_VERSION);
         self.db()
             .write(move |tx| {
-                let (_, sensor) = believe_and_wake(tx, &fingerprint, &origin, now)?;
+                let (certificate, sensor) = believe(tx, &fingerprint, now)?;
+                let sensor = wake(tx, &certificate, sensor, &origin, now)?;
                 sensors::seen(tx, sensor.id, now, &version)?;
                 Ok(HeartbeatAnswer {
                     sensor_id: sensor.id,
@@ -70,10 +71,11 @@ impl Console {
         let renewed = self
             .db()
             .write(move |tx| {
-                let (current, sensor) = match repeated(tx, &fingerprint, &csr_pem, now)? {
-                    Some(repeated) => repeated,
-                    None => believe_and_wake(tx, &fingerprint, &origin, now)?,
-                };
+                let (current, mut sensor) = handed_out(tx, &fingerprint, now)?;
+                if !repeats(tx, &current, &sensor, &csr_pem, now)? {
+                    credential::check_in_force(&current.credential(), sensor.standing, now)?;
+                    sensor = wake(tx, &current, sensor, &origin, now)?;
+                }
                 successor(tx, &authority, &current, sensor, &csr_pem, &origin, now)
             })
             .await?;
@@ -125,23 +127,21 @@ fn believe(
     Ok((certificate, sensor))
 }
 
-/// A superseded certificate with the request that superseded it, whose answer nobody has used.
-fn repeated(
+/// Whether a superseded certificate comes with the request that superseded it, whose answer nobody has used.
+fn repeats(
     tx: &mut dyn Tx,
-    fingerprint: &[u8; 32],
+    certificate: &CertificateRecord,
+    sensor: &SensorRecord,
     csr_pem: &str,
     now: i64,
-) -> Result<Option<(CertificateRecord, SensorRecord)>, ServiceError> {
-    let (certificate, sensor) = handed_out(tx, fingerprint, now)?;
+) -> Result<bool, DbError> {
     let presented = certificate.credential();
     if !presented.is_superseded(now) {
-        return Ok(None);
+        return Ok(false);
     }
-    let Ok(request) = csr::check(csr_pem, &sensor.node_name) else { return Ok(None) };
+    let Ok(request) = csr::check(csr_pem, &sensor.node_name) else { return Ok(false) };
     let newest = certificates::newest(tx, sensor.id)?.map(|newest| newest.credential());
-    let key = &request.spki_sha256;
-    let late = credential::repeats_late(&presented, newest.as_ref(), sensor.standing, key, now);
-    Ok(late.then_some((certificate, sensor)))
+    Ok(credential::repeats_late(&presented, newest.as_ref(), sensor.standing, &request.spki_sha256, now))
 }
 
 /// Whose certificate this is, if it is one of ours, in its time, and of a sensor that may speak.
@@ -158,15 +158,15 @@ fn handed_out(
     Ok((certificate, sensor))
 }
 
-/// The same, and a retired sensor comes back if a slot is left; a certificate seen for the first time replaces the ones
-/// before it.
-fn believe_and_wake(
+/// A sensor that speaks by a certificate in force: a retired one comes back if a slot is left, and a certificate seen for the
+/// first time replaces the ones before it.
+fn wake(
     tx: &mut dyn Tx,
-    fingerprint: &[u8; 32],
+    certificate: &CertificateRecord,
+    mut sensor: SensorRecord,
     origin: &Origin,
     now: i64,
-) -> Result<(CertificateRecord, SensorRecord), ServiceError> {
-    let (certificate, mut sensor) = believe(tx, fingerprint, now)?;
+) -> Result<SensorRecord, ServiceError> {
     if sensor.standing == Standing::Decommissioned {
         let slots = licence::slots(tx, now)?;
         if !settings::take_slot(tx, slots.limit)? {
@@ -176,9 +176,9 @@ fn believe_and_wake(
         sensor.standing = Standing::Active;
     }
     if certificate.first_seen_at.is_none() {
-        certificates::first_seen(tx, &certificate, now)?;
+        certificates::first_seen(tx, certificate, now)?;
     }
-    Ok((certificate, sensor))
+    Ok(sensor)
 }
 
 fn successor(
@@ -200,9 +200,10 @@ fn successor(
         None => {
             sensor.generation += 1;
             sensor.trust_state = TrustState::Rotated;
+            let made = sign(tx, authority, &request, &sensor, now)?;
             certificates::supersede(tx, sensor.id, now + OVERLAP)?;
-            sensors::renewed(tx, sensor.id, sensor.generation, sensor.trust_state)?;
-            let made = issue(tx, authority, &request, &sensor, now)?;
+            sensors::renewed(tx, &made, sensor.trust_state)?;
+            certificates::insert(tx, &made)?;
             let detail =
                 Detail::new().with("certificate_serial", &made.serial).with("replaces", &current.serial);
             let entry = AuditEntry::success(Action::RenewalInitiated, Some(sensor.id), detail);

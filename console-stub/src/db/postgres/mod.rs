@@ -6,27 +6,31 @@
 //! can deadlock, and no transaction has to be tried again. The row locks and the conditions in the statements stay as a
 //! second line.
 //!
+//! What need not be waited for is sent together with what comes next ([`Tx::later`], and the marks of the changes in a commit):
+//! the way to the server and back costs more than most statements.
+//!
 //! A connection that is gone is made anew at the next transaction; until that works the caller hears
 //! [`DbError::Unavailable`]. What had not been committed is undone by the server.
 
+mod link;
 mod tls;
 mod url;
 mod value;
 
 pub use url::{InvalidUrl, ServerUrl};
 
-use std::collections::HashMap;
 use std::fmt;
+use std::mem::take;
 
-use postgres::error::SqlState;
-use postgres::types::ToSql;
-use postgres::{Client, NoTls, Statement};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Error, Statement};
 
 use super::pool::Reader;
 use super::writer::{Dialect, Engine};
-use super::{DbError, Row, Tx, Value};
+use super::{DbError, Row, Rows, Tx, Value};
 use crate::clock::Clock;
-use url::{Trust, in_full};
+use link::{Link, Reply, Step};
+use url::in_full;
 
 /// The advisory lock of all writers on one database: `telovix` in ASCII.
 const WRITERS: i64 = 0x74_65_6c_6f_76_69_78;
@@ -38,8 +42,8 @@ const SESSION: &str = "SET lock_timeout = 0; SET statement_timeout = '60s'; \
      SET idle_in_transaction_session_timeout = '10s'; SET client_min_messages = 'warning'; \
      SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'";
 
-/// Prepared statements kept per connection; there are fewer queries than this.
-const STATEMENTS: usize = 256;
+/// Most statements that wait to be sent.
+const TOGETHER: usize = 64;
 
 /// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,8 +57,11 @@ pub(super) struct Postgres {
     server: ServerUrl,
     clock: Clock,
     purpose: Use,
-    client: Option<Client>,
-    statements: HashMap<String, Statement>,
+    link: Option<Link>,
+    /// What goes with the next statement.
+    waiting: Vec<Step>,
+    /// Why the change cannot be kept.
+    spoiled: Option<DbError>,
 }
 
 impl fmt::Debug for Postgres {
@@ -78,74 +85,90 @@ impl Postgres {
 
     fn new(server: &ServerUrl, clock: &Clock, purpose: Use) -> Self {
         let (server, clock) = (server.clone(), clock.clone());
-        Self { server, clock, purpose, client: None, statements: HashMap::new() }
+        Self { server, clock, purpose, link: None, waiting: Vec::new(), spoiled: None }
     }
 
     fn connect(&mut self) -> Result<(), DbError> {
-        if self.client.as_ref().is_some_and(|client| !client.is_closed()) {
+        if self.link.as_ref().is_some_and(|link| !link.is_closed()) {
             return Ok(());
         }
         self.disconnect();
-        let connected = match &self.server.trust {
-            Trust::DangerPlain => self.server.config.connect(NoTls),
-            Trust::Verified(roots) => self.server.config.connect(tls::connector(roots, &self.clock)?),
-        };
-        let place = self.server.place();
-        let unreachable =
-            |error: postgres::Error| DbError::Unavailable(format!("{place}: {}", in_full(&error)));
-        let mut client = connected.map_err(unreachable)?;
-        client.batch_execute(SESSION).map_err(unreachable)?;
-        self.client = Some(client);
+        self.link = Some(Link::open(&self.server, &self.clock, SESSION)?);
         Ok(())
     }
 
     fn disconnect(&mut self) {
-        self.statements.clear();
-        let Some(client) = self.client.take() else { return };
-        // The client has a small runtime of its own, which must not end on a thread that serves another one.
-        let closing = std::thread::Builder::new().name("db-close".to_owned()).spawn(move || drop(client));
-        if let Ok(closing) = closing {
-            // A panic there has ended the connection just as well.
-            let _ = closing.join();
+        if let Some(link) = self.link.take() {
+            link.close();
         }
     }
 
     /// Begins a transaction; on a new connection where the old one turns out to be gone, because then nothing was begun.
     fn start_with(&mut self, sql: &str) -> Result<(), DbError> {
         self.connect()?;
-        let begun = self.step(sql);
-        if begun.is_ok() || self.client.is_some() {
+        let begun = self.apart(sql);
+        if begun.is_ok() || self.link.is_some() {
             return begun;
         }
         tracing::warn!(place = %self.server.place(), "the connection to the database was gone; connecting again");
         self.connect()?;
+        self.apart(sql)
+    }
+
+    /// Runs what belongs to no change; nothing of an earlier one is left after it.
+    fn apart(&mut self, sql: &str) -> Result<(), DbError> {
+        (self.waiting, self.spoiled) = (Vec::new(), None);
         self.step(sql)
     }
 
     fn step(&mut self, sql: &str) -> Result<(), DbError> {
-        let done = self.client()?.batch_execute(sql);
-        done.map_err(|error| self.failed(&error))
+        self.together(Step::Script(sql.to_owned())).map(|_| ())
     }
 
-    fn client(&mut self) -> Result<&mut Client, DbError> {
-        self.client.as_mut().ok_or_else(|| DbError::Unavailable("the connection is gone".to_owned()))
+    /// Sends all that waits and this behind it in one go; gives the answer to the last. The first that failed is the reason, and
+    /// spoils the change.
+    fn together(&mut self, last: Step) -> Result<Reply, DbError> {
+        self.check()?;
+        let mut steps = take(&mut self.waiting);
+        steps.push(last);
+        let replies = self.link()?.run(&steps);
+        let mut outcome = Ok(Reply::Done);
+        for (step, reply) in steps.iter().zip(replies) {
+            outcome = match (step, reply) {
+                (Step::Change(_, _, rows), Ok(Reply::Changed(changed))) => {
+                    rows.check(changed).map(|()| Reply::Changed(changed))
+                }
+                (_, Ok(reply)) => Ok(reply),
+                (_, Err(error)) => Err(self.failed(&error)),
+            };
+            if let Err(error) = &outcome {
+                self.spoiled = Some(error.clone());
+                break;
+            }
+        }
+        outcome
+    }
+
+    fn check(&self) -> Result<(), DbError> {
+        self.spoiled.clone().map_or(Ok(()), Err)
+    }
+
+    fn link(&mut self) -> Result<&mut Link, DbError> {
+        self.link.as_mut().ok_or_else(|| DbError::Unavailable("the connection is gone".to_owned()))
     }
 
     fn prepared(&mut self, sql: &str) -> Result<Statement, DbError> {
-        if let Some(statement) = self.statements.get(sql) {
-            return Ok(statement.clone());
-        }
-        let made = self.client()?.prepare(sql);
-        let made = made.map_err(|error| self.failed(&error))?;
-        if self.statements.len() >= STATEMENTS {
-            self.statements.clear();
-        }
-        self.statements.insert(sql.to_owned(), made.clone());
-        Ok(made)
+        self.check()?;
+        let made = self.link()?.prepared(sql);
+        made.map_err(|error| {
+            let error = self.failed(&error);
+            self.spoiled = Some(error.clone());
+            error
+        })
     }
 
     /// What an error is for the caller; drops a connection that is of no use any more.
-    fn failed(&mut self, error: &postgres::Error) -> DbError {
+    fn failed(&mut self, error: &Error) -> DbError {
         match nature(error) {
             Nature::Fault => DbError::Engine(in_full(error)),
             Nature::Passing => DbError::Unavailable(in_full(error)),
@@ -174,7 +197,7 @@ enum Nature {
     Fault,
 }
 
-fn nature(error: &postgres::Error) -> Nature {
+fn nature(error: &Error) -> Nature {
     let Some(code) = error.code() else {
         let io = std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>);
         return if io || error.is_closed() { Nature::Gone } else { Nature::Fault };
@@ -211,26 +234,38 @@ impl Engine for Postgres {
         self.start_with(&sql)
     }
 
-    /// A transaction that an error has spoiled cannot get here unnoticed, where `COMMIT` would silently undo it: releasing
-    /// the savepoint has failed before.
+    /// No change that was spoiled gets here, where `COMMIT` would silently undo all of them: it could not be kept before.
     fn commit(&mut self) -> Result<(), DbError> {
-        self.step("COMMIT")
+        self.apart("COMMIT")
     }
 
     fn rollback(&mut self) -> Result<(), DbError> {
-        if self.client.is_none() { Ok(()) } else { self.step("ROLLBACK") }
+        if self.link.is_none() { Ok(()) } else { self.apart("ROLLBACK") }
     }
 
+    /// The mark goes with the first statement of its change.
     fn mark(&mut self) -> Result<(), DbError> {
-        self.step("SAVEPOINT job")
+        self.check()?;
+        self.waiting.push(Step::Script("SAVEPOINT job".to_owned()));
+        Ok(())
     }
 
     fn keep(&mut self) -> Result<(), DbError> {
+        if self.spoiled.is_none() && matches!(*self.waiting, [Step::Script(_)]) {
+            // A change of nothing.
+            self.waiting.clear();
+            return Ok(());
+        }
         self.step("RELEASE SAVEPOINT job")
     }
 
     fn undo(&mut self) -> Result<(), DbError> {
-        self.step("ROLLBACK TO SAVEPOINT job; RELEASE SAVEPOINT job")
+        // As long as the mark waits, nothing of the change has been sent.
+        if let Some(Step::Script(_)) = self.waiting.first() {
+            (self.waiting, self.spoiled) = (Vec::new(), None);
+            return Ok(());
+        }
+        self.apart("ROLLBACK TO SAVEPOINT job; RELEASE SAVEPOINT job")
     }
 
     fn script(&mut self, sql: &str) -> Result<(), DbError> {
@@ -245,7 +280,7 @@ impl Reader for Postgres {
     }
 
     fn finish(&mut self) {
-        if self.client.is_some() && self.step("ROLLBACK").is_err() {
+        if self.link.is_some() && self.apart("ROLLBACK").is_err() {
             self.disconnect();
         }
     }
@@ -253,15 +288,28 @@ impl Reader for Postgres {
 
 impl Tx for Postgres {
     fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64, DbError> {
-        let statement = self.prepared(sql)?;
-        let done = self.client()?.execute(&statement, &borrowed(args));
-        done.map_err(|error| self.failed(&error))
+        let step = Step::Change(self.prepared(sql)?, args.to_vec(), Rows::Any);
+        match self.together(step)? {
+            Reply::Changed(rows) => Ok(rows),
+            Reply::Done | Reply::Found(_) => Ok(0),
+        }
     }
 
     fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>, DbError> {
-        let statement = self.prepared(sql)?;
-        let found = self.client()?.query(&statement, &borrowed(args));
-        found.map_err(|error| self.failed(&error))?.iter().map(value::row).collect()
+        let step = Step::Find(self.prepared(sql)?, args.to_vec());
+        match self.together(step)? {
+            Reply::Found(rows) => rows.iter().map(value::row).collect(),
+            Reply::Done | Reply::Changed(_) => Ok(Vec::new()),
+        }
+    }
+
+    fn later(&mut self, sql: &str, args: &[Value], rows: Rows) -> Result<(), DbError> {
+        let step = Step::Change(self.prepared(sql)?, args.to_vec(), rows);
+        if self.waiting.len() < TOGETHER {
+            self.waiting.push(step);
+            return Ok(());
+        }
+        self.together(step).map(|_| ())
     }
 
     fn lock_clause(&self) -> &'static str {
@@ -270,10 +318,6 @@ impl Tx for Postgres {
             Use::Read => "",
         }
     }
-}
-
-fn borrowed(args: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
-    args.iter().map(|arg| arg as &(dyn ToSql + Sync)).collect()
 }
 
 #[cfg(test)]

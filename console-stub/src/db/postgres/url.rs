@@ -10,8 +10,8 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use percent_encoding::percent_decode_str;
-use postgres::Config;
-use postgres::config::{Host, SslMode, TargetSessionAttrs};
+use tokio_postgres::Config;
+use tokio_postgres::config::{Host, SslMode, TargetSessionAttrs};
 
 /// Longest time to make a connection, unless the address has `connect_timeout`.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -97,7 +97,7 @@ impl FromStr for ServerUrl {
             }
         }
         // The library's errors name the option and never quote a value.
-        let unreadable = |error: postgres::Error| InvalidUrl::Unreadable(in_full(&error));
+        let unreadable = |error: tokio_postgres::Error| InvalidUrl::Unreadable(in_full(&error));
         let mut config = Config::from_str(&format!("{bare}?{}", rest.join("&"))).map_err(unreadable)?;
         if config.get_hosts().is_empty() {
             return Err(InvalidUrl::Missing("host"));

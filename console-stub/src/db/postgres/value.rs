@@ -3,8 +3,8 @@
 use std::error::Error;
 
 use bytes::BytesMut;
-use postgres::Row as Found;
-use postgres::types::{IsNull, ToSql, Type, to_sql_checked};
+use tokio_postgres::Row as Found;
+use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use crate::db::{DbError, Row, Value};
 
@@ -46,7 +46,7 @@ pub(super) fn row(found: &Found) -> Result<Row, DbError> {
 
 fn value(found: &Found, at: usize) -> Result<Value, DbError> {
     let ty = found.columns()[at].type_();
-    let wrong = |error: postgres::Error| DbError::Engine(error.to_string());
+    let wrong = |error: tokio_postgres::Error| DbError::Engine(error.to_string());
     if *ty == Type::INT8 {
         return Ok(found.try_get::<_, Option<i64>>(at).map_err(wrong)?.into());
     }

@@ -1,9 +1,9 @@
 //! Carries a decision about an enrollment out: record, certificate, token, rule, audit.
 
 use sha2::{Digest as _, Sha256};
+use telovix_contract::SensorId;
 use telovix_contract::enroll::Enrolled;
 use telovix_contract::states::{TokenType, TrustState};
-use telovix_contract::{ErrorCode, SensorId};
 
 use super::{Application, EnrollAnswer, heartbeat_seconds, recommission};
 use crate::ca::Authority;
@@ -13,6 +13,7 @@ use crate::db::certificates::{self, CertificateRecord};
 use crate::db::tokens::{self, Enrollment};
 use crate::db::{DbError, Tx, approvals, audit, rules, sensors, settings};
 use crate::domain::Refusal;
+use crate::domain::approval::Reservation;
 use crate::domain::audit::{Action, AuditEntry, Detail, clean};
 use crate::domain::credential::OVERLAP;
 use crate::domain::enroll::{Known, Plan, RecordPlan, SlotPlan, TokenPlan, licence_full};
@@ -35,15 +36,16 @@ impl Application {
         if plan.slot == SlotPlan::Take && !settings::take_slot(tx, known.slots.limit)? {
             return Ok(Err(licence_full()));
         }
-        let sensor = self.write_sensor(tx, token, plan.record)?;
-        let made = issue(tx, &self.authority, &self.csr, &sensor, self.now)?;
+        let (sensor, made) = self.write_sensor(tx, token, plan.record)?;
         self.spend(tx, token, plan.token)?;
         if let Some(rule) = plan.rule {
             // The rule was read, and locked, in this transaction: it has room.
             let counted = rules::count_node(tx, rule, &self.rule_node().unwrap_or_default())?;
             counted.then_some(()).ok_or(DbError::Closed)?;
         }
-        approvals::done(tx, token.id, &self.csr.spki_sha256)?;
+        if let Reservation::Mine(_) = known.reservation {
+            approvals::done(tx, token.id, &self.csr.spki_sha256)?;
+        }
         let got = Enrollment { sensor_id: sensor.id, fingerprint: made.fingerprint, used_at: self.now };
         tokens::remember(tx, token.id, &self.csr.spki_sha256, &got)?;
         let detail = Detail::new()
@@ -59,32 +61,17 @@ impl Application {
         Ok(Ok(EnrollAnswer::Enrolled(Box::new(answer))))
     }
 
-    /// The token as the plan has it. The conditions in the statements hold whatever else runs on other engines; a token
-    /// that turns out spent undoes the whole change.
-    fn spend(&self, tx: &mut dyn Tx, token: &TokenRecord, plan: TokenPlan) -> Result<(), ServiceError> {
-        let refused = |code, message| Err(Refusal::new(code, message).into());
+    /// The token as the plan has it. It was read, and locked, in this transaction; the conditions in the statements stay as a
+    /// second line, and a token that turns out spent undoes the whole change.
+    fn spend(&self, tx: &mut dyn Tx, token: &TokenRecord, plan: TokenPlan) -> Result<(), DbError> {
         match plan {
-            TokenPlan::UseUp => {
-                if !tokens::use_up(tx, token.id, self.now)? {
-                    return refused(
-                        ErrorCode::EnrollmentTokenUsed,
-                        "The token has just been used; make a new one.",
-                    );
-                }
-            }
+            TokenPlan::UseUp => tokens::use_up(tx, token.id, self.now),
             TokenPlan::CountNode => {
                 let key = self.cluster_node(token).unwrap_or_default();
-                if !tokens::count_node(tx, token.id, &key)? {
-                    return refused(
-                        ErrorCode::MaxNodesExceeded,
-                        "The token has just enrolled its last node; make a new one.",
-                    );
-                }
-                tokens::count_use(tx, token.id, self.now)?;
+                tokens::count_node(tx, token.id, &key, self.now)
             }
-            TokenPlan::CountUse => tokens::count_use(tx, token.id, self.now)?,
+            TokenPlan::CountUse => tokens::count_use(tx, token.id, self.now),
         }
-        Ok(())
     }
 
     fn write_sensor(
@@ -92,12 +79,15 @@ impl Application {
         tx: &mut dyn Tx,
         token: &TokenRecord,
         plan: RecordPlan,
-    ) -> Result<SensorRecord, ServiceError> {
+    ) -> Result<(SensorRecord, CertificateRecord), ServiceError> {
+        let signed = |tx: &mut dyn Tx, sensor| sign(tx, &self.authority, &self.csr, sensor, self.now);
         match plan {
             RecordPlan::New => {
                 let sensor = self.sensor(SensorId::random(), 1, self.now);
-                sensors::insert(tx, &sensor, self.cluster_node(token).as_deref())?;
-                Ok(sensor)
+                let made = signed(tx, &sensor)?;
+                sensors::insert(tx, &sensor, self.cluster_node(token).as_deref(), &made)?;
+                certificates::insert(tx, &made)?;
+                Ok((sensor, made))
             }
             RecordPlan::Update(id) => {
                 let old = sensors::by_id(tx, id)?.ok_or(DbError::Closed)?;
@@ -107,9 +97,11 @@ impl Application {
                     None if same_node(&old, &sensor) => sensors::node_key(tx, id)?,
                     None => None,
                 };
-                sensors::re_enroll(tx, &sensor, key.as_deref())?;
+                let made = signed(tx, &sensor)?;
+                sensors::re_enroll(tx, &sensor, key.as_deref(), &made)?;
                 certificates::supersede(tx, id, self.now + OVERLAP)?;
-                Ok(sensor)
+                certificates::insert(tx, &made)?;
+                Ok((sensor, made))
             }
         }
     }
@@ -159,8 +151,8 @@ impl Application {
     }
 }
 
-/// Signs and stores a sensor's next certificate.
-pub(in crate::service) fn issue(
+/// Signs a sensor's next certificate; storing it is the caller's.
+pub(in crate::service) fn sign(
     tx: &mut dyn Tx,
     authority: &Authority,
     csr: &CheckedCsr,
@@ -174,7 +166,7 @@ pub(in crate::service) fn issue(
     }
     let life = settings::number(tx, Setting::CertificateHours)? * 3600;
     let issued = authority.issue_client(csr, sensor.id, &sensor.node_name, now, life)?;
-    let made = CertificateRecord {
+    Ok(CertificateRecord {
         fingerprint: Sha256::digest(&issued.der).into(),
         sensor_id: sensor.id,
         generation: sensor.generation,
@@ -187,9 +179,7 @@ pub(in crate::service) fn issue(
         issued_at: now,
         first_seen_at: None,
         overlap_until: None,
-    };
-    certificates::insert(tx, &made)?;
-    Ok(made)
+    })
 }
 
 fn answer(
