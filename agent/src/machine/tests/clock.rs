@@ -285,6 +285,18 @@ fn a_token_waits_until_the_console_has_told_its_time() {
     assert!(is_enroll(&rig.call()));
 }
 
+/// The answer that refuses the token for good has a wrong date, and nobody asks for another one.
+#[test]
+fn a_refused_token_is_named_before_a_doubt_about_the_clock() {
+    let mut rig = Rig::enrolling();
+    rig.skew = hours(3);
+    rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
+    assert_eq!((rig.state(), rig.code().as_str()), (StateName::Refused, "enrollment_token_used"));
+    // With a token that nobody has refused, the clock is what keeps it from being spent.
+    rig.send(Input::Token(Some(token(2))));
+    assert_eq!((rig.state(), rig.code().as_str()), (StateName::Enrolling, "clock_wrong"));
+}
+
 /// Another answer told the time, and nobody has to be asked for it any more.
 #[test]
 fn a_failed_question_for_the_time_is_forgotten_where_another_answer_had_it() {
