@@ -1,8 +1,10 @@
 //! Pictures of a report, as SVG.
 
 use std::error::Error;
+use std::ops::Range;
 
 use plotters::coord::Shift;
+use plotters::coord::types::RangedCoordf64;
 use plotters::prelude::*;
 
 use super::report::{Contest, Curve, Report};
@@ -16,6 +18,7 @@ const GRID: RGBColor = RGBColor(225, 225, 225);
 const FONT: &str = "sans-serif";
 
 type Drawn = Result<(), Box<dyn Error>>;
+type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The pictures: the name of each file, and what is in it. A picture without points is left out.
 ///
@@ -67,32 +70,9 @@ fn lines(
     let values = curves.iter().flat_map(|curve| &curve.points).flat_map(|point| &point.all);
     let highest = values.copied().fold(0.0, f64::max);
     let last = places.len().saturating_sub(1) as f64;
-    let mut chart = ChartBuilder::on(area)
-        .margin(14)
-        .margin_right(28)
-        .caption(title, (FONT, 18))
-        .x_label_area_size(46)
-        .y_label_area_size(64)
-        .build_cartesian_2d(-0.15..last + 0.15, 0.0..round_up(highest * 1.05))?;
-    let label = |at: &f64| {
-        let whole = (at - at.round()).abs() < 0.01;
-        let place = whole.then(|| places.get(at.round().max(0.0) as usize)).flatten();
-        place.map(|place| short(*place)).unwrap_or_default()
-    };
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .x_labels(places.len() * 4)
-        .x_label_formatter(&label)
-        .y_label_formatter(&|y| plain(*y))
-        .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
-        .x_desc(axes[0])
-        .y_desc(axes[1])
-        .label_style((FONT, 14))
-        .axis_desc_style((FONT, 14))
-        .draw()?;
+    let labels: Vec<String> = places.iter().map(|place| short(*place)).collect();
+    let y = 0.0..round_up(highest * 1.05);
+    let mut chart = framed(area, title, (-0.15..last + 0.15, y), &labels, (Some(axes[0]), axes[1]))?;
     for (curve, colour) in curves.iter().zip(COLOURS.iter().cycle()) {
         let points = curve.points.iter().enumerate().map(|(at, point)| (at as f64, point.y));
         chart
@@ -108,15 +88,7 @@ fn lines(
         });
         chart.draw_series(spans)?;
     }
-    chart
-        .configure_series_labels()
-        .position(SeriesLabelPosition::UpperLeft)
-        .margin(10)
-        .background_style(WHITE.mix(0.85))
-        .border_style(GRID)
-        .label_font((FONT, 14))
-        .draw()?;
-    Ok(())
+    legend(&mut chart, SeriesLabelPosition::UpperLeft)
 }
 
 /// One bar for each contest: what a second of a core does, as a share of the ceiling; and the goal.
@@ -124,34 +96,10 @@ fn shares(area: &DrawingArea<SVGBackend<'_>, Shift>, contests: &[Contest]) -> Dr
     let shares: Vec<f64> =
         contests.iter().map(|contest| contest.ratio(|pace| pace.per_core_second) * 100.0).collect();
     let count = contests.len() as f64;
-    let mut chart = ChartBuilder::on(area)
-        .margin(14)
-        .margin_right(28)
-        .caption("Calls in a second of a core: share of the ceiling", (FONT, 18))
-        .x_label_area_size(46)
-        .y_label_area_size(64)
-        .build_cartesian_2d(-0.5..count - 0.5, 0.0..100.0)?;
-    let label = |at: &f64| {
-        let whole = (at - at.round()).abs() < 0.01 && *at > -0.4;
-        whole
-            .then(|| contests.get(at.round().max(0.0) as usize))
-            .flatten()
-            .map(|contest| contest.work.clone())
-            .unwrap_or_default()
-    };
-    chart
-        .configure_mesh()
-        .disable_x_mesh()
-        .bold_line_style(GRID)
-        .light_line_style(TRANSPARENT)
-        .x_labels(contests.len() * 4)
-        .x_label_formatter(&label)
-        .y_label_formatter(&|y| plain(*y))
-        .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
-        .y_desc("percent")
-        .label_style((FONT, 14))
-        .axis_desc_style((FONT, 14))
-        .draw()?;
+    let title = "Calls in a second of a core: share of the ceiling";
+    let labels: Vec<String> = contests.iter().map(|contest| contest.work.clone()).collect();
+    let ranges = (-0.5..count - 0.5, 0.0..100.0);
+    let mut chart = framed(area, title, ranges, &labels, (None, "percent"))?;
     let mut engines: Vec<&str> = contests.iter().map(|contest| contest.engine.as_str()).collect();
     engines.dedup();
     for (engine, colour) in engines.iter().zip([COLOURS[0], COLOURS[2]]) {
@@ -175,9 +123,52 @@ fn shares(area: &DrawingArea<SVGBackend<'_>, Shift>, contests: &[Contest]) -> Dr
         .draw_series(goals.map(|(at, goal)| PathElement::new([(at - 0.4, goal), (at + 0.4, goal)], stroke)))?
         .label("goal")
         .legend(move |(x, y)| PathElement::new([(x, y), (x + 20, y)], stroke));
+    legend(&mut chart, SeriesLabelPosition::UpperRight)
+}
+
+/// A chart with its title, its axes, and a label at each whole number from zero on.
+fn framed<'a, 'b>(
+    area: &'a DrawingArea<SVGBackend<'b>, Shift>,
+    title: &str,
+    (x, y): (Range<f64>, Range<f64>),
+    labels: &[String],
+    axes: (Option<&str>, &str),
+) -> Result<Chart<'a, 'b>, Box<dyn Error>> {
+    let mut chart = ChartBuilder::on(area)
+        .margin(14)
+        .margin_right(28)
+        .caption(title, (FONT, 18))
+        .x_label_area_size(46)
+        .y_label_area_size(64)
+        .build_cartesian_2d(x, y)?;
+    let label = |at: &f64| {
+        let whole = (at - at.round()).abs() < 0.01 && *at > -0.4;
+        whole.then(|| labels.get(at.round().max(0.0) as usize)).flatten().cloned().unwrap_or_default()
+    };
+    let number = |y: &f64| plain(*y);
+    let mut mesh = chart.configure_mesh();
+    mesh.disable_x_mesh()
+        .bold_line_style(GRID)
+        .light_line_style(TRANSPARENT)
+        .x_labels(labels.len() * 4)
+        .x_label_formatter(&label)
+        .y_label_formatter(&number)
+        .set_tick_mark_size(LabelAreaPosition::Bottom, 0)
+        .y_desc(axes.1)
+        .label_style((FONT, 14))
+        .axis_desc_style((FONT, 14));
+    if let Some(name) = axes.0 {
+        mesh.x_desc(name);
+    }
+    mesh.draw()?;
+    Ok(chart)
+}
+
+/// The names of what was drawn.
+fn legend<'b: 'a, 'a>(chart: &mut Chart<'a, 'b>, at: SeriesLabelPosition) -> Drawn {
     chart
         .configure_series_labels()
-        .position(SeriesLabelPosition::UpperRight)
+        .position(at)
         .margin(10)
         .background_style(WHITE.mix(0.85))
         .border_style(GRID)
