@@ -117,14 +117,7 @@ let_through() {
 link_down() { ip -n "$host_net" link set h0 down; }
 link_up() { ip -n "$host_net" link set h0 up; }
 # Waits until a command succeeds, for more than twice the longest step of the back-off.
-patiently() {
-  local what=$1 end=$((SECONDS + 700))
-  shift
-  until "$@"; do
-    ((SECONDS < end)) || fail "$what did not come: $*"
-    sleep 0.5
-  done
-}
+patiently() { within 700 "$@"; }
 all_well() {
   local host
   for host in "$@"; do patiently "$host to be well" is_well "$host"; done

@@ -82,10 +82,11 @@ stage() {
   "$BIN/telovix-console-stub" binary stage --data-dir "$SCRATCH/console" "$1" >"$SCRATCH/out"
 }
 
-# Waits until a command succeeds, for a minute.
-await() {
-  local what=$1 end=$((SECONDS + 60))
-  shift
+# Waits until a command succeeds, for a minute, or for so many seconds.
+await() { within 60 "$@"; }
+within() {
+  local end=$((SECONDS + $1)) what=$2
+  shift 2
   until "$@"; do
     ((SECONDS < end)) || fail "$what did not come: $*"
     sleep 0.2
