@@ -107,6 +107,7 @@ fn a_first_enrollment_waits_for_the_disk(world: &World) {
     let error = &status["last_error"];
     let message = error["message"].as_str().expect("a sentence");
     assert!(message.contains("Read-only file system") && message.contains("remount"), "{message}");
+    assert_eq!(status["waiting_for"], "host_operator", "{status}");
     assert_eq!(
         world.db().token_status(&token.id),
         "pending",
