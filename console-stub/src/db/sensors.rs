@@ -77,15 +77,6 @@ pub fn by_id(tx: &mut dyn Tx, id: SensorId) -> Result<Option<SensorRecord>, DbEr
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
-/// The record of this cluster node, if it has one.
-///
-/// # Errors
-/// [`DbError`].
-pub fn by_node_key(tx: &mut dyn Tx, node_key: &str) -> Result<Option<SensorRecord>, DbError> {
-    let sql = format!("SELECT {COLUMNS} FROM sensors WHERE node_key = $1{}", tx.lock_clause());
-    tx.first(&sql, &[node_key.into()])?.map(|row| record(&row)).transpose()
-}
-
 /// The node key of a record, where it is a cluster's node.
 ///
 /// # Errors

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use rusqlite::backup::{Backup, StepResult};
+use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
@@ -27,9 +28,7 @@ impl Sqlite {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", "ON")?;
-        in_memory(&connection)?;
-        connection.set_prepared_statement_cache_capacity(STATEMENTS);
-        Ok(Self(connection))
+        Self::with(connection)
     }
 
     /// Opens the file for reading only.
@@ -37,7 +36,14 @@ impl Sqlite {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;
         connection.busy_timeout(BUSY)?;
+        Self::with(connection)
+    }
+
+    /// What both have in common. One plan for a statement whatever its arguments are: without it, SQLite makes a statement anew for
+    /// each new argument that might lead to a better one, which costs more than most of ours.
+    fn with(connection: Connection) -> Result<Self, DbError> {
         in_memory(&connection)?;
+        connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
         connection.set_prepared_statement_cache_capacity(STATEMENTS);
         Ok(Self(connection))
     }
@@ -177,6 +183,8 @@ impl ToSql for Value {
 
 #[cfg(test)]
 mod tests {
+    use rusqlite::StatementStatus;
+
     use super::*;
 
     #[test]
@@ -193,6 +201,20 @@ mod tests {
         assert!(matches!(db.undo(), Ok(()) | Err(DbError::Disk(_))));
         db.rollback().unwrap();
         assert_eq!(db.first("SELECT count(*) FROM t", &[]).unwrap().unwrap().int(0).unwrap(), 1);
+    }
+
+    #[test]
+    fn a_statement_is_made_once_whatever_its_arguments_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut db = Sqlite::open(&dir.path().join("db")).unwrap();
+        db.script("CREATE TABLE t (n BIGINT, m BIGINT, o BIGINT); CREATE INDEX by_n ON t (n)").unwrap();
+        let sql = "SELECT m FROM t WHERE n = $1 ORDER BY m, o";
+        for n in 1..=3i64 {
+            assert!(db.query(sql, &[n.into()]).unwrap().is_empty());
+        }
+        let again =
+            db.0.prepare_cached(&own_placeholders(sql)).unwrap().get_status(StatementStatus::RePrepare);
+        assert_eq!(again, 0);
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub fn by_hash(tx: &mut dyn Tx, hash: &TokenHash) -> Result<Option<TokenRecord>,
     tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()
 }
 
-/// A token that a key comes with, and what has become of the two so far.
+/// A token that a node comes with, and what has become of it and the node's key so far.
 #[derive(Debug, Clone)]
 pub struct Presented {
     /// The token.
@@ -59,13 +59,25 @@ pub struct Presented {
     pub earlier: Option<Enrollment>,
     /// Whether the key, or, where the token is for one, another, waits for an operator with it.
     pub reservation: Reservation,
+    /// Whether the token has counted the node.
+    pub counted: bool,
+    /// Whether the token's cluster has rules of approval.
+    pub has_rules: bool,
+    /// The sensor that is this node, whatever token it came with.
+    pub node: Option<SensorId>,
 }
 
-/// The token with this hash as it stands for this key, found by one question; it stays as it is until the transaction ends.
+/// The token with this hash as it stands for this key and this node, found by one question; it stays as it is until the
+/// transaction ends.
 ///
 /// # Errors
 /// [`DbError`].
-pub fn presented(tx: &mut dyn Tx, hash: &TokenHash, spki: &[u8; 32]) -> Result<Option<Presented>, DbError> {
+pub fn presented(
+    tx: &mut dyn Tx,
+    hash: &TokenHash,
+    spki: &[u8; 32],
+    node_key: Option<&str>,
+) -> Result<Option<Presented>, DbError> {
     let lock = match tx.lock_clause() {
         "" => String::new(),
         clause => format!("{clause} OF t"),
@@ -73,20 +85,31 @@ pub fn presented(tx: &mut dyn Tx, hash: &TokenHash, spki: &[u8; 32]) -> Result<O
     let columns = COLUMNS.replace(", ", ", t.");
     let sql = format!(
         "SELECT t.{columns}, e.sensor_id, e.fingerprint, e.used_at, a.ruling, \
-         (SELECT COUNT(*) FROM approvals o WHERE o.token_id = t.id AND t.token_type = 'once') \
+         (SELECT COUNT(*) FROM approvals o WHERE o.token_id = t.id AND t.token_type = 'once'), \
+         (SELECT COUNT(*) FROM token_nodes n WHERE n.token_id = t.id AND n.node_key = $3), \
+         (SELECT COUNT(*) FROM approval_rules r WHERE r.cluster_id = t.cluster_id), \
+         (SELECT s.id FROM sensors s WHERE s.node_key = $3) \
          FROM enrollment_tokens t \
          LEFT JOIN enrollments e ON e.token_id = t.id AND e.spki_sha256 = $2 \
          LEFT JOIN approvals a ON a.token_id = t.id AND a.spki_sha256 = $2 \
          WHERE t.token_hash = $1{lock}"
     );
-    let Some(row) = tx.first(&sql, &[hash.as_bytes().into(), spki.into()])? else { return Ok(None) };
+    let args: [Value; 3] = [hash.as_bytes().into(), spki.into(), node_key.into()];
+    let Some(row) = tx.first(&sql, &args)? else { return Ok(None) };
     let earlier = row.maybe_text(13)?.is_some().then(|| enrolled(&row, 13)).transpose()?;
     let reservation = match row.maybe_text(16)? {
         Some(_) => Reservation::Mine(row.word(16, "a ruling", Ruling::from_word)?),
         None if row.int(17)? > 0 => Reservation::Taken,
         None => Reservation::Free,
     };
-    Ok(Some(Presented { token: record(&row)?, earlier, reservation }))
+    Ok(Some(Presented {
+        token: record(&row)?,
+        earlier,
+        reservation,
+        counted: row.int(18)? > 0,
+        has_rules: row.int(19)? > 0,
+        node: row.maybe_parse(20, "a sensor id")?,
+    }))
 }
 
 /// How the token with this hash stands at this moment; holds nobody up.
@@ -208,15 +231,6 @@ pub fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64) -> Res
     tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)?;
     let sql = "INSERT INTO token_nodes (token_id, node_key) VALUES ($1, $2)";
     tx.later(sql, &[id.to_string().into(), node_key.into()], Rows::One)
-}
-
-/// Whether a cluster token has counted this node.
-///
-/// # Errors
-/// [`DbError`].
-pub fn has_node(tx: &mut dyn Tx, id: TokenId, node_key: &str) -> Result<bool, DbError> {
-    let sql = "SELECT 1 FROM token_nodes WHERE token_id = $1 AND node_key = $2";
-    Ok(tx.first(sql, &[id.to_string().into(), node_key.into()])?.is_some())
 }
 
 /// Writes down that a pending token has expired.

@@ -140,7 +140,8 @@ impl Application {
     }
 
     fn gather(&self, tx: &mut dyn Tx) -> Result<Known, ServiceError> {
-        let presented = tokens::presented(tx, &self.token_hash, &self.csr.spki_sha256)?;
+        let node_key = self.rule_node();
+        let presented = tokens::presented(tx, &self.token_hash, &self.csr.spki_sha256, node_key.as_deref())?;
         let mut known = Known {
             token: None,
             earlier: None,
@@ -151,28 +152,33 @@ impl Application {
             approval: Approval::NotNeeded,
             reservation: Reservation::Free,
         };
-        let Some(tokens::Presented { token, earlier, reservation }) = presented else { return Ok(known) };
+        let Some(tokens::Presented { token, earlier, reservation, counted, has_rules, node }) = presented
+        else {
+            return Ok(known);
+        };
         known.reservation = reservation;
         if let Some(enrollment) = earlier {
             let sensor = sensors::by_id(tx, enrollment.sensor_id)?;
             known.earlier =
                 sensor.map(|sensor| Earlier { sensor: own(&sensor), used_at: enrollment.used_at });
         }
-        let record = match (token.sensor_id, self.cluster_node(&token)) {
-            (Some(bound), _) => sensors::by_id(tx, bound)?,
-            (None, Some(key)) => {
-                if tokens::has_node(tx, token.id, &key)? {
+        let record = match (token.sensor_id, token.kind) {
+            (Some(bound), _) => Some(bound),
+            (None, TokenType::Cluster) => {
+                if counted {
                     known.node = NodeCount::Counted;
                 }
-                sensors::by_node_key(tx, &key)?
+                node
             }
-            (None, None) => None,
+            (None, TokenType::Once) => None,
         };
-        known.own = record.as_ref().map(own);
+        if let Some(id) = record {
+            known.own = sensors::by_id(tx, id)?.as_ref().map(own);
+        }
         if let Some(held) = self.request.sensor_id {
             known.held = sensors::by_id(tx, held)?.map(|sensor| sensor.standing);
         }
-        known.approval = self.approval(tx, &token, &known)?;
+        known.approval = self.approval(tx, &token, &known, has_rules)?;
         known.token = Some(token);
         Ok(known)
     }
@@ -183,9 +189,10 @@ impl Application {
         tx: &mut dyn Tx,
         token: &TokenRecord,
         known: &Known,
+        has_rules: bool,
     ) -> Result<Approval, ServiceError> {
         let rules = match (&token.cluster_id, self.rule_node()) {
-            (Some(cluster), Some(key)) => rules::of_cluster(tx, cluster, &key)?,
+            (Some(cluster), Some(key)) if has_rules => rules::of_cluster(tx, cluster, &key)?,
             (Some(_) | None, Some(_) | None) => Vec::new(),
         };
         Ok(judge(&Case {
