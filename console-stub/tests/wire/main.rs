@@ -29,3 +29,4 @@ mod rotation;
 mod session;
 mod upkeep;
 mod world;
+mod writes;

@@ -29,6 +29,11 @@ const LEAVE: Duration = Duration::from_secs(1);
 pub(super) enum Step {
     /// Statements without arguments.
     Script(String),
+    /// The beginning of a change; `again` where an earlier one had a mark too, which this ends.
+    Mark {
+        /// Whether there was one.
+        again: bool,
+    },
     /// A statement that changes so many rows.
     Change(Statement, Vec<Value>, Rows),
     /// A statement that finds rows.
@@ -50,6 +55,10 @@ impl Step {
     async fn run(&self, client: &Client) -> Result<Reply, Error> {
         match self {
             Self::Script(sql) => client.batch_execute(sql).await.map(|()| Reply::Done),
+            Self::Mark { again } => {
+                let sql = if *again { "RELEASE SAVEPOINT job; SAVEPOINT job" } else { "SAVEPOINT job" };
+                client.batch_execute(sql).await.map(|()| Reply::Done)
+            }
             Self::Change(statement, args, _) => {
                 client.execute(statement, &borrowed(args)).await.map(Reply::Changed)
             }
@@ -99,6 +108,11 @@ impl Link {
     /// Whether the server, or the way to it, is gone as far as anybody has noticed.
     pub(super) fn is_closed(&self) -> bool {
         self.client.is_closed()
+    }
+
+    /// Whether the statement of this text has been made.
+    pub(super) fn knows(&self, sql: &str) -> bool {
+        self.statements.contains_key(sql)
     }
 
     /// The statement of this text, made at its first use.

@@ -62,6 +62,8 @@ pub(super) struct Postgres {
     waiting: Vec<Step>,
     /// Why the change cannot be kept.
     spoiled: Option<DbError>,
+    /// Whether the server has the mark of a change.
+    marked: bool,
 }
 
 impl fmt::Debug for Postgres {
@@ -85,7 +87,7 @@ impl Postgres {
 
     fn new(server: &ServerUrl, clock: &Clock, purpose: Use) -> Self {
         let (server, clock) = (server.clone(), clock.clone());
-        Self { server, clock, purpose, link: None, waiting: Vec::new(), spoiled: None }
+        Self { server, clock, purpose, link: None, waiting: Vec::new(), spoiled: None, marked: false }
     }
 
     fn connect(&mut self) -> Result<(), DbError> {
@@ -117,8 +119,18 @@ impl Postgres {
 
     /// Runs what belongs to no change; nothing of an earlier one is left after it.
     fn apart(&mut self, sql: &str) -> Result<(), DbError> {
-        (self.waiting, self.spoiled) = (Vec::new(), None);
+        (self.waiting, self.spoiled, self.marked) = (Vec::new(), None, false);
         self.step(sql)
+    }
+
+    /// Sends what waits.
+    fn send(&mut self) -> Result<(), DbError> {
+        self.waiting.pop().map_or(Ok(()), |last| self.together(last).map(|_| ()))
+    }
+
+    /// Whether nothing has been sent of the change: its mark waits.
+    fn is_unsent(&self) -> bool {
+        matches!(self.waiting.first(), Some(Step::Mark { .. }))
     }
 
     fn step(&mut self, sql: &str) -> Result<(), DbError> {
@@ -131,7 +143,9 @@ impl Postgres {
         self.check()?;
         let mut steps = take(&mut self.waiting);
         steps.push(last);
+        let marks = matches!(steps.first(), Some(Step::Mark { .. }));
         let replies = self.link()?.run(&steps);
+        self.marked |= marks;
         let mut outcome = Ok(Reply::Done);
         for (step, reply) in steps.iter().zip(replies) {
             outcome = match (step, reply) {
@@ -159,6 +173,10 @@ impl Postgres {
 
     fn prepared(&mut self, sql: &str) -> Result<Statement, DbError> {
         self.check()?;
+        if !self.link()?.knows(sql) {
+            // Where the server cannot even read it, what is undone has to begin before it.
+            self.send()?;
+        }
         let made = self.link()?.prepared(sql);
         made.map_err(|error| {
             let error = self.failed(&error);
@@ -243,29 +261,27 @@ impl Engine for Postgres {
         if self.link.is_none() { Ok(()) } else { self.apart("ROLLBACK") }
     }
 
-    /// The mark goes with the first statement of its change.
+    /// The mark goes with the first statement of its change, and the end of the change before with it.
     fn mark(&mut self) -> Result<(), DbError> {
         self.check()?;
-        self.waiting.push(Step::Script("SAVEPOINT job".to_owned()));
+        self.waiting.push(Step::Mark { again: self.marked });
         Ok(())
     }
 
+    /// The mark stays until the next one, or the commit: only what was answered is behind it then.
     fn keep(&mut self) -> Result<(), DbError> {
-        if self.spoiled.is_none() && matches!(*self.waiting, [Step::Script(_)]) {
+        self.check()?;
+        if self.is_unsent() && self.waiting.len() == 1 {
             // A change of nothing.
             self.waiting.clear();
-            return Ok(());
         }
-        self.step("RELEASE SAVEPOINT job")
+        self.send()
     }
 
     fn undo(&mut self) -> Result<(), DbError> {
-        // As long as the mark waits, nothing of the change has been sent.
-        if let Some(Step::Script(_)) = self.waiting.first() {
-            (self.waiting, self.spoiled) = (Vec::new(), None);
-            return Ok(());
-        }
-        self.apart("ROLLBACK TO SAVEPOINT job; RELEASE SAVEPOINT job")
+        let unsent = self.is_unsent();
+        (self.waiting, self.spoiled) = (Vec::new(), None);
+        if unsent { Ok(()) } else { self.step("ROLLBACK TO SAVEPOINT job") }
     }
 
     fn script(&mut self, sql: &str) -> Result<(), DbError> {
