@@ -1,21 +1,22 @@
 //! Keeps a second agent out, and refuses a directory that others can write.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::fcntl::OFlag;
 
 use super::atomic;
 use super::error::StoreError;
 use super::layout::SECRET_MODE;
 
-/// An advisory lock (flock(2)) that ends with the process, however it ends.
+/// An advisory lock (flock(2)) that ends with the process, however it ends. It is given up by closing the file: an unlocking that
+/// the file system refuses would have nothing to say.
 #[derive(Debug)]
 pub(super) struct Lock {
-    file: Flock<File>,
+    file: File,
 }
 
 impl Lock {
@@ -30,29 +31,30 @@ impl Lock {
 
     pub(super) fn take(path: &Path, dir: &Path) -> Result<Self, StoreError> {
         let io = |error| StoreError::io("open the lock", path)(error);
-        let file = open(path).map_err(io)?;
+        let mut file = open(path).map_err(io)?;
         atomic::give_to_owner_of(dir, &file, path)?;
-        let mut locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
-        if matches!(locked, Err((_, Errno::EBADF))) {
+        let mut locked = file.try_lock();
+        if matches!(&locked, Err(TryLockError::Error(error)) if error.raw_os_error() == Some(Errno::EBADF as i32))
+        {
             // NFS takes an exclusive lock only from one who may write.
-            let file = options().write(true).open(path).map_err(io)?;
-            locked = Flock::lock(file, FlockArg::LockExclusiveNonblock);
+            file = options().write(true).open(path).map_err(io)?;
+            locked = file.try_lock();
         }
         match locked {
-            Ok(file) => {
+            Ok(()) => {
                 // Who holds it is a help for people; a full or read-only disk must not keep the agent from starting.
                 let note =
                     |mut file: File| file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
                 let _ = options().write(true).open(path).and_then(note);
                 Ok(Self { file })
             }
-            Err((mut file, Errno::EWOULDBLOCK)) => {
+            Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
                 let read = file.rewind().and_then(|()| file.read_to_string(&mut text));
                 let holder = read.ok().and_then(|_| text.trim().parse().ok());
                 Err(StoreError::Locked { path: dir.to_owned(), holder })
             }
-            Err((_, errno)) => Err(StoreError::io("lock", path)(errno.into())),
+            Err(TryLockError::Error(error)) => Err(StoreError::io("lock", path)(error)),
         }
     }
 }

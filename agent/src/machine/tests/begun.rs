@@ -36,3 +36,18 @@ fn a_renewal_that_an_earlier_process_began_is_brought_to_its_end() {
     rig.answer(Outcome::Renewed(identity(2, start(), token(1))));
     assert_eq!(rig.call(), Call::Prove { generation: 2 });
 }
+
+/// A renewal may have been begun that nobody wrote down: where one is due, it is asked for before anything is given up.
+#[test]
+fn a_certificate_that_is_refused_when_its_renewal_is_due_is_renewed_before_it_counts_as_lost() {
+    let mut rig = Rig::active();
+    let left = rig.report().renew_at.unwrap().duration_since(rig.now.wall).unsigned_abs();
+    rig.advance(left - Duration::from_secs(8));
+    rig.send(Input::Tick);
+    assert_eq!(rig.call(), Call::Heartbeat);
+    rig.advance(Duration::from_secs(10));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    assert_eq!((rig.call(), rig.state()), (Call::Renew, StateName::Refused));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    assert_eq!(rig.state(), StateName::Lost);
+}
