@@ -106,10 +106,10 @@ impl Generation {
         }
         atomic::sync_dir(&new)?;
         let number = numbers(layout)?.last().map_or(1, |newest| newest + 1);
-        atomic::rename(&new, &layout.generation(number))?;
-        // What is left of its publication is one rename. The heartbeat that proves it ends its predecessor's life at the
-        // Console, so a disk without room has to say so before.
+        // What is left of its publication is then one rename. The heartbeat that proves it ends its predecessor's life at the
+        // Console, so a disk without room has to say so before, and before the generation has its name: one that has it is proven.
         atomic::prepare_link(Path::new(&Layout::relative(number)), &layout.current())?;
+        atomic::rename(&new, &layout.generation(number))?;
         Ok(Self::new(number, verified, state))
     }
 }
