@@ -6,6 +6,7 @@
 use std::future::pending;
 use std::io;
 use std::os::fd::AsFd as _;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -18,6 +19,7 @@ use nix::time::{ClockId, clock_gettime};
 use rustls::time_provider::{DefaultTimeProvider, TimeProvider};
 use rustls_pki_types::UnixTime;
 use tokio::net::unix::pipe::Receiver;
+use tokio::time::sleep;
 
 /// A source of wall time, shared by the TLS configurations and the schedule. It ticks in whole seconds.
 pub type Clock = Arc<dyn TimeProvider>;
@@ -28,15 +30,48 @@ pub fn system() -> Clock {
     Arc::new(DefaultTimeProvider)
 }
 
-/// A time that is never set and goes on during suspend, from any origin: what a daemon's waits are measured on. A test
-/// moves it together with the [`Clock`], and so simulates a month.
-pub type Uptime = Arc<dyn Fn() -> Duration + Send + Sync>;
+/// The end of a wait.
+pub type Wait<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
+/// A time that is never set and goes on during suspend, from any origin: what a daemon waits by. A test moves it together with the
+/// [`Clock`], and so simulates a month.
+pub trait Uptime: Send + Sync {
+    /// The time.
+    fn now(&self) -> Duration;
+
+    /// Waits for so long, within a tokio runtime.
+    fn wait(&self, time: Duration) -> Wait<'_>;
+}
 
 /// The time since this machine was started.
 #[must_use]
-pub fn uptime() -> Uptime {
-    // A kernel without this clock does not exist; a daemon only needs that it does not go back.
-    Arc::new(|| clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default())
+pub fn uptime() -> Arc<dyn Uptime> {
+    Arc::new(SinceBoot)
+}
+
+struct SinceBoot;
+
+impl Uptime for SinceBoot {
+    fn now(&self) -> Duration {
+        // A kernel without this clock does not exist; a daemon only needs that it does not go back.
+        clock_gettime(ClockId::CLOCK_BOOTTIME).map(Duration::from).unwrap_or_default()
+    }
+
+    /// On a timer of the kernel's: tokio's wakes a process more than once in a long wait, to sort it anew, and stands still while
+    /// the host is suspended.
+    fn wait(&self, time: Duration) -> Wait<'_> {
+        Box::pin(async move {
+            let until = self.now() + time;
+            let rung = match Alarm::after(time) {
+                Ok(alarm) => alarm.rung().await,
+                Err(error) => Err(error),
+            };
+            if rung.is_err() {
+                // Out of descriptors, perhaps; the wait is no shorter for it.
+                sleep(until.saturating_sub(self.now())).await;
+            }
+        })
+    }
 }
 
 /// The time on this clock, in whole seconds.
@@ -63,7 +98,7 @@ impl Steps {
     /// Listens, within a tokio runtime. Where the kernel has no timer to give, nothing is heard.
     #[must_use]
     pub fn watch() -> Self {
-        let alarm = Alarm::set().inspect_err(|error| {
+        let alarm = Alarm::at_steps().inspect_err(|error| {
             tracing::debug!(%error, "steps of the clock are noticed late");
         });
         Self(alarm.ok())
@@ -71,31 +106,47 @@ impl Steps {
 
     /// Waits until the clock is set, or the host wakes.
     pub async fn clock_set(&self) {
-        let Some(Alarm(heard)) = &self.0 else { return pending().await };
-        let mut expirations = [0; 8];
-        while heard.readable().await.is_ok() {
-            match heard.try_read(&mut expirations) {
-                Err(error) if error.raw_os_error() == Some(Errno::ECANCELED as i32) => return,
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                // Its time came, two centuries from now; or the kernel took it away.
-                Ok(_) | Err(_) => break,
-            }
+        let Some(alarm) = &self.0 else { return pending().await };
+        match alarm.rung().await {
+            Err(error) if error.raw_os_error() == Some(Errno::ECANCELED as i32) => {}
+            // Its time came, two centuries from now; or the kernel took it away.
+            Ok(()) | Err(_) => pending().await,
         }
-        pending::<()>().await;
     }
 }
 
 impl Alarm {
-    fn set() -> io::Result<Self> {
-        let timer = TimerFd::new(
-            timerfd::ClockId::CLOCK_REALTIME,
-            TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
-        )?;
+    /// Rings when somebody sets the clock.
+    fn at_steps() -> io::Result<Self> {
         let never = Expiration::OneShot(TimeSpec::new(8_000_000_000, 0));
-        timer
-            .set(never, TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET)?;
+        let flags = TimerSetTimeFlags::TFD_TIMER_ABSTIME | TimerSetTimeFlags::TFD_TIMER_CANCEL_ON_SET;
+        Self::set(timerfd::ClockId::CLOCK_REALTIME, never, flags)
+    }
+
+    /// Rings after this time, of which a suspend of the host is a part.
+    fn after(time: Duration) -> io::Result<Self> {
+        // None at all would disarm it.
+        let time = Expiration::OneShot(time.max(Duration::from_nanos(1)).into());
+        Self::set(timerfd::ClockId::CLOCK_BOOTTIME, time, TimerSetTimeFlags::empty())
+    }
+
+    fn set(clock: timerfd::ClockId, at: Expiration, flags: TimerSetTimeFlags) -> io::Result<Self> {
+        let timer = TimerFd::new(clock, TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC)?;
+        timer.set(at, flags)?;
         Ok(Self(Receiver::from_owned_fd_unchecked(timer.as_fd().try_clone_to_owned()?)?))
+    }
+
+    /// Waits until it rings. `ECANCELED` where the clock was set and this was to be told.
+    async fn rung(&self) -> io::Result<()> {
+        let mut expirations = [0; 8];
+        loop {
+            self.0.readable().await?;
+            match self.0.try_read(&mut expirations) {
+                Err(error)
+                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
+                outcome => return outcome.map(|_| ()),
+            }
+        }
     }
 }
 
@@ -164,6 +215,30 @@ mod tests {
         assert_eq!(now(&clock).to_string(), "2026-11-02T10:01:30Z");
         manual.set("1969-01-01T00:00:00Z".parse().unwrap());
         assert_eq!(now(&clock), Timestamp::UNIX_EPOCH);
+    }
+
+    #[tokio::test]
+    async fn a_wait_is_as_long_as_it_has_to_be_and_others_go_on() {
+        let uptime = uptime();
+        let began = uptime.now();
+        uptime.wait(Duration::ZERO).await;
+        let long = uptime.wait(Duration::from_secs(3600));
+        tokio::select! {
+            () = long => panic!("an hour is longer"),
+            () = uptime.wait(Duration::from_millis(20)) => {}
+        }
+        assert!(uptime.now() - began >= Duration::from_millis(20));
+    }
+
+    #[tokio::test]
+    async fn an_alarm_rings_once() {
+        let alarm = Alarm::after(Duration::ZERO).unwrap();
+        alarm.rung().await.unwrap();
+        let later = uptime();
+        tokio::select! {
+            again = alarm.rung() => panic!("it rang again: {again:?}"),
+            () = later.wait(Duration::from_millis(20)) => {}
+        }
     }
 
     #[test]

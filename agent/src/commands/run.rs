@@ -1,6 +1,7 @@
 //! `telovix-agent run`: the daemon.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -18,6 +19,9 @@ use crate::supervisor::{self, Parts, RunError};
 
 /// Requests of people that may wait for their turn.
 const QUEUE: usize = 16;
+/// How long the thread that has asked the resolver stays for another name. A heartbeat asks once: for longer, and it would wake the host
+/// a second time to end.
+const NEXT_NAME: Duration = Duration::from_millis(50);
 
 pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> Exit {
     let console_url = match config.require_console_url() {
@@ -33,7 +37,8 @@ pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> E
         let _ = store::make_runtime_dir(parent);
     }
     tracing::info!("{}", confine::apply(&config));
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = match builder.enable_all().thread_keep_alive(NEXT_NAME).build() {
         Ok(runtime) => runtime,
         Err(error) => return report::failure(&error, "", Exit::Unexpected),
     };

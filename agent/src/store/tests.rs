@@ -12,6 +12,8 @@ use super::*;
 use crate::testpki::{Answer, answer, now};
 use crate::verify;
 
+mod commit;
+
 fn token(n: u8) -> EnrollmentToken {
     EnrollmentToken::from_bytes(&[n; 32])
 }
@@ -232,22 +234,6 @@ fn a_state_file_from_the_future_is_refused_not_guessed_at() {
     fs::write(&file, text).unwrap();
     let Loaded::Lost(loss) = store.load(now()).unwrap() else { panic!("version 2 was taken") };
     assert!(loss.reason.to_string().contains("install the newer agent"), "{}", loss.reason);
-}
-
-#[test]
-fn a_committed_generation_waits_for_its_publication() {
-    let dir = TempDir::new().unwrap();
-    let mut store = Store::open(dir.path()).unwrap();
-    let made = answer(|_| {});
-    let paid = token(1);
-    let pending = store.begin(made.key(), &request(&paid, "edge-1"), paid.hash_as_given()).unwrap();
-    assert!(store.committed(&pending, now()).unwrap().is_none());
-    let verified = verify::check(made.claim(), made.key(), now()).unwrap();
-    store.commit(verified, state(&made, &paid)).unwrap();
-    assert!(matches!(store.load(now()).unwrap(), Loaded::Nothing), "unpublished, so not ours yet");
-    let found = store.committed(&pending, now()).unwrap().expect("it was committed");
-    store.publish(&found).unwrap();
-    assert_eq!(sensor(&store).0, made.sensor_id);
 }
 
 #[test]

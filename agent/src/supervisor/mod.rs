@@ -19,7 +19,7 @@ use std::sync::Arc;
 use telovix_contract::facts::HostFacts;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, interval};
 
 use self::calls::{Flight, Landed};
 use crate::cli::Cli;
@@ -51,7 +51,7 @@ pub struct Parts {
     /// Its clock.
     pub clock: Clock,
     /// What its waits are measured on.
-    pub uptime: Uptime,
+    pub uptime: Arc<dyn Uptime>,
     /// The state directory, locked.
     pub store: Store,
     /// Counts.
@@ -69,7 +69,7 @@ pub struct Supervisor {
     cli: Cli,
     env: Environment,
     here: Here,
-    uptime: Uptime,
+    uptime: Arc<dyn Uptime>,
     store: Store,
     console: Arc<Console>,
     machine: Machine,
@@ -288,7 +288,7 @@ impl Supervisor {
         };
         let due = async {
             match deadline {
-                Some(wait) => sleep(wait).await,
+                Some(wait) => self.uptime.wait(wait).await,
                 None => pending().await,
             }
         };
@@ -336,7 +336,7 @@ impl Supervisor {
     }
 
     fn now(&self) -> Now {
-        Now { wall: clock::now(&self.here.clock), mono: (self.uptime)(), random: random() }
+        Now { wall: clock::now(&self.here.clock), mono: self.uptime.now(), random: random() }
     }
 }
 

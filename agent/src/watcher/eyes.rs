@@ -25,6 +25,9 @@ const WANTED: Mask = Mask::IN_CREATE
     .union(Mask::IN_MOVE_SELF)
     .union(Mask::IN_ONLYDIR);
 
+/// Room for an event at its longest, bytes, so that a read never fails for want of it.
+const EVENTS: usize = 4096;
+
 /// Watches on directories.
 #[derive(Debug)]
 pub(super) struct Eyes {
@@ -109,11 +112,15 @@ impl Eyes {
         Ok(())
     }
 
+    /// Whether there were events since the last ones; waits for none.
+    pub(super) fn more(&self) -> bool {
+        self.kernel.as_ref().is_some_and(Kernel::drain)
+    }
+
     /// Waits for events, and takes some. For ever where there are none to be had.
     pub(super) async fn event(&self) {
         let Some(kernel) = &self.kernel else { return pending().await };
-        // Room for an event at its longest, so that a read never fails for want of it.
-        let mut buffer = [0; 4096];
+        let mut buffer = [0; EVENTS];
         while kernel.events.readable().await.is_ok() {
             match kernel.events.try_read(&mut buffer) {
                 Ok(1..) => return,
@@ -123,6 +130,15 @@ impl Eyes {
             }
         }
         pending::<()>().await;
+    }
+}
+
+impl Kernel {
+    /// Takes what has come; says whether there was any. Not for ever: whoever writes as fast as this reads is heard later.
+    fn drain(&self) -> bool {
+        let mut buffer = [0; EVENTS];
+        let reads = (0..16).take_while(|_| matches!(self.events.try_read(&mut buffer), Ok(1..))).count();
+        reads > 0
     }
 }
 

@@ -134,7 +134,8 @@ pub struct Watcher {
 #[derive(Debug, Clone, Copy)]
 struct Noise {
     first: Instant,
-    last: Instant,
+    /// When to hear whether it goes on.
+    listen: Instant,
 }
 
 impl Watcher {
@@ -164,28 +165,31 @@ impl Watcher {
     }
 
     /// Waits for a change. Several at once are given one after the other. Nothing is lost when the future is dropped.
+    ///
+    /// What happens in the directories without end, because somebody keeps a log there, wakes this once in [`QUIET`]: the kernel
+    /// gathers the events meanwhile.
     pub async fn changed(&mut self) -> Change {
         loop {
             if let Some(change) = self.found.pop_first() {
                 return change;
             }
-            let look_at = self.look_at();
+            if let Some(Noise { first, listen }) = self.noise {
+                sleep_until(listen).await;
+                if self.eyes.more() && listen < first + LONGEST_NOISE {
+                    self.noise = Some(Noise { first, listen: Instant::now() + QUIET });
+                } else {
+                    self.look();
+                }
+                continue;
+            }
+            let poll = self.polled + if self.blind().is_some() { POLL_BLIND } else { POLL };
             tokio::select! {
                 () = self.eyes.event() => {
                     let now = Instant::now();
-                    self.noise.get_or_insert(Noise { first: now, last: now }).last = now;
+                    self.noise = Some(Noise { first: now, listen: now + QUIET });
                 }
-                () = sleep_until(look_at) => self.look(),
+                () = sleep_until(poll) => self.look(),
             }
-        }
-    }
-
-    /// When to look next.
-    fn look_at(&self) -> Instant {
-        let poll = self.polled + if self.blind().is_some() { POLL_BLIND } else { POLL };
-        match self.noise {
-            Some(Noise { first, last }) => (last + QUIET).min(first + LONGEST_NOISE).min(poll),
-            None => poll,
         }
     }
 

@@ -2,7 +2,11 @@
 #![expect(clippy::disallowed_methods, reason = "the tests change files behind the watcher's back")]
 
 use std::fs;
+use std::future::poll_fn;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tempfile::TempDir;
 
@@ -179,6 +183,39 @@ async fn several_changes_are_given_one_after_the_other_and_noise_is_none() {
     let both = BTreeSet::from([bench.seen().await, bench.seen().await]);
     assert_eq!(both, BTreeSet::from([Change::Token, Change::Config]));
     bench.quiet();
+}
+
+/// Somebody keeps a log beside the configuration and writes into it all the time.
+#[tokio::test]
+async fn a_busy_neighbour_wakes_it_seldom_and_hides_nothing() {
+    let mut bench = Bench::new(folders);
+    let (log, over) = (bench.path("etc/log"), Arc::new(AtomicBool::new(false)));
+    let ended = Arc::clone(&over);
+    let writer = std::thread::spawn(move || {
+        while !ended.load(Ordering::SeqCst) {
+            fs::write(&log, "a line").unwrap();
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    });
+    let began = Instant::now();
+    let mut polls = 0;
+    let early = {
+        let mut changed = pin!(bench.watcher.changed());
+        let counted = poll_fn(|context| {
+            polls += 1;
+            changed.as_mut().poll(context)
+        });
+        tokio::time::timeout(LONGEST_NOISE, counted).await
+    };
+    assert!(early.is_err(), "nothing has changed: {early:?}");
+    // Twice in each quiet time, to wait and to hear; and for the timeout itself.
+    let most = 8 + 2 * began.elapsed().as_millis() / QUIET.as_millis();
+    assert!(polls <= most, "woken {polls} times, of {most}");
+
+    fs::write(bench.path("etc/agent.toml"), "changed").unwrap();
+    assert_eq!(bench.seen().await, Change::Config);
+    over.store(true, Ordering::SeqCst);
+    writer.join().unwrap();
 }
 
 #[tokio::test]

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
-use telovix_agent::clock::Uptime;
+use telovix_agent::clock::{Uptime, Wait};
+use tokio::time::sleep;
 
 /// 2027-01-15T08:00:00Z, as good as any.
 const BEGIN: u64 = 1_800_000_000;
@@ -34,13 +35,22 @@ impl SimClock {
 
     /// The same time as a monotonic one.
     #[must_use]
-    pub fn uptime(self: &Arc<Self>) -> Uptime {
-        let clock = Arc::clone(self);
-        Arc::new(move || clock.elapsed())
+    pub fn uptime(self: &Arc<Self>) -> Arc<dyn Uptime> {
+        Arc::clone(self) as Arc<dyn Uptime>
     }
 
     pub(super) fn advance(&self, by: Duration) {
         self.0.fetch_add(u64::try_from(by.as_millis()).expect("not that long"), Ordering::SeqCst);
+    }
+}
+
+impl Uptime for SimClock {
+    fn now(&self) -> Duration {
+        self.elapsed()
+    }
+
+    fn wait(&self, time: Duration) -> Wait<'_> {
+        Box::pin(sleep(time))
     }
 }
 
