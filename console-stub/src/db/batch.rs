@@ -2,6 +2,9 @@
 //!
 //! Invariant: what is remembered is what the engine would answer. Nobody else writes while the transaction lasts (SQLite has
 //! one writer, `postgres` a lock), what is written into a table makes it forgotten, and what is undone makes all forgotten.
+//!
+//! And a change of which any statement failed is not kept, whatever it makes of the error itself: no engine is asked anything more
+//! for it, because one of them would refuse, and the other would keep half of it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,7 +16,7 @@ use super::{DbError, Row, Rows, Tx, Value};
 pub(super) struct Batch<'a, E> {
     engine: &'a mut E,
     seen: HashMap<&'static str, Arc<[Row]>>,
-    /// Why the change cannot be kept, whatever it makes of the error itself.
+    /// Why the change cannot be kept.
     spoiled: Option<DbError>,
 }
 
@@ -28,16 +31,27 @@ impl<'a, E: Engine> Batch<'a, E> {
     }
 
     pub(super) fn keep(&mut self) -> Result<(), DbError> {
-        if let Some(error) = &self.spoiled {
-            return Err(error.clone());
-        }
-        self.engine.keep()
+        self.attempt(Engine::keep)
     }
 
     pub(super) fn undo(&mut self) -> Result<(), DbError> {
         self.seen.clear();
         self.spoiled = None;
         self.engine.undo()
+    }
+
+    /// Asks the engine, unless the change is spoiled. What cannot be read out of a row is the caller's to judge, and spoils nothing.
+    fn attempt<T>(&mut self, ask: impl FnOnce(&mut E) -> Result<T, DbError>) -> Result<T, DbError> {
+        if let Some(error) = &self.spoiled {
+            return Err(error.clone());
+        }
+        let outcome = ask(self.engine);
+        if let Err(error) = &outcome
+            && !matches!(error, DbError::Corrupt { .. })
+        {
+            self.spoiled = Some(error.clone());
+        }
+        outcome
     }
 
     fn forget(&mut self, sql: &str) {
@@ -51,25 +65,23 @@ impl<'a, E: Engine> Batch<'a, E> {
 impl<E: Engine> Tx for Batch<'_, E> {
     fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64, DbError> {
         self.forget(sql);
-        self.engine.execute(sql, args)
+        self.attempt(|engine| engine.execute(sql, args))
     }
 
     fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>, DbError> {
-        self.engine.query(sql, args)
+        self.attempt(|engine| engine.query(sql, args))
     }
 
     fn later(&mut self, sql: &str, args: &[Value], rows: Rows) -> Result<(), DbError> {
         self.forget(sql);
-        let put_off = self.engine.later(sql, args, rows);
-        self.spoiled = put_off.as_ref().err().cloned().or(self.spoiled.take());
-        put_off
+        self.attempt(|engine| engine.later(sql, args, rows))
     }
 
     fn once(&mut self, table: &'static str, sql: &str) -> Result<Arc<[Row]>, DbError> {
         if let Some(seen) = self.seen.get(table) {
             return Ok(Arc::clone(seen));
         }
-        let found: Arc<[Row]> = self.engine.query(sql, &[])?.into();
+        let found: Arc<[Row]> = self.query(sql, &[])?.into();
         self.seen.insert(table, Arc::clone(&found));
         Ok(found)
     }
@@ -163,7 +175,9 @@ mod tests {
         batch.mark().unwrap();
         let missing = batch.later("UPDATE t SET n = 1 WHERE n = 0", &[], Rows::One);
         assert!(matches!(&missing, Err(DbError::Unavailable(why)) if why.contains("0 rows")), "{missing:?}");
-        batch.later("INSERT INTO t (n) VALUES (1)", &[], Rows::One).unwrap();
+        let behind = batch.later("INSERT INTO t (n) VALUES (1)", &[], Rows::One);
+        assert_eq!(behind.unwrap_err().to_string(), missing.unwrap_err().to_string());
+        assert!(batch.query(ASK, &[]).is_err());
         assert!(batch.keep().is_err());
         batch.undo().unwrap();
 

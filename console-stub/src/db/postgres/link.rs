@@ -11,8 +11,9 @@ use std::time::Duration;
 use futures_util::future::maybe_done;
 use tokio::runtime::{Builder, Runtime};
 use tokio::task::JoinHandle;
+use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Error, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, Error, NoTls, Row, Socket, Statement};
 
 use super::tls;
 use super::url::{ServerUrl, Trust, in_full};
@@ -71,6 +72,16 @@ fn borrowed(args: &[Value]) -> Vec<&(dyn ToSql + Sync)> {
     args.iter().map(|arg| arg as &(dyn ToSql + Sync)).collect()
 }
 
+/// Connects. How the connection ends is seen by whoever uses it next.
+async fn connect<T>(config: &Config, tls: T) -> Result<(Client, JoinHandle<()>), Error>
+where
+    T: MakeTlsConnect<Socket>,
+    T::Stream: Send + 'static,
+{
+    let (client, connection) = config.connect(tls).await?;
+    Ok((client, tokio::spawn(async { drop(connection.await) })))
+}
+
 /// An open connection. It has a small runtime of its own, so that it can be used where waiting is allowed and nowhere else.
 pub(super) struct Link {
     runtime: Runtime,
@@ -86,20 +97,13 @@ impl Link {
         let runtime = runtime.map_err(|error| DbError::Engine(format!("no runtime: {error}")))?;
         let place = server.place();
         let unreachable = |error: Error| DbError::Unavailable(format!("{place}: {}", in_full(&error)));
-        // How a connection ends is seen by whoever uses it next.
-        let (client, served) = match &server.trust {
-            Trust::DangerPlain => {
-                let connected = runtime.block_on(server.config.connect(NoTls));
-                let (client, connection) = connected.map_err(unreachable)?;
-                (client, runtime.spawn(async { drop(connection.await) }))
-            }
+        let connected = match &server.trust {
+            Trust::DangerPlain => runtime.block_on(connect(&server.config, NoTls)),
             Trust::Verified(roots) => {
-                let connector = tls::connector(roots, clock)?;
-                let connected = runtime.block_on(server.config.connect(connector));
-                let (client, connection) = connected.map_err(unreachable)?;
-                (client, runtime.spawn(async { drop(connection.await) }))
+                runtime.block_on(connect(&server.config, tls::connector(roots, clock)?))
             }
         };
+        let (client, served) = connected.map_err(unreachable)?;
         let link = Self { runtime, client, served, statements: HashMap::new() };
         link.runtime.block_on(link.client.batch_execute(session)).map_err(unreachable)?;
         Ok(link)

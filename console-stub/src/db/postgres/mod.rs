@@ -60,8 +60,6 @@ pub(super) struct Postgres {
     link: Option<Link>,
     /// What goes with the next statement.
     waiting: Vec<Step>,
-    /// Why the change cannot be kept.
-    spoiled: Option<DbError>,
     /// Whether the server has the mark of a change.
     marked: bool,
 }
@@ -87,7 +85,7 @@ impl Postgres {
 
     fn new(server: &ServerUrl, clock: &Clock, purpose: Use) -> Self {
         let (server, clock) = (server.clone(), clock.clone());
-        Self { server, clock, purpose, link: None, waiting: Vec::new(), spoiled: None, marked: false }
+        Self { server, clock, purpose, link: None, waiting: Vec::new(), marked: false }
     }
 
     fn connect(&mut self) -> Result<(), DbError> {
@@ -119,7 +117,7 @@ impl Postgres {
 
     /// Runs what belongs to no change; nothing of an earlier one is left after it.
     fn apart(&mut self, sql: &str) -> Result<(), DbError> {
-        (self.waiting, self.spoiled, self.marked) = (Vec::new(), None, false);
+        (self.waiting, self.marked) = (Vec::new(), false);
         self.step(sql)
     }
 
@@ -137,10 +135,8 @@ impl Postgres {
         self.together(Step::Script(sql.to_owned())).map(|_| ())
     }
 
-    /// Sends all that waits and this behind it in one go; gives the answer to the last. The first that failed is the reason, and
-    /// spoils the change.
+    /// Sends all that waits and this behind it in one go; gives the answer to the last. The first that failed is the reason.
     fn together(&mut self, last: Step) -> Result<Reply, DbError> {
-        self.check()?;
         let mut steps = take(&mut self.waiting);
         steps.push(last);
         let marks = matches!(steps.first(), Some(Step::Mark { .. }));
@@ -155,16 +151,11 @@ impl Postgres {
                 (_, Ok(reply)) => Ok(reply),
                 (_, Err(error)) => Err(self.failed(&error)),
             };
-            if let Err(error) = &outcome {
-                self.spoiled = Some(error.clone());
+            if outcome.is_err() {
                 break;
             }
         }
         outcome
-    }
-
-    fn check(&self) -> Result<(), DbError> {
-        self.spoiled.clone().map_or(Ok(()), Err)
     }
 
     fn link(&mut self) -> Result<&mut Link, DbError> {
@@ -172,17 +163,12 @@ impl Postgres {
     }
 
     fn prepared(&mut self, sql: &str) -> Result<Statement, DbError> {
-        self.check()?;
         if !self.link()?.knows(sql) {
             // Where the server cannot even read it, what is undone has to begin before it.
             self.send()?;
         }
         let made = self.link()?.prepared(sql);
-        made.map_err(|error| {
-            let error = self.failed(&error);
-            self.spoiled = Some(error.clone());
-            error
-        })
+        made.map_err(|error| self.failed(&error))
     }
 
     /// What an error is for the caller; drops a connection that is of no use any more.
@@ -263,14 +249,12 @@ impl Engine for Postgres {
 
     /// The mark goes with the first statement of its change, and the end of the change before with it.
     fn mark(&mut self) -> Result<(), DbError> {
-        self.check()?;
         self.waiting.push(Step::Mark { again: self.marked });
         Ok(())
     }
 
     /// The mark stays until the next one, or the commit: only what was answered is behind it then.
     fn keep(&mut self) -> Result<(), DbError> {
-        self.check()?;
         if self.is_unsent() && self.waiting.len() == 1 {
             // A change of nothing.
             self.waiting.clear();
@@ -280,7 +264,7 @@ impl Engine for Postgres {
 
     fn undo(&mut self) -> Result<(), DbError> {
         let unsent = self.is_unsent();
-        (self.waiting, self.spoiled) = (Vec::new(), None);
+        self.waiting.clear();
         if unsent { Ok(()) } else { self.step("ROLLBACK TO SAVEPOINT job") }
     }
 
