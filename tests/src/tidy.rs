@@ -5,12 +5,14 @@
 
 mod code;
 mod layers;
+mod links;
 mod manifests;
 
 use std::path::Path;
 
 pub use code::code_of;
 pub use layers::{AGENT_ORDER, STUB_ORDER, declared_order, layers};
+pub use links::dead_links;
 pub use manifests::lints;
 
 /// Longest file.

@@ -54,6 +54,11 @@ fn nothing_is_left_lying_about() {
 }
 
 #[test]
+fn links_of_the_documentation_lead_somewhere() {
+    none(&tidy::dead_links(&tree()));
+}
+
+#[test]
 fn every_package_keeps_the_lints() {
     none(&tidy::lints(&tree()));
 }
