@@ -98,6 +98,11 @@ pub(super) fn give_away(path: &Path, uid: u32, gid: u32) -> Result<(), StoreErro
     fault::step(|| lchown(path, Some(uid), Some(gid))).map_err(StoreError::io("give away", path))
 }
 
+/// Whether there is anything. What cannot be looked at is not taken for missing.
+pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
+    path.try_exists().map_err(StoreError::io("look at", path))
+}
+
 /// Waits until the entries of a directory are on the disk.
 pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
     fault::step(|| File::open(path)?.sync_all()).map_err(StoreError::io("sync", path))

@@ -82,7 +82,7 @@ impl Generation {
         state: SensorState,
     ) -> Result<Self, StoreError> {
         let all = layout.generations();
-        if !all.is_dir() {
+        if !atomic::is_there(&all)? {
             atomic::create_dir(&all, publication.directory())?;
             atomic::sync_dir(layout.root())?;
         }

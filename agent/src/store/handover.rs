@@ -36,7 +36,7 @@ pub enum Handover {
 /// [`StoreError::Unsafe`] for a directory of a third user, or one that others can write; [`StoreError::Locked`] while an
 /// agent works there; [`StoreError::Io`].
 pub fn hand_over(dir: &Path, owner: Owner) -> Result<Handover, StoreError> {
-    if !dir.exists() {
+    if !atomic::is_there(dir)? {
         atomic::create_dir_all(dir, DIR_MODE)?;
     }
     let meta = look_at(dir)?;

@@ -84,7 +84,7 @@ impl Store {
     /// As [`Store::open`].
     pub fn open_as(dir: &Path, publication: Publication) -> Result<Self, StoreError> {
         let layout = Layout::new(dir);
-        if !dir.is_dir() {
+        if !atomic::is_there(dir)? {
             atomic::create_dir_all(dir, publication.directory())?;
         }
         lock::check_directory(dir)?;
@@ -123,7 +123,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Unsafe`], [`StoreError::Io`].
     pub fn examine(dir: &Path) -> Result<(), StoreError> {
-        if dir.exists() { lock::check_directory(dir) } else { Ok(()) }
+        if atomic::is_there(dir)? { lock::check_directory(dir) } else { Ok(()) }
     }
 
     /// What keeps the consumers of a publication out, and what to do about it.

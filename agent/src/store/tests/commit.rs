@@ -38,3 +38,23 @@ fn a_generation_has_no_name_before_its_link_is_prepared() {
     store.publish(&generation).unwrap();
     assert_eq!(sensor(&store), (first.sensor_id, vec![]));
 }
+
+#[test]
+fn what_cannot_be_looked_at_is_not_taken_for_missing() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let (first, paid) = (answer(|_| {}), token(1));
+    store.begin(first.key(), &request(&paid, "edge-1"), paid.hash_as_given()).unwrap();
+    let around = dir.path().join("generations");
+    std::os::unix::fs::symlink("generations", &around).unwrap();
+    let verified = verify::check(first.claim(), first.key(), now()).unwrap();
+    let refused = store.commit(verified, state(&first, &paid)).unwrap_err().to_string();
+    assert!(refused.contains("generations: Too many levels of symbolic links"), "{refused}");
+    drop(store);
+
+    let state_dir = around.join("state");
+    for refused in [Store::open(&state_dir).map(|_| ()), Store::examine(&state_dir)] {
+        let refused = refused.unwrap_err().to_string();
+        assert!(refused.contains("state: Too many levels of symbolic links"), "{refused}");
+    }
+}
