@@ -47,19 +47,27 @@ struct Host {
     holds: bool,
 }
 
-pub(crate) fn all(every: usize) {
+/// A kind of failure: the error, the calls that it is given to, and the hosts that it meets.
+type Kind = (&'static str, &'static [&'static str], &'static [Before]);
+
+/// Each call that writes.
+pub(crate) fn writes(every: usize) {
+    let kind = |error| (error, WRITES, &[Before::Nothing, Before::Identity][..]);
+    all("enroll", every, &["ENOSPC", "EROFS", "EIO"].map(kind));
+}
+
+/// Each call that reads.
+pub(crate) fn reads(every: usize) {
+    all("reads", every, &[("EIO", READS, &[Before::Asked, Before::Enrolled])]);
+}
+
+fn all(what: &str, every: usize, kinds: &[Kind]) {
     let world = World::terms().setup(&["--trial-nodes", "100000"]).start();
     let mut sums = BTreeMap::<String, (usize, usize)>::new();
-    let kinds: [(&'static str, &[&str], &[Before]); 4] = [
-        ("ENOSPC", WRITES, &[Before::Nothing, Before::Identity]),
-        ("EROFS", WRITES, &[Before::Nothing, Before::Identity]),
-        ("EIO", WRITES, &[Before::Nothing, Before::Identity]),
-        ("EIO", READS, &[Before::Asked, Before::Enrolled]),
-    ];
     let mut serial = 0;
     for (error, calls, befores) in kinds {
-        for before in befores {
-            for call in calls {
+        for before in *befores {
+            for call in *calls {
                 let begin = call.len() % every;
                 for at in (1 + begin..).step_by(every) {
                     serial += 1;
@@ -77,7 +85,7 @@ pub(crate) fn all(every: usize) {
         println!("{struck:4} struck, {tolerated:3} of them tolerated  {what}");
     }
     let struck: usize = sums.values().map(|(struck, _)| struck).sum();
-    println!("enroll: {struck} calls failed");
+    println!("{what}: {struck} calls failed");
     assert!(struck * every > 150, "only {struck} calls failed");
 }
 
