@@ -240,6 +240,15 @@ mod tests {
     use proptest::prelude::*;
 
     #[test]
+    fn hashes_of_tokens_spread_in_a_table() {
+        let of = |byte| EnrollmentToken::from_bytes(&[byte; TOKEN_BYTES]).hash();
+        let spread = std::hash::RandomState::new();
+        let place = |hash: &TokenHash| std::hash::BuildHasher::hash_one(&spread, hash);
+        assert_eq!(place(&of(1)), place(&of(1)));
+        assert_ne!(place(&of(1)), place(&of(2)));
+    }
+
+    #[test]
     fn a_token_is_47_characters_and_padding_changes_nothing() {
         let token = EnrollmentToken::from_bytes(&[0xfb; TOKEN_BYTES]);
         assert_eq!(token.expose().len(), TOKEN_LENGTH);

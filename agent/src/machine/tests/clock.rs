@@ -58,6 +58,25 @@ fn a_clock_that_stands_in_1970_at_boot() {
     );
 }
 
+/// A clock that is ahead spoils no fresh certificate, so only what is at stake keeps the token: the identity.
+#[test]
+fn a_clock_that_stands_past_the_end_of_the_certificate_at_boot_spends_no_token() {
+    let held = identity(1, start(), token(1));
+    let dates = Some((held.not_before, held.not_after));
+    for (token, token_type) in [(token(2), TokenType::Once), (token(1), TokenType::Cluster)] {
+        let over = Loss { about_time: dates, token_type: Some(token_type), ..loss("its dates do not hold") };
+        let mut rig = Rig::started(None, disk(Current::Nothing));
+        rig.now.wall = start() + hours(9000);
+        rig.machine = Machine::new(Settings::default());
+        rig.send(Input::Started(Some(token)));
+        rig.send(Input::Loaded(Box::new(disk(Current::Lost(over)))));
+        assert_eq!(rig.call(), Call::ProbeClock);
+        answered_at(&mut rig, Outcome::ClockRead, start());
+        assert_eq!(rig.calls(), None, "{token_type:?}");
+        assert_eq!((rig.state(), rig.code().as_str()), (StateName::Starting, "clock_wrong"));
+    }
+}
+
 #[test]
 fn a_certificate_that_has_really_expired_at_boot() {
     let held = identity(1, start() - hours(1000), token(1));

@@ -111,3 +111,23 @@ fn an_enrollment_that_nobody_wants_any_more_is_no_trouble() {
     rig.send(Input::Token(Some(token(1))));
     assert_eq!((rig.state(), rig.report().last_error), (StateName::Active, None));
 }
+
+#[test]
+fn whoever_can_mend_it_is_named() {
+    use Actor::{Agent, ConsoleOperator, HostOperator};
+    for (failure, who) in [
+        (unreachable(), Agent),
+        (refusal(ErrorCode::RateLimited), Agent),
+        (refusal(ErrorCode::SensorDisabled), ConsoleOperator),
+        (refusal(ErrorCode::NodeLimitExceeded), ConsoleOperator),
+        (failure(Nature::MissingPath, Retry::Never), ConsoleOperator),
+        // A disk is tried again and again like a network, and yet nobody else makes room on it.
+        (failure(Nature::Disk, Retry::Backoff), HostOperator),
+        (failure(Nature::NoAnswer, Retry::Never), HostOperator),
+        (refusal(ErrorCode::EnrollmentTokenUsed), HostOperator),
+        (refusal(ErrorCode::InvalidSensorTrust), HostOperator),
+        (refusal(ErrorCode::SensorRevoked), HostOperator),
+    ] {
+        assert_eq!(policy::who(&failure), who, "{failure:?}");
+    }
+}
