@@ -101,9 +101,10 @@ fn section_4_a_plain_token_warns_a_host_that_holds_an_identity() {
         assert_eq!(code(&unwanted, &standing(Some(speaks))), "sensor_binding_mismatch");
     }
     // Nothing renews a record that is revoked or gone, so that another is not a second.
-    for gone in [Some(Standing::Revoked), None] {
+    for (gone, said) in [(Some(Standing::Revoked), "delete the old one"), (None, "does not know")] {
         let made = plan(&unwanted, &standing(gone));
         assert_eq!((made.record, made.warnings.len()), (RecordPlan::New, 1));
+        assert!(made.warnings[0].contains(said), "{:?}", made.warnings);
     }
     let without = Attempt { second_record: SecondRecord::Unwanted, ..attempt() };
     plan(&without, &known(token(TokenType::Once)));
