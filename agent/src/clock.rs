@@ -61,7 +61,7 @@ impl Uptime for SinceBoot {
     /// the host is suspended.
     fn wait(&self, time: Duration) -> Wait<'_> {
         Box::pin(async move {
-            let until = self.now() + time;
+            let until = self.now().saturating_add(time);
             let rung = match Alarm::after(time) {
                 Ok(alarm) => alarm.rung().await,
                 Err(error) => Err(error),

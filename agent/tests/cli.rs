@@ -49,6 +49,17 @@ fn reset_wants_to_be_sure() {
     assert!(code == 0 && out.contains("nothing to remove"), "{code} {out}");
 }
 
+/// Behind a disk that fails, or a folder that this user cannot enter, there may well be a key.
+#[test]
+fn what_cannot_be_looked_at_is_neither_removed_nor_retired() {
+    let dir = TempDir::new().unwrap();
+    std::os::unix::fs::symlink("state", dir.path().join("state")).unwrap();
+    for command in [&["reset", "--yes"][..], &["decommission", "--purge"]] {
+        let (code, out, err) = agent(&dir, command);
+        assert!(code == 8 && out.is_empty() && err.contains("Too many levels"), "{code} {out} {err}");
+    }
+}
+
 #[test]
 fn an_unreachable_console_ends_with_its_own_status_in_time() {
     let dir = TempDir::new().unwrap();

@@ -24,9 +24,13 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(config: &Config, args: &DecommissionArgs, clock: &Clock) -> Exit {
     let dir = &config.state_dir.value;
-    if !dir.exists() {
-        say!("nothing to retire: {} does not exist", dir.display());
-        return Exit::Done;
+    match Store::is_there(dir) {
+        Ok(true) => {}
+        Ok(false) => {
+            say!("nothing to retire: {} does not exist", dir.display());
+            return Exit::Done;
+        }
+        Err(error) => return report::failure(&error, "", Exit::LocalState),
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,

@@ -16,9 +16,13 @@ pub(super) fn run(config: &Config, args: &ResetArgs) -> Exit {
         );
         return report::failure(&what, "say it with --yes", Exit::Usage);
     }
-    if !dir.exists() {
-        say!("nothing to remove: {} does not exist", dir.display());
-        return Exit::Done;
+    match Store::is_there(dir) {
+        Ok(true) => {}
+        Ok(false) => {
+            say!("nothing to remove: {} does not exist", dir.display());
+            return Exit::Done;
+        }
+        Err(error) => return report::failure(&error, "", Exit::LocalState),
     }
     match Store::open(dir).and_then(|mut store| store.reset()) {
         Ok(()) => {

@@ -117,6 +117,14 @@ impl Store {
         self.publication = publication;
     }
 
+    /// Whether there is a state directory, or anything in its place.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] where it cannot be looked at.
+    pub fn is_there(dir: &Path) -> Result<bool, StoreError> {
+        atomic::is_there(dir)
+    }
+
     /// Whether [`Store::open`] would take this directory, without making or locking anything. One that is missing is
     /// fine.
     ///

@@ -25,9 +25,6 @@ const WANTED: Mask = Mask::IN_CREATE
     .union(Mask::IN_MOVE_SELF)
     .union(Mask::IN_ONLYDIR);
 
-/// Room for an event at its longest, bytes, so that a read never fails for want of it.
-const EVENTS: usize = 4096;
-
 /// Watches on directories.
 #[derive(Debug)]
 pub(super) struct Eyes {
@@ -37,11 +34,12 @@ pub(super) struct Eyes {
 }
 
 /// One instance, twice: nix lays the watches, and tokio waits for the bytes. What the events say is not looked at, so
-/// that their queue is no more to us than a pipe; tokio's own way for other descriptors needs `unsafe`.
+/// that their queue is no more to us than a pipe; tokio's own way for other descriptors needs `unsafe`. While nobody waits there
+/// is no second one, because each event would wake this process, whether it waits for one or not.
 #[derive(Debug)]
 struct Kernel {
     watches: Inotify,
-    events: Receiver,
+    waiting: Option<Receiver>,
 }
 
 impl Eyes {
@@ -118,34 +116,44 @@ impl Eyes {
     }
 
     /// Waits for events, and takes some. For ever where there are none to be had.
-    pub(super) async fn event(&self) {
-        let Some(kernel) = &self.kernel else { return pending().await };
-        let mut buffer = [0; EVENTS];
-        while kernel.events.readable().await.is_ok() {
-            match kernel.events.try_read(&mut buffer) {
-                Ok(1..) => return,
-                Err(error)
-                    if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {}
-                Ok(0) | Err(_) => break,
-            }
+    pub(super) async fn event(&mut self) {
+        let Some(kernel) = &mut self.kernel else { return pending().await };
+        if let Err(error) = kernel.wait().await {
+            self.trouble = Some(format!("the kernel's file events cannot be waited for ({error})"));
+            pending::<()>().await;
         }
-        pending::<()>().await;
     }
 }
 
 impl Kernel {
+    /// What has come before is heard as well.
+    async fn wait(&mut self) -> io::Result<()> {
+        loop {
+            let events = match &self.waiting {
+                Some(events) => events,
+                None => {
+                    let again = self.watches.as_fd().try_clone_to_owned()?;
+                    self.waiting.insert(Receiver::from_owned_fd_unchecked(again)?)
+                }
+            };
+            events.readable().await?;
+            // Anew each time, so that no readiness is left over from a time before.
+            self.waiting = None;
+            if self.drain() {
+                return Ok(());
+            }
+        }
+    }
+
     /// Takes what has come; says whether there was any. Not for ever: whoever writes as fast as this reads is heard later.
     fn drain(&self) -> bool {
-        let mut buffer = [0; EVENTS];
-        let reads = (0..16).take_while(|_| matches!(self.events.try_read(&mut buffer), Ok(1..))).count();
-        reads > 0
+        let reads = (0..16).take_while(|_| self.watches.read_events().is_ok_and(|events| !events.is_empty()));
+        reads.count() > 0
     }
 }
 
 fn start() -> io::Result<Kernel> {
-    let watches = Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?;
-    let events = Receiver::from_owned_fd_unchecked(watches.as_fd().try_clone_to_owned()?)?;
-    Ok(Kernel { watches, events })
+    Ok(Kernel { watches: Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?, waiting: None })
 }
 
 /// The directory itself, or the nearest parent that is there.

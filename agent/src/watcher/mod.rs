@@ -176,7 +176,8 @@ impl Watcher {
             if let Some(Noise { first, listen }) = self.noise {
                 sleep_until(listen).await;
                 if self.eyes.more() && listen < first + LONGEST_NOISE {
-                    self.noise = Some(Noise { first, listen: Instant::now() + QUIET });
+                    let listen = (Instant::now() + QUIET).min(first + LONGEST_NOISE);
+                    self.noise = Some(Noise { first, listen });
                 } else {
                     self.look();
                 }

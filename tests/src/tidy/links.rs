@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
-use pulldown_cmark::{Event, Options, Parser, Tag, TagEnd};
+use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 
 use super::Source;
 
@@ -34,6 +34,7 @@ fn follow(sources: &[Source], from: &Source, link: &str) -> Result<(), String> {
     let target = sources.iter().find(|source| source.path == place);
     let folder = format!("{place}/");
     match (target, heading) {
+        (None, None) if place.is_empty() => Ok(()),
         (None, None) if sources.iter().any(|source| source.path.starts_with(&folder)) => Ok(()),
         (None, _) => Err("leads to no file".to_owned()),
         (Some(_), None) => Ok(()),
@@ -67,6 +68,7 @@ fn read(text: &str) -> Page {
     let mut heading: Option<String> = None;
     for event in Parser::new_ext(text, Options::ENABLE_TABLES) {
         match event {
+            Event::Start(Tag::Link { link_type: LinkType::Email, .. }) => {}
             Event::Start(Tag::Link { dest_url, .. } | Tag::Image { dest_url, .. }) => {
                 page.links.push(dest_url.into_string());
             }
@@ -113,7 +115,7 @@ mod tests {
     #[test]
     fn a_link_leads_to_a_file_a_folder_or_a_heading() {
         let complaints = |link: &str| {
-            let page = format!("# A `b`, c\n\n## A b c\n\n| x |\n|---|\n| [a]({link}) |\n");
+            let page = format!("# A `b`, c\n\n## A b c\n\n| x |\n|---|\n| [a]({link}) <a@b.example> |\n");
             dead_links(&[
                 Source::sample("docs/here.md", &page),
                 Source::sample("docs/more/other.md", "# When it's *done*\n\n# Same\n\n# Same\n"),
@@ -130,6 +132,7 @@ mod tests {
             "more/other.md#same-1",
             "https://example.com/x.md#y",
             "mailto:a@b.example",
+            "..",
         ] {
             assert_eq!(complaints(good), Vec::<String>::new(), "{good}");
         }
