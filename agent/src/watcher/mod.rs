@@ -26,6 +26,9 @@ use crate::store::layout;
 /// How long it has to be quiet before a look, so that one change of many steps is one change. Longer than a tick of any
 /// kernel's file clock: what happens after the look has another time on it.
 pub const QUIET: Duration = Duration::from_millis(50);
+/// How long the steps of one change take for the most part, as of a file that is written and renamed: what comes within it does not put
+/// off the look.
+const BURST: Duration = Duration::from_millis(5);
 /// How long noise can put off a look.
 pub const LONGEST_NOISE: Duration = Duration::from_millis(500);
 /// Time between looks that nothing asked for.
@@ -136,6 +139,8 @@ struct Noise {
     first: Instant,
     /// When to hear whether it goes on.
     listen: Instant,
+    /// Whether what began it is under way.
+    bursts: bool,
 }
 
 impl Watcher {
@@ -173,11 +178,12 @@ impl Watcher {
             if let Some(change) = self.found.pop_first() {
                 return change;
             }
-            if let Some(Noise { first, listen }) = self.noise {
+            if let Some(Noise { first, listen, bursts }) = self.noise {
                 sleep_until(listen).await;
-                if self.eyes.more() && listen < first + LONGEST_NOISE {
+                let more = self.eyes.more();
+                if bursts || (more && listen < first + LONGEST_NOISE) {
                     let listen = (Instant::now() + QUIET).min(first + LONGEST_NOISE);
-                    self.noise = Some(Noise { first, listen });
+                    self.noise = Some(Noise { first, listen, bursts: false });
                 } else {
                     self.look();
                 }
@@ -187,7 +193,7 @@ impl Watcher {
             tokio::select! {
                 () = self.eyes.event() => {
                     let now = Instant::now();
-                    self.noise = Some(Noise { first: now, listen: now + QUIET });
+                    self.noise = Some(Noise { first: now, listen: now + BURST, bursts: true });
                 }
                 () = sleep_until(poll) => self.look(),
             }

@@ -1,6 +1,6 @@
 //! The agent on its host: whole processes, the way back from a loss, and what an idle daemon costs.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -90,6 +90,7 @@ fn idle(plan: &Plan, world: &World, builds: &[(String, PathBuf)]) -> Vec<Idle> {
         .zip(builds)
         .map(|(number, (_, program))| {
             let mut daemon = Daemon::prepare(world, &format!("idler-{number}"), "");
+            keep_apart(&daemon, world);
             daemon.log_at("info");
             daemon.run_by(program);
             daemon.run();
@@ -112,6 +113,18 @@ fn idle(plan: &Plan, world: &World, builds: &[(String, PathBuf)]) -> Vec<Idle> {
     let rates =
         daemons.iter().zip(beats).map(|(daemon, beats)| (heartbeats(daemon) - beats) * 60.0 / seconds);
     found.into_iter().zip(rates).map(|(idle, rate)| Idle { heartbeats_a_minute: rate, ..idle }).collect()
+}
+
+/// Gives a daemon a CA file of its own. It watches the file's folder, and in the Console's a database is written with each heartbeat
+/// of every daemon.
+fn keep_apart(daemon: &Daemon, world: &World) {
+    let (file, own) = (daemon.config_file(), daemon.config_file().with_file_name("console-ca.pem"));
+    std::fs::copy(world.ca_file(), &own).expect("the CA can be copied");
+    let text = std::fs::read_to_string(&file).expect("the configuration can be read");
+    let name = |path: &Path| format!("bootstrap_ca = {path:?}");
+    let apart = text.replace(&name(&world.ca_file()), &name(&own));
+    assert_ne!(apart, text, "the configuration names no CA");
+    std::fs::write(file, apart).expect("the configuration can be written");
 }
 
 /// A process that is watched.
