@@ -26,9 +26,8 @@ use crate::store::layout;
 /// How long it has to be quiet before a look, so that one change of many steps is one change. Longer than a tick of any
 /// kernel's file clock: what happens after the look has another time on it.
 pub const QUIET: Duration = Duration::from_millis(50);
-/// How long the steps of one change take for the most part, as of a file that is written and renamed: what comes within it does not put
-/// off the look.
-const BURST: Duration = Duration::from_millis(5);
+/// Time between two times of listening whether it is quiet, at first; later it is [`QUIET`].
+const LISTEN: Duration = Duration::from_millis(10);
 /// How long noise can put off a look.
 pub const LONGEST_NOISE: Duration = Duration::from_millis(500);
 /// Time between looks that nothing asked for.
@@ -137,10 +136,24 @@ pub struct Watcher {
 #[derive(Debug, Clone, Copy)]
 struct Noise {
     first: Instant,
-    /// When to hear whether it goes on.
+    /// When the last ones were heard.
+    last: Instant,
+    /// When to hear whether there are more.
     listen: Instant,
-    /// Whether what began it is under way.
-    bursts: bool,
+}
+
+impl Noise {
+    fn begin(now: Instant) -> Self {
+        Self { first: now, last: now, listen: now + LISTEN }
+    }
+
+    /// What it is after listening, as long as it goes on.
+    fn go_on(self, more: bool, now: Instant) -> Option<Self> {
+        let last = if more { now } else { self.last };
+        let end = (last + QUIET).min(self.first + LONGEST_NOISE);
+        let pause = if now < self.first + 2 * QUIET { LISTEN } else { QUIET };
+        (now < end).then(|| Self { last, listen: (now + pause).min(end), ..self })
+    }
 }
 
 impl Watcher {
@@ -171,20 +184,17 @@ impl Watcher {
 
     /// Waits for a change. Several at once are given one after the other. Nothing is lost when the future is dropped.
     ///
-    /// What happens in the directories without end, because somebody keeps a log there, wakes this once in [`QUIET`]: the kernel
-    /// gathers the events meanwhile.
+    /// What happens in the directories without end, because somebody keeps a log there, wakes this forty times a second at most: the
+    /// kernel gathers the events meanwhile.
     pub async fn changed(&mut self) -> Change {
         loop {
             if let Some(change) = self.found.pop_first() {
                 return change;
             }
-            if let Some(Noise { first, listen, bursts }) = self.noise {
-                sleep_until(listen).await;
-                let more = self.eyes.more();
-                if bursts || (more && listen < first + LONGEST_NOISE) {
-                    let listen = (Instant::now() + QUIET).min(first + LONGEST_NOISE);
-                    self.noise = Some(Noise { first, listen, bursts: false });
-                } else {
+            if let Some(noise) = self.noise {
+                sleep_until(noise.listen).await;
+                self.noise = noise.go_on(self.eyes.more(), Instant::now());
+                if self.noise.is_none() {
                     self.look();
                 }
                 continue;
@@ -192,8 +202,7 @@ impl Watcher {
             let poll = self.polled + if self.blind().is_some() { POLL_BLIND } else { POLL };
             tokio::select! {
                 () = self.eyes.event() => {
-                    let now = Instant::now();
-                    self.noise = Some(Noise { first: now, listen: now + BURST, bursts: true });
+                    self.noise = Some(Noise::begin(Instant::now()));
                 }
                 () = sleep_until(poll) => self.look(),
             }

@@ -183,6 +183,27 @@ async fn several_changes_are_given_one_after_the_other_and_noise_is_none() {
     bench.quiet();
 }
 
+#[test]
+fn noise_ends_when_it_was_quiet_or_has_lasted_long_enough() {
+    let begin = Instant::now();
+    let ms = Duration::from_millis;
+    // Each is heard at the next listening; the look comes so long after the first event.
+    for (events, look) in [(0..1, 50), (0..25, 80), (0..99, 150), (0..10_000, 500)] {
+        let mut noise = Noise::begin(begin);
+        let mut heard = Duration::ZERO;
+        let ended = loop {
+            let now = noise.listen;
+            let last = ms(events.end - 1).min(now - begin);
+            match noise.go_on(last > heard, now) {
+                Some(next) => noise = next,
+                None => break now - begin,
+            }
+            heard = now - begin;
+        };
+        assert_eq!(ended, ms(look), "{events:?}");
+    }
+}
+
 /// How often this thread has gone to sleep.
 fn sleeps() -> u64 {
     let status = fs::read_to_string("/proc/thread-self/status").unwrap();
