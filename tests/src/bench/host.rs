@@ -122,7 +122,7 @@ fn keep_apart(daemon: &Daemon, world: &World) {
     std::fs::copy(world.ca_file(), &own).expect("the CA can be copied");
     let text = std::fs::read_to_string(&file).expect("the configuration can be read");
     let name = |path: &Path| format!("bootstrap_ca = {path:?}");
-    let apart = text.replace(&name(&world.ca_file()), &name(&own));
+    let apart = text.replace(&name(world.ca_file()), &name(&own));
     assert_ne!(apart, text, "the configuration names no CA");
     std::fs::write(file, apart).expect("the configuration can be written");
 }
