@@ -10,7 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::report::say;
-use super::{Exit, report};
+use super::{Exit, report, reset};
 use crate::cli::DecommissionArgs;
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -24,13 +24,8 @@ const LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) fn run(config: &Config, args: &DecommissionArgs, clock: &Clock) -> Exit {
     let dir = &config.state_dir.value;
-    match Store::is_there(dir) {
-        Ok(true) => {}
-        Ok(false) => {
-            say!("nothing to retire: {} does not exist", dir.display());
-            return Exit::Done;
-        }
-        Err(error) => return report::failure(&error, "", Exit::LocalState),
+    if let Some(end) = reset::missing(dir, "retire") {
+        return end;
     }
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
@@ -45,16 +40,7 @@ pub(super) fn run(config: &Config, args: &DecommissionArgs, clock: &Clock) -> Ex
         Ok(sentence) => say!("{sentence}"),
         Err(error) => return report::failure(&error, "", Exit::LocalState),
     }
-    if !args.purge {
-        return Exit::Done;
-    }
-    match Store::open(dir).and_then(|mut store| store.reset()) {
-        Ok(()) => {
-            say!("removed the identity in {}", dir.display());
-            Exit::Done
-        }
-        Err(error) => report::failure(&error, "stop the agent and run it again", Exit::LocalState),
-    }
+    if args.purge { reset::remove(dir, "stop the agent and run it again") } else { Exit::Done }
 }
 
 /// A daemon at work retires itself: otherwise its next heartbeat would bring the node back. `None` where none is.

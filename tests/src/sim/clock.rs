@@ -1,6 +1,5 @@
 //! The wall clock of a simulation.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
@@ -33,17 +32,12 @@ impl SimClock {
         i64::try_from(BEGIN + self.elapsed().as_secs()).expect("this century")
     }
 
-    /// The same time as a monotonic one.
-    #[must_use]
-    pub fn uptime(self: &Arc<Self>) -> Arc<dyn Uptime> {
-        Arc::clone(self) as Arc<dyn Uptime>
-    }
-
     pub(super) fn advance(&self, by: Duration) {
         self.0.fetch_add(u64::try_from(by.as_millis()).expect("not that long"), Ordering::SeqCst);
     }
 }
 
+/// The same time as a monotonic one.
 impl Uptime for SimClock {
     fn now(&self) -> Duration {
         self.elapsed()

@@ -124,7 +124,7 @@ impl SimHost {
             config,
             console_url,
             clock,
-            uptime: self.clock.uptime(),
+            uptime: self.clock.clone(),
             store,
             metrics: Arc::new(Metrics::new(seen.clone())),
             reports,
