@@ -5,12 +5,20 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use pkcs1::RsaPrivateKey;
+use pkcs8::der::Decode as _;
+use pkcs8::der::asn1::OctetStringRef;
+use pkcs8::{ObjectIdentifier, PrivateKeyInfo};
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
+use sec1::EcPrivateKey;
 use telovix_contract::token::{TOKEN_PREFIX, hex};
 
 /// Shortest piece that is looked for: long enough never to be met by chance.
 const SHORTEST: usize = 16;
+
+/// `id-Ed25519` (RFC 8410 section 3).
+const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// One spelling of one secret.
 #[derive(Clone)]
@@ -68,10 +76,8 @@ impl Secrets {
     #[must_use]
     pub fn key(mut self, pem: &str) -> Self {
         let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("a private key in PEM");
+        let numbers = secret_numbers(&der);
         let der = der.secret_der();
-        let mut numbers = Vec::new();
-        secret_numbers(der, &mut numbers);
-        assert!(!numbers.is_empty(), "no secret number found in the key");
         for (at, line) in pem.lines().filter(|line| !line.starts_with("-----")).enumerate() {
             // A line of 64 characters is 48 bytes. Some hold only the algorithm or the public half, which is no secret.
             let bytes = at * 48..at * 48 + line.trim_end_matches('=').len() * 3 / 4;
@@ -194,54 +200,47 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
     false
 }
 
-/// The secret numbers of a PKCS #8 key: the scalar of an elliptic curve, the seed of Ed25519, or d, p and q of RSA.
-fn secret_numbers(der: &[u8], numbers: &mut Vec<Vec<u8>>) {
-    let mut integers = 0;
-    let mut rest = der;
-    while let Some((tag, content, after)) = element(rest) {
-        rest = after;
-        match tag {
-            0x30 => secret_numbers(content, numbers),
-            // An OCTET STRING holds either the next structure or the number itself.
-            0x04 if element(content).is_some_and(|(_, _, left)| left.is_empty()) => {
-                secret_numbers(content, numbers);
-            }
-            0x04 => numbers.push(content.to_vec()),
-            // RSAPrivateKey: version, n, e, then what is secret. The smaller structures have one INTEGER, the version.
-            0x02 => {
-                integers += 1;
-                if integers > 3 {
-                    let zeros = content.iter().take_while(|byte| **byte == 0).count();
-                    numbers.push(content[zeros..].to_vec());
+/// The secret numbers of a key, big-endian: the scalar of an elliptic curve, the seed of Ed25519, or of RSA d, p, q and
+/// what is computed from them. A number is never looked into: its bytes can look like anything.
+///
+/// # Panics
+/// When it is none of these keys.
+fn secret_numbers(key: &PrivateKeyDer<'_>) -> Vec<Vec<u8>> {
+    match key {
+        PrivateKeyDer::Pkcs1(key) => rsa_numbers(key.secret_pkcs1_der()),
+        PrivateKeyDer::Sec1(key) => vec![ec_number(key.secret_sec1_der())],
+        PrivateKeyDer::Pkcs8(key) => {
+            let key = PrivateKeyInfo::from_der(key.secret_pkcs8_der()).expect("PKCS #8 (RFC 5958)");
+            match key.algorithm.oid {
+                pkcs1::ALGORITHM_OID => rsa_numbers(key.private_key),
+                sec1::ALGORITHM_OID => vec![ec_number(key.private_key)],
+                ED25519 => {
+                    let seed = OctetStringRef::from_der(key.private_key).expect("CurvePrivateKey (RFC 8410)");
+                    vec![seed.as_bytes().to_vec()]
                 }
+                other => panic!("a key of an algorithm that this does not know: {other}"),
             }
-            _ => {}
         }
+        _ => panic!("a key in a form that this does not know"),
     }
 }
 
-/// The first element of DER: tag, content, and what follows.
-fn element(der: &[u8]) -> Option<(u8, &[u8], &[u8])> {
-    let (&tag, rest) = der.split_first()?;
-    let (&first, rest) = rest.split_first()?;
-    let (length, rest) = if first < 0x80 {
-        (usize::from(first), rest)
-    } else {
-        let count = usize::from(first & 0x7f);
-        if count == 0 || count > 4 {
-            return None;
-        }
-        let (bytes, rest) = rest.split_at_checked(count)?;
-        (bytes.iter().fold(0, |sum, byte| sum << 8 | usize::from(*byte)), rest)
-    };
-    let (content, after) = rest.split_at_checked(length)?;
-    Some((tag, content, after))
+fn ec_number(der: &[u8]) -> Vec<u8> {
+    EcPrivateKey::from_der(der).expect("ECPrivateKey (RFC 5915)").private_key.to_vec()
+}
+
+fn rsa_numbers(der: &[u8]) -> Vec<Vec<u8>> {
+    let key = RsaPrivateKey::from_der(der).expect("RSAPrivateKey (RFC 8017)");
+    let numbers =
+        [key.private_exponent, key.prime1, key.prime2, key.exponent1, key.exponent2, key.coefficient];
+    numbers.iter().map(|number| number.as_bytes().to_vec()).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::csr::KeyKind;
+    use rustls_pki_types::PrivatePkcs8KeyDer;
     use telovix_contract::EnrollmentToken;
 
     #[test]
@@ -281,13 +280,30 @@ mod tests {
         }
     }
 
+    fn numbers_of(pkcs8: &[u8]) -> Vec<Vec<u8>> {
+        secret_numbers(&PrivatePkcs8KeyDer::from(pkcs8).into())
+    }
+
     #[test]
     fn scalars_are_found_alone() {
         let key = KeyKind::P256.generate();
-        let mut numbers = Vec::new();
-        secret_numbers(key.serialized_der(), &mut numbers);
+        let numbers = numbers_of(key.serialized_der());
         assert_eq!(numbers.iter().map(Vec::len).collect::<Vec<_>>(), [32]);
         let hex = hex(&numbers[0]);
         assert!(!Secrets::new().key(&key.serialize_pem()).in_bytes("x", hex.as_bytes()).is_empty());
+    }
+
+    /// The second byte of one secret in 256 is the length that DER would have there.
+    #[test]
+    fn no_secret_is_taken_for_der_by_the_bytes_that_it_begins_with() {
+        for kind in [KeyKind::P256, KeyKind::Ed25519] {
+            let mut der = kind.generate().serialized_der().to_vec();
+            let secret = numbers_of(&der).remove(0);
+            let at = der.windows(32).position(|window| window == secret).unwrap();
+            for start in 0..=u16::MAX {
+                der[at..at + 2].copy_from_slice(&start.to_be_bytes());
+                assert_eq!(numbers_of(&der), [&der[at..at + 32]], "{kind:?} {start:04x}");
+            }
+        }
     }
 }
