@@ -54,11 +54,19 @@ impl Daemon {
     /// # Panics
     /// When it cannot be written.
     pub fn configure(&self, world: &World, name: &str, more: &str) {
+        self.configure_trusting(world.ca_file(), world, name, more);
+    }
+
+    /// The same, with the Console's CA in another file than the Console's own.
+    ///
+    /// # Panics
+    /// When it cannot be written.
+    pub fn configure_trusting(&self, ca_file: &Path, world: &World, name: &str, more: &str) {
         let text = format!(
             "console_url = {:?}\nbootstrap_ca = {:?}\ntoken_file = {:?}\nstate_dir = {:?}\ncontrol_socket = {:?}\n\
              node_name = {name:?}\n{more}\n",
             world.url(),
-            world.ca_file(),
+            ca_file,
             self.token_file(),
             self.state_dir(),
             self.folder.join("control.sock"),

@@ -28,18 +28,9 @@ const WANTED: Mask = Mask::IN_CREATE
 /// Watches on directories.
 #[derive(Debug)]
 pub(super) struct Eyes {
-    kernel: Option<Kernel>,
+    kernel: Option<Inotify>,
     laid: BTreeMap<PathBuf, WatchDescriptor>,
     trouble: Option<String>,
-}
-
-/// One instance, twice: nix lays the watches, and tokio waits for the bytes. What the events say is not looked at, so
-/// that their queue is no more to us than a pipe; tokio's own way for other descriptors needs `unsafe`. While nobody waits there
-/// is no second one, because each event would wake this process, whether it waits for one or not.
-#[derive(Debug)]
-struct Kernel {
-    watches: Inotify,
-    waiting: Option<Receiver>,
 }
 
 impl Eyes {
@@ -59,7 +50,7 @@ impl Eyes {
     pub(super) fn aim(&mut self, directories: &BTreeSet<PathBuf>) {
         self.trouble = None;
         if self.kernel.is_none() {
-            match start() {
+            match Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC) {
                 Ok(kernel) => self.kernel = Some(kernel),
                 Err(error) => {
                     self.trouble =
@@ -86,7 +77,7 @@ impl Eyes {
         for (_, watch) in rest {
             // Two names of one directory share a watch. A watch that is gone already is an error worth nothing.
             if !self.laid.values().any(|other| *other == watch) {
-                let _ = kernel.watches.rm_watch(watch);
+                let _ = kernel.rm_watch(watch);
             }
         }
     }
@@ -95,7 +86,7 @@ impl Eyes {
     /// another one now gets a new watch, and the old one is taken up.
     fn lay(&mut self, path: &Path) -> io::Result<()> {
         let Some(kernel) = &self.kernel else { return Ok(()) };
-        let watch = match kernel.watches.add_watch(path, WANTED) {
+        let watch = match kernel.add_watch(path, WANTED) {
             Ok(watch) => watch,
             // It went away this moment, which is an event of its parent.
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
@@ -105,55 +96,46 @@ impl Eyes {
             && before != watch
             && !self.laid.values().any(|other| *other == before)
         {
-            let _ = kernel.watches.rm_watch(before);
+            let _ = kernel.rm_watch(before);
         }
         Ok(())
     }
 
     /// Whether there were events since the last ones; waits for none.
     pub(super) fn more(&self) -> bool {
-        self.kernel.as_ref().is_some_and(Kernel::drain)
+        self.kernel.as_ref().is_some_and(drain)
     }
 
     /// Waits for events, and takes some. For ever where there are none to be had.
     pub(super) async fn event(&mut self) {
-        let Some(kernel) = &mut self.kernel else { return pending().await };
-        if let Err(error) = kernel.wait().await {
+        let Some(kernel) = &self.kernel else { return pending().await };
+        if let Err(error) = wait(kernel).await {
             self.trouble = Some(format!("the kernel's file events cannot be waited for ({error})"));
             pending::<()>().await;
         }
     }
 }
 
-impl Kernel {
-    /// What has come before is heard as well.
-    async fn wait(&mut self) -> io::Result<()> {
-        loop {
-            let events = match &self.waiting {
-                Some(events) => events,
-                None => {
-                    let again = self.watches.as_fd().try_clone_to_owned()?;
-                    self.waiting.insert(Receiver::from_owned_fd_unchecked(again)?)
-                }
-            };
-            events.readable().await?;
-            // Anew each time, so that no readiness is left over from a time before.
-            self.waiting = None;
-            if self.drain() {
-                return Ok(());
-            }
+/// Waits for events; those that came before count. nix lays the watches, and tokio waits for the bytes with a second descriptor of
+/// the same instance: what the events say is not looked at, so that their queue is no more to us than a pipe, and tokio's own
+/// way for other descriptors needs `unsafe`. It is there for one wait alone, because each event would wake this process,
+/// whether it waits for one or not.
+async fn wait(kernel: &Inotify) -> io::Result<()> {
+    loop {
+        // Anew each time, so that no readiness is left over from a time before.
+        let events = Receiver::from_owned_fd_unchecked(kernel.as_fd().try_clone_to_owned()?)?;
+        events.readable().await?;
+        drop(events);
+        if drain(kernel) {
+            return Ok(());
         }
-    }
-
-    /// Takes what has come; says whether there was any. Not for ever: whoever writes as fast as this reads is heard later.
-    fn drain(&self) -> bool {
-        let reads = (0..16).take_while(|_| self.watches.read_events().is_ok_and(|events| !events.is_empty()));
-        reads.count() > 0
     }
 }
 
-fn start() -> io::Result<Kernel> {
-    Ok(Kernel { watches: Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC)?, waiting: None })
+/// Takes what has come; says whether there was any. Not for ever: whoever writes as fast as this reads is heard later.
+fn drain(kernel: &Inotify) -> bool {
+    let reads = (0..16).take_while(|_| kernel.read_events().is_ok_and(|events| !events.is_empty()));
+    reads.count() > 0
 }
 
 /// The directory itself, or the nearest parent that is there.

@@ -89,8 +89,9 @@ fn idle(plan: &Plan, world: &World, builds: &[(String, PathBuf)]) -> Vec<Idle> {
     let daemons: Vec<Daemon> = (0..)
         .zip(builds)
         .map(|(number, (_, program))| {
-            let mut daemon = Daemon::prepare(world, &format!("idler-{number}"), "");
-            keep_apart(&daemon, world);
+            let name = format!("idler-{number}");
+            let mut daemon = Daemon::prepare(world, &name, "");
+            keep_apart(&daemon, world, &name);
             daemon.log_at("info");
             daemon.run_by(program);
             daemon.run();
@@ -117,14 +118,10 @@ fn idle(plan: &Plan, world: &World, builds: &[(String, PathBuf)]) -> Vec<Idle> {
 
 /// Gives a daemon a CA file of its own. It watches the file's folder, and in the Console's a database is written with each heartbeat
 /// of every daemon.
-fn keep_apart(daemon: &Daemon, world: &World) {
-    let (file, own) = (daemon.config_file(), daemon.config_file().with_file_name("console-ca.pem"));
+fn keep_apart(daemon: &Daemon, world: &World, name: &str) {
+    let own = daemon.config_file().with_file_name("console-ca.pem");
     std::fs::copy(world.ca_file(), &own).expect("the CA can be copied");
-    let text = std::fs::read_to_string(&file).expect("the configuration can be read");
-    let name = |path: &Path| format!("bootstrap_ca = {path:?}");
-    let apart = text.replace(&name(world.ca_file()), &name(&own));
-    assert_ne!(apart, text, "the configuration names no CA");
-    std::fs::write(file, apart).expect("the configuration can be written");
+    daemon.configure_trusting(&own, world, name, "");
 }
 
 /// A process that is watched.
