@@ -146,12 +146,12 @@ called 'systemd-sysusers telovix-agent.conf'
 called 'systemd-tmpfiles --create telovix-agent.conf'
 called 'systemctl --no-reload preset telovix-agent.service'
 calls | grep -qE 'systemctl (start|restart|enable)' && fail "the rpm starts by itself: $(calls)"
-rpm --root "$empty" -q --configfiles telovix-agent | grep -qx /etc/sysconfig/telovix-agent || fail 'no configuration file'
+grep -qx /etc/sysconfig/telovix-agent <<<"$(rpm --root "$empty" -q --configfiles telovix-agent)" || fail 'no configuration file'
 for file in man/man1/telovix-agent.1.gz man/man1/telovix-agent-token-inspect.1.gz bash-completion/completions/telovix-agent \
   fish/vendor_completions.d/telovix-agent.fish zsh/site-functions/_telovix-agent licenses/telovix-agent/LICENSE; do
-  rpm --root "$empty" -ql telovix-agent | grep -qx "/usr/share/$file" || fail "the rpm has no $file"
+  grep -qx "/usr/share/$file" <<<"$(rpm --root "$empty" -ql telovix-agent)" || fail "the rpm has no $file"
 done
-rpm --root "$empty" -q --requires telovix-agent | grep -qxF "libc.so.6($glibc)(64bit)" || fail 'it does not say which C library it needs'
+grep -qxF "libc.so.6($glibc)(64bit)" <<<"$(rpm --root "$empty" -q --requires telovix-agent)" || fail 'it does not say which C library it needs'
 rpm --root "$empty" -V telovix-agent || fail 'what was installed is not what was packed'
 echo '# edited' >>"$empty/etc/sysconfig/telovix-agent"
 mkdir -p "$empty/var/lib/telovix-sensor"

@@ -16,8 +16,13 @@ const LOCAL_STATE: i32 = 8;
 
 /// An agent that would enroll, if there were not the arguments that a test adds.
 fn agent(place: &Place) -> Agent {
+    agent_for(place, "1s")
+}
+
+/// The same, with so much time.
+fn agent_for(place: &Place, time: &str) -> Agent {
     let ca = place.write("ca.pem", Ca::root("Console").pem());
-    place.host("state").args(["enroll", "--timeout", "1s", "--bootstrap-ca", ca.to_str().unwrap()])
+    place.host("state").args(["enroll", "--timeout", time, "--bootstrap-ca", ca.to_str().unwrap()])
 }
 
 /// Insists on exit status 2, on these texts, and that nothing came into being.
@@ -246,7 +251,8 @@ fn a_console_that_is_not_there() {
     let url = format!("https://{}", closed_port());
     let run = agent(&place).args(["--console-url", &url]).token(&made_up_token(1)).run();
     run.expect(5).says(&["cannot reach", "127.0.0.1", "refused", "  do: check console_url"]);
-    let run = agent(&place)
+    // A question that got lost is asked again after five seconds.
+    let run = agent_for(&place, "8s")
         .args(["--console-url", "https://no-such-host.invalid:1"])
         .token(&made_up_token(1))
         .run();

@@ -11,7 +11,7 @@ use telovix_tests::proxy::{Fault, FaultProxy};
 use telovix_tests::{World, wait};
 
 /// How long the wire holds each piece of an answer back: long enough to change something meanwhile.
-const SLOWLY: Duration = Duration::from_millis(400);
+const SLOWLY: Duration = Duration::from_millis(1000);
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Waits until the Console has made its decision; the answer is still on the wire.

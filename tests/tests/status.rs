@@ -116,7 +116,7 @@ fn an_identity_that_has_expired() {
         console::console(Arc::clone(&ca), |request, ca| {
             let mut answer = ca.enrolled(&request.csr_pem(), None);
             let csr = rcgen::CertificateSigningRequestParams::from_pem(&request.csr_pem()).unwrap();
-            let leaf = Leaf { life: (-300, 3), ..Leaf::client(answer.sensor_id) };
+            let leaf = Leaf { life: (-300, 8), ..Leaf::client(answer.sensor_id) };
             answer.control_plane_certificate_pem = pem_of(&ca.issue(&leaf, &csr.public_key));
             Script::json(201, &answer)
         }),
@@ -126,7 +126,7 @@ fn an_identity_that_has_expired() {
     let host = place.host("state");
     host.clone().args(["status", "--ready"]).run().expect(0);
     let json =
-        telovix_tests::wait::until(std::time::Duration::from_secs(10), "the certificate to expire", || {
+        telovix_tests::wait::until(std::time::Duration::from_secs(40), "the certificate to expire", || {
             let run = host.clone().args(["status", "--output", "json"]).run();
             (run.code == Some(NO_IDENTITY)).then(|| run.json())
         });

@@ -28,7 +28,7 @@ pub enum EnrollError {
     /// The Console was not reached, or not well enough, in the time given.
     #[error("{0}")]
     NotReached(ConsoleError),
-    /// The time ran out in the middle of an attempt.
+    /// The time ran out in the middle of the first attempt.
     #[error("the Console did not answer within {:.1} s", .0.as_secs_f64())]
     OutOfTime(Duration),
     /// An operator has to approve first.

@@ -47,6 +47,8 @@ async fn ask(
     let mut looked = false;
     let mut failures = 0;
     let began = Instant::now();
+    // Says more than that an attempt after it was cut short.
+    let mut met_last = None;
     loop {
         let attempt = async {
             if !looked {
@@ -56,7 +58,7 @@ async fn ask(
             obtain::attempt(console, contact, &mut trust, body.clone()).await
         };
         let Ok(answer) = timeout_at(wish.until, attempt).await else {
-            return Err(EnrollError::OutOfTime(began.elapsed()));
+            return Err(met_last.unwrap_or_else(|| EnrollError::OutOfTime(began.elapsed())));
         };
         let (wait, otherwise) = match answer {
             Ok(EnrollReply::Enrolled(enrolled)) => return Ok(enrolled),
@@ -78,6 +80,7 @@ async fn ask(
         if Instant::now() + wait >= wish.until {
             return Err(otherwise);
         }
+        met_last = Some(otherwise);
         sleep(wait).await;
     }
 }

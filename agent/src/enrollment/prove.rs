@@ -54,7 +54,8 @@ async fn ask(console: &Console, generation: &Generation) -> Result<Proof, Enroll
 /// Asks until there is an answer or the time is up.
 ///
 /// # Errors
-/// [`EnrollError::NotReached`] when the time is up; refusals as they come.
+/// When the time is up, [`EnrollError::NotReached`] with what was met last, or [`EnrollError::OutOfTime`] where nothing was;
+/// refusals as they come.
 pub(super) async fn prove(
     console: &Console,
     generation: &Generation,
@@ -62,9 +63,13 @@ pub(super) async fn prove(
 ) -> Result<Proof, EnrollError> {
     let mut failures = 0;
     let began = Instant::now();
+    // Says more than that an attempt after it was cut short.
+    let mut met_last = None;
     loop {
         let Ok(asked) = timeout_at(until, ask(console, generation)).await else {
-            return Err(EnrollError::OutOfTime(began.elapsed()));
+            return Err(
+                met_last.map_or_else(|| EnrollError::OutOfTime(began.elapsed()), EnrollError::NotReached)
+            );
         };
         let error = match asked? {
             Proof::Unreached(error) => error,
@@ -76,6 +81,7 @@ pub(super) async fn prove(
             return Err(EnrollError::NotReached(error));
         }
         tracing::warn!(%error, attempt = failures, "the new certificate is not confirmed yet");
+        met_last = Some(error);
         sleep(wait).await;
     }
 }

@@ -75,7 +75,7 @@ async fn at_the_deadline_all_that_it_started_is_killed() {
     // The grandchild ignores what can be ignored, and holds the output open.
     let text =
         format!("(trap '' TERM HUP; echo $$ > {file}.shell; exec sleep 1000) & echo $! > {file}; wait");
-    let error = script(&text, Duration::from_millis(500)).await.unwrap_err();
+    let error = script(&text, Duration::from_secs(3)).await.unwrap_err();
     assert_eq!(error.outcome(), HookOutcome::TimedOut);
     let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
     gone(pid).await;

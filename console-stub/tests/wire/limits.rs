@@ -13,10 +13,12 @@ use telovix_contract::paths;
 /// Longer than every limit below, and shorter than a person's patience.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-async fn world() -> World {
-    let short = Duration::from_millis(200);
-    let limits =
-        Limits { handshake: short, head: short, request: short, connections: 3, ..Limits::default() };
+/// What a client is to run into.
+const SHORT: Duration = Duration::from_millis(200);
+/// The same where it has to get something done before.
+const ENOUGH: Duration = Duration::from_secs(2);
+
+async fn world(limits: Limits) -> World {
     World::start_with(10, Faults::default(), limits).await
 }
 
@@ -30,7 +32,7 @@ async fn rest(mut tls: TlsStream<tokio::net::TcpStream>) -> String {
 
 #[tokio::test]
 async fn a_client_that_never_shakes_hands_is_dropped() {
-    let world = world().await;
+    let world = world(Limits { handshake: SHORT, ..Limits::default() }).await;
     let mut silent = world.client(None).socket().await;
     let closed = tokio::time::timeout(PATIENCE, silent.read(&mut [0; 1])).await.expect("the server hangs up");
     assert!(matches!(closed, Ok(0) | Err(_)), "{closed:?}");
@@ -38,7 +40,7 @@ async fn a_client_that_never_shakes_hands_is_dropped() {
 
 #[tokio::test]
 async fn half_a_head_and_an_idle_connection_are_dropped() {
-    let world = world().await;
+    let world = world(Limits { head: SHORT, ..Limits::default() }).await;
     for sent in [&b""[..], b"GET /healthz HTTP/1.1\r\nHost: x\r\n"] {
         let mut tls = world.client(None).tls().await.unwrap();
         tls.write_all(sent).await.unwrap();
@@ -48,7 +50,7 @@ async fn half_a_head_and_an_idle_connection_are_dropped() {
 
 #[tokio::test]
 async fn half_a_body_is_answered_408() {
-    let world = world().await;
+    let world = world(Limits { request: SHORT, ..Limits::default() }).await;
     let mut tls = world.client(None).tls().await.unwrap();
     let head = "POST /api/v1/sensors/enroll HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
     tls.write_all(head.as_bytes()).await.unwrap();
@@ -77,7 +79,7 @@ async fn a_request_names_one_host() {
 
 #[tokio::test]
 async fn a_head_without_end_is_refused() {
-    let world = world().await;
+    let world = World::start(10).await;
     let mut tls = world.client(None).tls().await.unwrap();
     let head = format!("GET / HTTP/1.1\r\nHost: x\r\nX: {}", "x".repeat(100_000));
     tls.write_all(head.as_bytes()).await.unwrap();
@@ -94,7 +96,7 @@ async fn a_head_without_end_is_refused() {
 
 #[tokio::test]
 async fn silent_clients_do_not_keep_the_others_out_for_long() {
-    let world = world().await;
+    let world = world(Limits { handshake: ENOUGH, connections: 3, ..Limits::default() }).await;
     let client = world.client(None);
     let mut silent = Vec::new();
     for _ in 0..6 {
@@ -107,7 +109,7 @@ async fn silent_clients_do_not_keep_the_others_out_for_long() {
 #[tokio::test]
 async fn one_address_does_not_take_all_connections() {
     let limits = Limits { connections: 6, connections_per_source: 3, ..Limits::default() };
-    let world = World::start_with(10, Faults::default(), limits).await;
+    let world = world(limits).await;
     let greedy = world.client(None);
     let mut held = Vec::new();
     for _ in 0..3 {
@@ -159,13 +161,12 @@ async fn section_2_the_sensors_listener_requires_a_certificate_and_serves_sensor
 
 #[tokio::test]
 async fn a_connection_that_idles_after_an_answer_is_dropped_and_so_is_one_that_lasts_too_long() {
-    let short = Duration::from_millis(200);
     let long = Duration::from_secs(600);
     for limits in [
-        Limits { head: short, life: long, ..Limits::default() },
-        Limits { head: long, life: short, ..Limits::default() },
+        Limits { head: ENOUGH, life: long, ..Limits::default() },
+        Limits { head: long, life: ENOUGH, ..Limits::default() },
     ] {
-        let world = World::start_with(10, Faults::default(), limits).await;
+        let world = world(limits).await;
         let mut tls = world.client(None).tls().await.unwrap();
         tls.write_all(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
         let text = rest(tls).await;

@@ -1,6 +1,6 @@
 //! The agent on its host: whole processes, the way back from a loss, and what an idle daemon costs.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 

@@ -182,7 +182,7 @@ mod tests {
     /// Sends eight bytes, and says what came back before the end, or before a read took too long.
     fn talk(proxy: &FaultProxy) -> (Vec<u8>, bool) {
         let mut stream = std::net::TcpStream::connect(proxy.address()).unwrap();
-        stream.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(2))).unwrap();
         let _ = stream.write_all(b"12345678");
         let mut heard = Vec::new();
         let mut buffer = [0; 64];
