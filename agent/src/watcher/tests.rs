@@ -76,7 +76,7 @@ async fn a_token_is_seen_in_every_way_that_it_can_come() {
     for _ in 0..2 {
         fs::write(&token, "two").unwrap();
         assert_eq!(bench.seen().await, Change::Token);
-        replace(&token, "six");
+        replace(&token, "three");
         assert_eq!(bench.seen().await, Change::Token);
         fs::set_permissions(&token, fs::Permissions::from_mode(0o400)).unwrap();
         assert_eq!(bench.seen().await, Change::Token);
