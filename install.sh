@@ -302,7 +302,7 @@ configure() {
 }
 
 settings() {
-    say "$mark; \`telovix-agent run --help\` and docs/operations.md say what else it can hold."
+    say "$mark; \`telovix-agent --help\` lists what else it can hold."
     say "console_url = \"$console_url\""
     [ -z "$ca_fingerprint" ] || say "ca_fingerprint = \"$ca_fingerprint\""
     [ -z "$bootstrap_ca" ] || say 'bootstrap_ca = "/etc/telovix/console-ca.pem"'

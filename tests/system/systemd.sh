@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A host of its own, with a booted systemd and its own address, from the one-line command to its removal: install, twice,
-# restart, watchdog, reboot, upgrade, uninstall, purge, and every way in which the command fails.
+# restart, watchdog, reboot, upgrade, uninstall, purge, and the ways in which the command fails that a booted host is needed for.
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/support/machine.sh"
 ((EUID == 0)) || skip 'only root can boot a machine'

@@ -351,28 +351,6 @@ fn a_bad_configuration_keeps_the_old_one_and_a_good_one_is_taken() {
 }
 
 #[test]
-fn a_hook_is_told_of_each_new_credential() {
-    let world = World::new();
-    let out = world.folder().join("hook.out");
-    let script =
-        format!("echo \"$TELOVIX_EVENT $TELOVIX_SENSOR_ID $(env | grep -c tse_)\" >> {}", out.display());
-    let daemon = Daemon::start(&world, "host", &format!("hook_command = [\"/bin/sh\", \"-c\", {script:?}]"));
-    let status = daemon.enroll(&world.once().token);
-    // A hook that still runs when there is something newer to tell is ended.
-    let told = |runs: usize| {
-        telovix_tests::wait::until(std::time::Duration::from_secs(20), "the hook", || {
-            let text = fs::read_to_string(&out).unwrap_or_default();
-            (text.lines().count() == runs).then_some(text)
-        })
-    };
-    let _ = told(1);
-    daemon.ask("POST /renew?force=true").unwrap();
-    let lines = told(2);
-    let id = sensor(&status);
-    assert_eq!(lines, format!("enrolled {id} 0\nrenewed {id} 0\n"));
-}
-
-#[test]
 fn decommission_is_told_and_the_node_comes_back() {
     let world = World::new();
     let mut daemon = Daemon::start(&world, "host", "");

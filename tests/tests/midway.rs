@@ -85,6 +85,27 @@ fn everybody_who_asks_for_the_same_is_answered_together() {
     }
 }
 
+#[test]
+fn a_hook_is_told_of_each_new_credential() {
+    let world = World::new();
+    let out = world.folder().join("hook.out");
+    let script =
+        format!("echo \"$TELOVIX_EVENT $TELOVIX_SENSOR_ID $(env | grep -c tse_)\" >> {}", out.display());
+    let daemon = Daemon::start(&world, "host", &format!("hook_command = [\"/bin/sh\", \"-c\", {script:?}]"));
+    // A hook that still runs when there is something newer to tell is ended.
+    let told = |runs: usize| {
+        wait::until(LIMIT, "the hook", || {
+            let text = fs::read_to_string(&out).unwrap_or_default();
+            (text.lines().count() == runs).then_some(text)
+        })
+    };
+    let status = daemon.enroll(&world.once().token);
+    let _ = told(1);
+    daemon.ask("POST /renew?force=true").unwrap();
+    let id = status["sensor_id"].as_str().unwrap();
+    assert_eq!(told(2), format!("enrolled {id} 0\nrenewed {id} 0\n"));
+}
+
 /// A process that died between the publication and the hook leaves it to the next one, which does it once.
 #[test]
 fn consumers_that_were_not_told_before_a_restart_are_told_after_it() {

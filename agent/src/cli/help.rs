@@ -14,7 +14,7 @@ Exit status:
   3  refused by the Console until an operator acts (new token, binding, limit)
   4  still waiting for an operator's approval
   5  the Console was not reached in time
-  6  no valid identity (status, doctor)
+  6  no valid identity (status, doctor, renew)
   7  the Console's certificate is not trusted
   8  local state: permissions, disk, lock, clock"
     };
@@ -27,8 +27,9 @@ pub(super) const AFTER_HELP: &str = exit_status!();
 pub(super) const AFTER_LONG_HELP: &str = concat!(
     "\
 Flags beat the environment, the environment beats the files, the files beat the defaults. The files are
-/etc/telovix/agent.toml and, after it, agent.toml.d/*.toml in order of their names; their keys are the flags' names
-with underscores: console_url, token_file, node_role, …
+/etc/telovix/agent.toml and, after it, agent.toml.d/*.toml in order of their names. A key is the flag's name with
+underscores (console_url, token_file, node_role, …), and where there is no flag the variable's without TELOVIX_
+(hook_command, health_listen, …).
 
 Environment (an empty variable counts as unset):
   TELOVIX_CONSOLE_URL               https address of the Console

@@ -162,7 +162,10 @@ fn edits(a: &str, b: &str) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use clap::CommandFactory as _;
+
     use super::*;
+    use crate::cli::Cli;
 
     #[test]
     fn names_are_found_and_guessed() {
@@ -174,6 +177,26 @@ mod tests {
         assert_eq!(Item::nearest("consol_url"), Some(Item::ConsoleUrl));
         assert_eq!(Item::nearest("node_rolle"), Some(Item::NodeRole));
         assert_eq!(Item::nearest("completely_different"), None);
+    }
+
+    #[test]
+    fn every_setting_has_its_row_in_the_documentation() {
+        let page = include_str!("../../../docs/configuration.md");
+        let cli = Cli::command();
+        let flags: Vec<&str> = cli
+            .get_arguments()
+            .chain(cli.find_subcommand("enroll").expect("a command").get_arguments())
+            .filter_map(|flag| flag.get_long())
+            .collect();
+        for key in Item::ALL {
+            let begin = format!("| `{}` | `{}` | ", key.name(), key.variable());
+            let row = page.lines().find(|line| line.starts_with(&begin));
+            let row = row.unwrap_or_else(|| panic!("docs/configuration.md: no {begin}"));
+            let flag = flags.contains(&key.name().replace('_', "-").as_str());
+            assert_eq!(flag, !row.ends_with("no flag |"), "{row}");
+        }
+        let rows = page.lines().filter(|line| line.starts_with("| `") && line.contains("` | `TELOVIX_"));
+        assert_eq!(rows.count(), Item::ALL.len(), "docs/configuration.md has a setting that is none");
     }
 
     #[test]

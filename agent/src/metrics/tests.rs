@@ -171,3 +171,45 @@ fn counters_count_by_words_that_nobody_outside_makes_up() {
         );
     }
 }
+
+#[test]
+fn every_metric_and_every_code_has_its_row_in_the_documentation() {
+    let page = include_str!("../../../docs/configuration.md");
+    let report = Report {
+        not_before: at("2026-01-01T00:00:00Z"),
+        not_after: at("2026-01-31T00:00:00Z"),
+        renew_at: at("2026-01-21T00:00:00Z"),
+        last_contact: at("2026-01-02T00:00:00Z"),
+        clock_skew_seconds: Some(0),
+        last_error: Some(LastError {
+            code: "x".into(),
+            message: "x".into(),
+            action: String::new(),
+            next_attempt: at("2026-01-02T00:01:00Z"),
+        }),
+        ..Report::new(StateName::Active, "", Actor::Agent)
+    };
+    let (_keep, watched) = watch::channel(report);
+    let metrics = Metrics::new(watched);
+    metrics.called(paths::HEARTBEAT, Ok(200));
+    let read = parse(&metrics.render());
+    let suffix = |kind: &str| match kind {
+        "counter" => "_total",
+        "info" => "_info",
+        _ => "",
+    };
+    let names: Vec<String> =
+        read.families.iter().map(|(name, family)| format!("{name}{}", suffix(&family.kind))).collect();
+    assert_eq!(names.len(), 15, "{names:?}");
+    for name in names {
+        let rows = [format!("| `{name}` |"), format!("| `{name}{{")];
+        assert!(
+            page.lines().any(|line| rows.iter().any(|row| line.starts_with(row))),
+            "docs/configuration.md: no {name}"
+        );
+    }
+    for code in OWN_CODES {
+        let row = format!("| `{code}` | ");
+        assert!(page.lines().any(|line| line.starts_with(&row)), "docs/configuration.md: no {code}");
+    }
+}

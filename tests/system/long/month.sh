@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# A month of a Console's bad days in simulated time (tests/tests/month): every act of the chaos mode on every exchange. DAYS
+# A month of a Console's bad days in simulated time (tests/tests/month): every act of the chaos mode, and every exchange. DAYS
 # and SEED give another one; the seed is printed.
 . "$(dirname "$0")/../lib.sh"
 cd "$(dirname "$0")/../../.."

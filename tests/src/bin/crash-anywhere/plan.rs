@@ -183,6 +183,11 @@ impl<'a> Lab<'a> {
         (1 + begin..).step_by(self.every)
     }
 
+    /// The same, and one in so many of them where some are left out anyway.
+    pub(crate) fn fewer_places(&self, call: &str, by: usize) -> impl Iterator<Item = usize> + use<> {
+        self.places(call).step_by(if self.every == 1 { 1 } else { by })
+    }
+
     /// Notes a kill, with the call that it struck as the trace tells.
     pub(crate) fn struck(&self, scenario: &str) -> String {
         let call = Trace::read(&self.trace()).last().unwrap_or_else(|| "nothing traced".to_owned());

@@ -13,7 +13,7 @@ use crate::enrollment::cut_short;
 use crate::plan::{Job, Lab, Plan};
 
 const SIGKILL: i32 = 9;
-/// Strikes at fewer places than elsewhere: most of what such a start does is an enrollment's.
+/// Where not every place is struck, fewer are than elsewhere: most of what such a start does is an enrollment's.
 const THINNED: usize = 4;
 
 /// What is torn.
@@ -164,7 +164,7 @@ fn baseline(lab: &Lab<'_>, kind: Tear) -> Trace {
 }
 
 fn every_one_of(lab: &Lab<'_>, kind: Tear, call: &str) {
-    for at in lab.places(call).step_by(THINNED) {
+    for at in lab.fewer_places(call, THINNED) {
         let (agent, token, others) = kind.prepare(lab);
         if kind.leaves_consumers_alone() {
             lab.consumer.watch(agent.state_dir());
