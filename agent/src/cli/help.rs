@@ -28,8 +28,8 @@ pub(super) const AFTER_LONG_HELP: &str = concat!(
     "\
 Flags beat the environment, the environment beats the files, the files beat the defaults. The files are
 /etc/telovix/agent.toml and, after it, agent.toml.d/*.toml in order of their names. A key is the flag's name with
-underscores (console_url, token_file, node_role, …), and where there is no flag the variable's without TELOVIX_
-(hook_command, health_listen, …).
+underscores (console_url, token_file, node_role, …); where there is no flag, it is the variable's name in small
+letters without TELOVIX_ (hook_command, health_listen, …).
 
 Environment (an empty variable counts as unset):
   TELOVIX_CONSOLE_URL               https address of the Console
