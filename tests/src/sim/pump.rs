@@ -90,6 +90,7 @@ impl Pump<'_> {
 
     /// `None` where the connection goes on.
     async fn strike(&self, harm: Harm) -> Option<Ended> {
+        lock(self.state).struck += 1;
         match harm {
             Harm::Cut => {
                 finish(self.to);
@@ -122,7 +123,10 @@ impl Pump<'_> {
                 let mut byte = [0];
                 match read(self.from, &mut byte).await {
                     Ok(1) => {}
-                    Ok(_) | Err(_) => return Some(self.end()),
+                    Ok(_) | Err(_) => {
+                        lock(self.state).struck -= 1;
+                        return Some(self.end());
+                    }
                 }
                 self.note(&byte);
                 write(self.to, &[byte[0] ^ 0xff]).await.err().map(|_| Ended::Broken)

@@ -24,6 +24,8 @@ pub(super) struct State {
     open: usize,
     pub(super) holding: usize,
     pub(super) activity: u64,
+    /// Blows that met something.
+    pub(super) struck: u64,
     /// Of the last connections, the newest last.
     pub(super) tapes: VecDeque<(u64, Tape)>,
 }
@@ -100,6 +102,12 @@ impl Wire {
     pub fn tape(&self, before: usize) -> Tape {
         let state = lock(&self.state);
         state.tapes.iter().rev().nth(before).expect("it is remembered").1.clone()
+    }
+
+    /// Blows so far that met something: bytes, or the end of a way that came to their place.
+    #[must_use]
+    pub fn struck(&self) -> u64 {
+        lock(&self.state).struck
     }
 
     pub(super) fn open(&self) -> usize {

@@ -155,6 +155,17 @@ fn a_heartbeat_is_harmed_at_every_place() {
 
 #[test]
 fn a_renewal_is_harmed_at_every_place() {
+    renewal("renewal", 0, 11);
+}
+
+/// The heartbeat after it, by which the Console lets go of the certificate before.
+#[test]
+fn the_proof_of_a_renewed_certificate_is_harmed_at_every_place() {
+    renewal("proof", 1, 11);
+}
+
+/// A renewal, of whose two connections one is harmed, counted from 0.
+fn renewal(exchange: &str, harmed: u32, sample: usize) {
     simulate(async |sim| {
         let mut stage = Stage::new(sim).await;
         let host = stage.enrolled("host").await;
@@ -163,30 +174,38 @@ fn a_renewal_is_harmed_at_every_place() {
         stage.sim.settle().await;
         assert!(matches!(renewed.await, Ok(CommandResult::Renewed { .. })));
         // After it came the proof of what it brought.
-        let tape = stage.sim.wire().tape(1);
-        for (n, blow) in cases(&tape, extent(11), "renewal").into_iter().enumerate() {
-            let what = format!("renewal {n}, {blow:?}");
+        let tape = stage.sim.wire().tape(1 - harmed as usize);
+        for (n, blow) in cases(&tape, extent(sample), exchange).into_iter().enumerate() {
+            let what = format!("{exchange} {n}, {blow:?}");
             stage.until_well(&host, &what).await;
             let (before, held) = (stage.sim.wire().connections(), host.report().serial);
-            stage.sim.wire().harm(blow, 1);
+            stage.sim.wire().harm_later(harmed, blow, 1);
             let mut renewed = host.renew();
             stage.sim.settle().await;
-            let trouble = match renewed.try_recv().expect("a command comes to its end") {
-                CommandResult::Renewed { .. } => None,
-                CommandResult::RenewFailed(fault) => Some(fault.code),
-                other @ (CommandResult::NotDue { .. }
-                | CommandResult::CannotRenew { .. }
-                | CommandResult::Decommissioned { .. }) => panic!("{what}: {other:?}"),
+            let answer = renewed.try_recv().ok();
+            assert!(answer.is_some() || harmed > 0, "{what}: the command goes on");
+            let trouble = match &answer {
+                Some(CommandResult::Renewed { .. }) => None,
+                Some(CommandResult::RenewFailed(fault)) => Some(fault.code.to_string()),
+                // Whoever asked waits for the proof.
+                None => host.trouble(),
+                Some(
+                    other @ (CommandResult::NotDue { .. }
+                    | CommandResult::CannotRenew { .. }
+                    | CommandResult::Decommissioned { .. }),
+                ) => panic!("{what}: {other:?}"),
             };
             stage.heard(blow, trouble, &what);
             // It goes on trying by itself until it has what was asked for.
             let came = stage.sim.until(WELL_AGAIN, || host.report().serial != held && host.is_well()).await;
             assert!(came.is_some(), "{what}: no new certificate: {:?}", host.report());
+            let told = answer.or_else(|| renewed.try_recv().ok());
+            assert!(told.is_some(), "{what}: nobody told who asked");
             stage.recovers(&host, blow, before, &what).await;
             assert_eq!(host.report().sensor_id, sensor, "{what}: another sensor");
         }
         assert_eq!(stage.sensors(), 1);
-        stage.print("renewal");
+        stage.print(exchange);
     });
 }
 
