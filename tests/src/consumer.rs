@@ -144,6 +144,17 @@ impl Consumer {
         self.hosts.lock().expect("the consumer is alive").retain(|host| host.state != state);
     }
 
+    /// Looks at this host once more, and returns when that is done: what stands there now is seen for certain.
+    ///
+    /// # Panics
+    /// When the consumer has panicked, or the host is not watched.
+    pub fn look_now(&self, state: &Path) {
+        let mut hosts = self.hosts.lock().expect("the consumer is alive");
+        let mut sights = self.sights.lock().expect("the consumer is alive");
+        let host = hosts.iter_mut().find(|host| host.state == state).expect("it is watched");
+        look(host, &mut Judge::default(), &mut sights);
+    }
+
     /// What it has seen so far.
     ///
     /// # Panics

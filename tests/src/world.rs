@@ -235,6 +235,13 @@ impl World {
         self.host(name).args(["enroll", "--console-url", url, "--bootstrap-ca", ca, "--node-name", name])
     }
 
+    /// A host of this name that is about to enroll, and knows the Console by the fingerprint of its CA.
+    #[must_use]
+    pub fn enroll_pinned(&self, name: &str) -> Agent {
+        let (url, pin) = (self.url(), self.ca_fingerprint());
+        self.host(name).args(["enroll", "--console-url", &url, "--ca-fingerprint", pin, "--node-name", name])
+    }
+
     /// A client without a certificate.
     #[must_use]
     pub fn client(&self) -> Client {

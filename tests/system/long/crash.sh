@@ -4,5 +4,5 @@
 # directory.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-EVERY=1 DOUBLES=100 AT_LEAST=2000 ALL_CALLS=yes ./crash.sh
+EVERY=1 DOUBLES=100 AT_LEAST=3300 ALL_CALLS=yes ./crash.sh
 EVERY=1 ./bad-disk.sh

@@ -1,19 +1,24 @@
 //! `enroll` is killed, and run again.
 
+use std::path::PathBuf;
+
 use telovix_tests::proof::{enrolled_once, telling};
 use telovix_tests::strace::{Strike, Trace, watch};
 use telovix_tests::world::Created;
 use telovix_tests::{Agent, World};
 
-use crate::plan::{Job, Lab, Plan};
+use crate::plan::{Job, Lab, Plan, Target};
 
 const SIGKILL: i32 = 9;
 
-/// Whether the host that enrolls holds an identity already.
+/// What the host that enrolls holds already.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Before {
     Nothing,
+    /// An identity.
     Identity,
+    /// A file with the token, which is deleted in the end, and the fingerprint of a CA that is fetched.
+    TokenFile,
 }
 
 impl Before {
@@ -21,6 +26,7 @@ impl Before {
         match self {
             Self::Nothing => "first enrollment",
             Self::Identity => "another enrollment",
+            Self::TokenFile => "enrollment by file and fingerprint",
         }
     }
 }
@@ -29,6 +35,7 @@ impl Before {
 struct Host {
     agent: Agent,
     token: Created,
+    token_file: Option<PathBuf>,
     others: i64,
 }
 
@@ -51,20 +58,33 @@ impl Hosts {
 
     fn next(&self, lab: &Lab<'_>) -> Host {
         let agent = self.standing.clone().unwrap_or_else(|| {
-            let agent = lab.world.enroll(&lab.name());
+            let name = lab.name();
+            let agent = match self.before {
+                Before::Nothing | Before::Identity => lab.world.enroll(&name),
+                Before::TokenFile => lab.world.enroll_pinned(&name),
+            };
             lab.consumer.watch(agent.state_dir());
             agent
         });
-        let token = lab.world.once();
-        let agent = agent.args(["--new-sensor"]).token(&token.token);
-        Host { agent, token, others: lab.world.db().sensors() }
+        let (token, others) = (lab.world.once(), lab.world.db().sensors());
+        let agent = agent.args(["--new-sensor"]);
+        if self.before == Before::TokenFile {
+            let file = lab.world.write("token", &token.token);
+            let agent = agent.env("TELOVIX_ENROLLMENT_TOKEN_FILE", &file);
+            return Host { agent, token, token_file: Some(file), others };
+        }
+        Host { agent: agent.token(&token.token), token, token_file: None, others }
     }
 
     /// Runs the command once more, to its end, and looks at what there is.
     fn finish(&self, lab: &Lab<'_>, host: &Host, killed: &str) {
+        lab.consumer.look_now(host.agent.state_dir());
         let again = host.agent.run();
         assert_eq!(again.code, Some(0), "{}: after {killed}: {}", self.before.scenario(), again.report());
         telling(killed, || enrolled_once(&lab.world, &host.agent, &host.token, host.others));
+        if let Some(file) = &host.token_file {
+            assert!(!file.exists(), "after {killed}: the file of a token that is used up is still there");
+        }
         if self.standing.is_none() {
             self.let_go(lab, &host.agent);
         }
@@ -89,6 +109,10 @@ pub(crate) fn jobs(plan: &Plan, lab: &Lab<'_>) -> Vec<Job> {
             jobs.push(Box::new(move |lab| every_one_of(lab, before, &call)));
         }
     }
+    let before = Before::TokenFile;
+    for call in plan.demanded_calls(before.scenario(), &baseline(lab, before)) {
+        jobs.push(Box::new(move |lab| every_one_of(lab, before, &call)));
+    }
     jobs
 }
 
@@ -101,14 +125,15 @@ fn baseline(lab: &Lab<'_>, before: Before) -> Trace {
     Trace::read(&lab.trace())
 }
 
-fn every_one_of(lab: &Lab<'_>, before: Before, call: &str) {
+fn every_one_of(lab: &Lab<'_>, before: Before, call: &Target) {
     let hosts = Hosts::new(lab, before);
-    for at in lab.places(call) {
+    for at in lab.places(&call.name) {
         let host = hosts.next(lab);
-        let struck = killed_at(lab, &host, call, at);
+        let struck = killed_at(lab, &host, &call.name, at);
         let killed = if struck { lab.struck(before.scenario()) } else { "nothing".to_owned() };
-        hosts.finish(lab, &host, &format!("{killed}, number {at} of {call}"));
+        hosts.finish(lab, &host, &format!("{killed}, number {at} of {}", call.name));
         if !struck {
+            lab.is_through(before.scenario(), call, at);
             break;
         }
     }

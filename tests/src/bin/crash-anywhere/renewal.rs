@@ -11,7 +11,7 @@ use telovix_tests::strace::{Attached, Strike, Trace, watch};
 use telovix_tests::wait;
 use telovix_tests::world::Created;
 
-use crate::plan::{Job, Lab, Plan};
+use crate::plan::{Job, Lab, Plan, Target};
 
 const LIMIT: Duration = Duration::from_secs(60);
 const RENEWAL: &str = "renewal by the daemon";
@@ -64,6 +64,7 @@ impl Host {
 
     /// The next start: all is well, and goes on being well.
     fn start_and_look(&mut self, lab: &Lab<'_>) {
+        lab.consumer.look_now(&self.daemon.state_dir());
         self.daemon.run();
         self.until_settled();
         // The Console may have made the successor already, and an hour after that the old certificate is worth nothing.
@@ -116,13 +117,14 @@ pub(crate) fn jobs(plan: &Plan, lab: &Lab<'_>) -> Vec<Job> {
     jobs
 }
 
-fn every_one_of(lab: &Lab<'_>, call: &str) {
+fn every_one_of(lab: &Lab<'_>, call: &Target) {
     let mut host = Host::new(lab);
-    for at in lab.places(call) {
-        if !host.renew_killed_at(lab, call, at) {
+    for at in lab.places(&call.name) {
+        if !host.renew_killed_at(lab, &call.name, at) {
+            lab.is_through(RENEWAL, call, at);
             break;
         }
-        let killed = format!("{}, number {at} of {call}", lab.struck(RENEWAL));
+        let killed = format!("{}, number {at} of {}", lab.struck(RENEWAL), call.name);
         telling(&killed, || host.start_and_look(lab));
     }
     host.end(lab);
@@ -141,20 +143,21 @@ fn start_after(lab: &Lab<'_>, stage: usize) -> Trace {
     Trace::read(&lab.trace())
 }
 
-fn every_one_of_the_start(lab: &Lab<'_>, scenario: &str, stage: usize, call: &str) {
+fn every_one_of_the_start(lab: &Lab<'_>, scenario: &str, stage: usize, call: &Target) {
     let mut host = Host::new(lab);
-    for at in lab.places(call) {
+    for at in lab.places(&call.name) {
         assert!(host.renew_killed_at(lab, "rename", stage), "no rename {stage}");
-        host.daemon.run_under_strace(&Strike::kill(call, at).words(&lab.trace()));
+        host.daemon.run_under_strace(&Strike::kill(&call.name, at).words(&lab.trace()));
         let struck = ended_or_settled(&mut host);
         let killed = if struck {
-            format!("{}, number {at} of {call}, {scenario}", lab.struck(scenario))
+            format!("{}, number {at} of {}, {scenario}", lab.struck(scenario), call.name)
         } else {
             stop_inside(&mut host);
             "nothing".to_owned()
         };
         telling(&killed, || host.start_and_look(lab));
         if !struck {
+            lab.is_through(scenario, call, at);
             break;
         }
     }

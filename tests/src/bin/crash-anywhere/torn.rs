@@ -10,7 +10,7 @@ use telovix_tests::strace::{Strike, Trace, watch};
 use telovix_tests::world::Created;
 
 use crate::enrollment::cut_short;
-use crate::plan::{Job, Lab, Plan};
+use crate::plan::{Job, Lab, Plan, Target};
 
 const SIGKILL: i32 = 9;
 /// Where not every place is struck, fewer are than elsewhere: most of what such a start does is an enrollment's.
@@ -163,23 +163,27 @@ fn baseline(lab: &Lab<'_>, kind: Tear) -> Trace {
     Trace::read(&lab.trace())
 }
 
-fn every_one_of(lab: &Lab<'_>, kind: Tear, call: &str) {
-    for at in lab.fewer_places(call, THINNED) {
+fn every_one_of(lab: &Lab<'_>, kind: Tear, call: &Target) {
+    for at in lab.fewer_places(&call.name, THINNED) {
         let (agent, token, others) = kind.prepare(lab);
         if kind.leaves_consumers_alone() {
             lab.consumer.watch(agent.state_dir());
         }
-        let run = agent.run_under_strace(&Strike::kill(call, at).words(&lab.trace()));
+        let run = agent.run_under_strace(&Strike::kill(&call.name, at).words(&lab.trace()));
         let struck = run.signal == Some(SIGKILL);
-        assert!(struck || run.code == Some(0), "{}, {call} {at}: {}", kind.scenario(), run.report());
+        assert!(struck || run.code == Some(0), "{}, {} {at}: {}", kind.scenario(), call.name, run.report());
         let killed = if struck { lab.struck(kind.scenario()) } else { "nothing".to_owned() };
+        if kind.leaves_consumers_alone() {
+            lab.consumer.look_now(agent.state_dir());
+        }
         let again = agent.run();
         assert_eq!(again.code, Some(0), "{} and {killed} {at}: {}", kind.scenario(), again.report());
-        let after = format!("{} and {killed}, number {at} of {call}", kind.scenario());
+        let after = format!("{} and {killed}, number {at} of {}", kind.scenario(), call.name);
         telling(&after, || enrolled_once(&lab.world, &agent, &token, others));
         lab.consumer.let_go(agent.state_dir());
         fs::remove_dir_all(agent.state_dir()).expect("it is ours");
         if !struck {
+            lab.is_through(kind.scenario(), call, at);
             break;
         }
     }
