@@ -146,6 +146,18 @@ impl Trace {
         found.map(|(_, line)| line.clone()).unwrap_or_default()
     }
 
+    /// What the calls that were made to fail are about: the last path that each names, which is where a rename leads.
+    #[must_use]
+    pub fn failed_paths(&self) -> Vec<String> {
+        let failed = self.0.iter().filter(|(_, line)| line.ends_with("(INJECTED)"));
+        let arguments =
+            failed.map(|(_, line)| line.rsplit_once(" = ").map_or(line.as_str(), |(call, _)| call));
+        let last = |call: &str| {
+            call.split(['"', '<', '>']).rfind(|word| word.starts_with('/')).map(ToOwned::to_owned)
+        };
+        arguments.filter_map(last).collect()
+    }
+
     /// Whether a call was made to fail.
     #[must_use]
     pub fn has_failed(&self) -> bool {
@@ -249,8 +261,23 @@ mod tests {
         assert_eq!(trace.counts()["write"], 2);
         assert_eq!(trace.threads(), 2);
         assert_eq!(trace.last().unwrap(), "rename (path)");
+        assert!(trace.failed_paths().is_empty());
         assert_eq!(trace.paths_below(Path::new("/s")), ["/s/a", "/s/b", "/s/x", "/s/y"]);
         assert_eq!(object("writev(6<socket:[9]>, [], 2) = 3"), "socket");
         assert!(Trace::read(&folder.path().join("none")).last().is_none());
+    }
+
+    #[test]
+    fn what_was_made_to_fail_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("trace");
+        let text = "7 openat(AT_FDCWD</home>, \"/s/fine\", O_RDONLY) = 3\n\
+                    7 rename(\"/s/.x.new\", \"/s/x\") = -1 EIO (Input/output error) (INJECTED)\n\
+                    7 fsync(5</s/dir>) = -1 EIO (Input/output error) (INJECTED)\n\
+                    7 openat(AT_FDCWD</home>, \"/s/key\", O_WRONLY|O_CREAT, 0600) = -1 EIO (Input/output error) (INJECTED)\n";
+        std::fs::write(&file, text).unwrap();
+        let trace = Trace::read(&file);
+        assert!(trace.has_failed() && trace.failed().starts_with("rename("));
+        assert_eq!(trace.failed_paths(), ["/s/x", "/s/dir", "/s/key"]);
     }
 }

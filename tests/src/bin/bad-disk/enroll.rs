@@ -24,6 +24,19 @@ const WRITES: &[&str] = &[
     "ftruncate",
     "flock",
 ];
+/// Those of them that change something whatever their arguments are.
+const CHANGES: &[&str] = &[
+    "write(",
+    "fsync(",
+    "rename(",
+    "symlink(",
+    "unlink(",
+    "unlinkat(",
+    "rmdir(",
+    "mkdir(",
+    "ftruncate(",
+    "flock(",
+];
 /// Calls that only look.
 const READS: &[&str] = &["openat", "read", "statx", "newfstatat", "readlink", "getdents64"];
 
@@ -86,7 +99,8 @@ fn all(what: &str, every: usize, kinds: &[Kind]) {
     }
     let struck: usize = sums.values().map(|(struck, _)| struck).sum();
     println!("{what}: {struck} calls failed");
-    assert!(struck * every > 150, "only {struck} calls failed");
+    let least = if every == 1 { 220 } else { 150 };
+    assert!(struck * every > least, "only {struck} calls failed");
 }
 
 impl Host {
@@ -123,19 +137,22 @@ impl Host {
         Trace::read(&trace(world)).has_failed().then_some(run)
     }
 
-    fn look_and_finish(&self, world: &World, run: &Run, error: &str) {
-        if run.code != Some(0) {
+    fn look_and_finish(&self, world: &World, run: &Run, kind: &str) {
+        let failed = Trace::read(&trace(world));
+        if run.code == Some(0) {
+            may_be_tolerated(&failed);
+        } else {
             run.expect(8).says(&["error: cannot "]);
-            let state = self.agent.state_dir().to_str().expect("UTF-8");
-            let said = format!("{}\n{}", run.stderr, Trace::read(&trace(world)).failed());
-            assert!(run.stderr.contains(state), "no file is named: {said}");
-            match error {
+            let error = run.stderr.lines().find(|line| line.starts_with("error: ")).unwrap_or_default();
+            let path = failed.failed_paths().remove(0);
+            assert!(error.contains(&path), "{path} is not named: {}\n{}", failed.failed(), run.stderr);
+            match kind {
                 "ENOSPC" => run.says(&["No space left on device", "make room"]),
                 "EROFS" => run.says(&["Read-only file system", "remount"]),
                 _ => run.says(&["Input/output error", "kernel's log"]),
             };
         }
-        let told = format!("{error} at {}: {}", Trace::read(&trace(world)).failed(), run.report());
+        let told = format!("{kind} at {}: {}", failed.failed(), run.report());
         telovix_tests::proof::telling(&told, || {
             if self.holds {
                 is_usable(world, &self.agent);
@@ -154,6 +171,15 @@ impl Host {
         }
         NAMES.with(|names| names.iter().map(|name| self.agent.state_dir().join(name)).collect())
     }
+}
+
+/// A command that ends well although a call failed has lost nothing: it only looked, or it was about what stands in the lock for
+/// people to read.
+fn may_be_tolerated(failed: &Trace) {
+    let call = failed.failed();
+    let changes = CHANGES.iter().any(|name| call.starts_with(name)) || call.contains("O_CREAT");
+    let of_the_lock = failed.failed_paths().iter().all(|path| path.ends_with("/.lock"));
+    assert!(!changes || of_the_lock, "nobody heard of {call}");
 }
 
 /// The names below a state directory that two enrollments, one after the other, have to do with.
