@@ -55,6 +55,9 @@ pub enum Role {
     Draw(DrawArgs),
     /// Be the ceiling: a server that shakes hands and signs, and does nothing else.
     Ceiling {
+        /// Check certificate requests as the Console does before signing.
+        #[arg(long)]
+        check: bool,
         /// Where to write the CA that clients are to trust.
         ca_file: PathBuf,
     },
@@ -124,7 +127,7 @@ pub fn run(bench: &Bench) -> Result<u8, Box<dyn Error>> {
     match &bench.role {
         Role::Run(args) => measure(args)?,
         Role::Draw(args) => draw_all(args)?,
-        Role::Ceiling { ca_file } => ceiling::run(ca_file)?,
+        Role::Ceiling { check, ca_file } => ceiling::run(ca_file, *check)?,
         Role::Fleet(fleet) => return Ok(crate::fleet::run(fleet)),
     }
     Ok(0)
@@ -134,7 +137,7 @@ fn measure(args: &RunArgs) -> Result<(), Box<dyn Error>> {
     let plan = if args.quick { Plan::quick() } else { Plan::full() };
     let parts = if args.only.is_empty() { Part::value_variants() } else { &args.only };
     let place = Place::new();
-    let now = jiff::Timestamp::now().to_string();
+    let (now, load) = (jiff::Timestamp::now().to_string(), machine::load());
     let mut report = if args.only.is_empty() {
         Report::new(args.quick, now.clone(), Machine::here(place.path()))
     } else {
@@ -152,7 +155,8 @@ fn measure(args: &RunArgs) -> Result<(), Box<dyn Error>> {
     }
     for part in &args.only {
         let name = part.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
-        report.again.insert(name, now.clone());
+        report.again.insert(name.clone(), now.clone());
+        report.again_load.insert(name, load);
     }
     if args.only.is_empty() {
         report.took_seconds = plan.elapsed();
@@ -165,7 +169,8 @@ fn measure(args: &RunArgs) -> Result<(), Box<dyn Error>> {
 /// What is measured against the ceiling.
 fn fight(args: &RunArgs, plan: &Plan, parts: &[Part], report: &mut Report) {
     let server = args.postgres.clone().zip(args.postgres_pid).map(|(url, pid)| Postgres { url, pid });
-    let (ceiling, sqlite) = (Side::ceiling(), Side::sqlite());
+    let [ceiling, checking] = [false, true].map(Side::ceiling);
+    let sqlite = Side::sqlite();
     let postgres = server.as_ref().map(Side::postgres);
     let engines = [("SQLite", Some(&sqlite)), ("PostgreSQL", postgres.as_ref())];
     let engines: Vec<(&str, &Side)> =
@@ -173,7 +178,7 @@ fn fight(args: &RunArgs, plan: &Plan, parts: &[Part], report: &mut Report) {
     if parts.contains(&Part::Contests) {
         (report.contests, report.half_load) = (Vec::new(), Vec::new());
         for (engine, console) in &engines {
-            let (contests, half_load) = contests::contests(plan, engine, console, &ceiling);
+            let (contests, half_load) = contests::contests(plan, engine, console, &ceiling, &checking);
             report.contests.extend(contests);
             report.half_load.extend(half_load);
         }

@@ -1,15 +1,21 @@
 //! The ceiling: what a Console could be at best, with nothing but what no Console can do without.
 //!
 //! A server with the Console's own TLS configuration and its own signing of certificates. For each call it shakes hands,
-//! reads the request, checks and signs where the call asks for a certificate, and answers. It has no database, no rules,
-//! no audit, no router; it forgets everything. The load tool cannot tell it from a Console.
+//! reads the request, signs where the call asks for a certificate, and answers. It has no database, no rules, no audit, no
+//! router; it forgets everything. The load tool cannot tell it from a Console.
+//!
+//! It does not check a certificate request: it cuts the key out of it and signs. Asked to, it checks each request as the
+//! Console does before it signs: a second, lower ceiling.
 
 use std::io::{self, Write as _};
 use std::path::Path;
 use std::sync::Arc;
 
+use rustls_pki_types::CertificateSigningRequestDer;
+use rustls_pki_types::pem::PemObject as _;
 use serde_json::{Value, json};
-use telovix_console_stub::ca::{Authority, csr};
+use telovix_console_stub::ca::Authority;
+use telovix_console_stub::ca::csr::{self, CheckedCsr};
 use telovix_console_stub::clock::Clock;
 use telovix_console_stub::serve::tls::{Door, server_config};
 use telovix_contract::{NodeName, SensorId, paths};
@@ -22,12 +28,24 @@ use x509_parser::prelude::{FromDer as _, X509Certificate};
 const LIFE: i64 = 720 * 3600;
 /// Longest request.
 const LONGEST: usize = 64 * 1024;
+/// How a P-256 key begins in DER, up to the mark of an uncompressed point. The load tool makes no other keys.
+const KEY_BEGINS: [u8; 27] = [
+    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
+    0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00, 0x04,
+];
+/// All of such a key.
+const KEY_LENGTH: usize = 91;
 
-/// Serves until it is ended; writes its CA to this file and its address to standard output.
+/// How the key of a request is come by.
+type KeyOf = fn(&str, &NodeName) -> Option<CheckedCsr>;
+
+/// Serves until it is ended; writes its CA to this file and its address to standard output. Where `checks` is set, it
+/// checks a request before it signs.
 ///
 /// # Errors
 /// Whatever keeps it from serving.
-pub fn run(ca_file: &Path) -> io::Result<()> {
+pub fn run(ca_file: &Path, checks: bool) -> io::Result<()> {
+    let key_of: KeyOf = if checks { checked } else { cut_out };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let clock = Clock::system();
@@ -43,7 +61,7 @@ pub fn run(ca_file: &Path) -> io::Result<()> {
             let (stream, _) = listener.accept().await?;
             let (acceptor, authority, clock) = (acceptor.clone(), Arc::clone(&authority), clock.clone());
             // A connection that breaks shows at the client, which counts it.
-            tokio::spawn(async move { connection(stream, &acceptor, &authority, &clock).await });
+            tokio::spawn(async move { connection(stream, &acceptor, &authority, &clock, key_of).await });
         }
     })
 }
@@ -53,12 +71,13 @@ async fn connection(
     acceptor: &TlsAcceptor,
     authority: &Authority,
     clock: &Clock,
+    key_of: KeyOf,
 ) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut stream = acceptor.accept(stream).await?;
     while let Some((path, body)) = request(&mut stream).await? {
         let shown = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first());
-        let answer = answer(&path, &body, shown.map(AsRef::as_ref), authority, clock.now());
+        let answer = answer(&path, &body, shown.map(AsRef::as_ref), authority, clock.now(), key_of);
         respond(&mut stream, answer).await?;
     }
     Ok(())
@@ -71,12 +90,13 @@ fn answer(
     certificate: Option<&[u8]>,
     authority: &Authority,
     now: i64,
+    key_of: KeyOf,
 ) -> Option<Value> {
     let asked: Value = serde_json::from_slice(body).ok()?;
     let sensor_id = SensorId::random();
     let sign = |node: &NodeName| {
-        let checked = csr::check(asked["csr_pem"].as_str()?, node).ok()?;
-        let made = authority.issue_client(&checked, sensor_id, node, now, LIFE).ok()?;
+        let key = key_of(asked["csr_pem"].as_str()?, node)?;
+        let made = authority.issue_client(&key, sensor_id, node, now, LIFE).ok()?;
         Some(json!({
             "sensor_id": sensor_id,
             "control_plane_certificate_pem": authority.chain_pem(&made.der, authority.signer_id()),
@@ -91,6 +111,20 @@ fn answer(
         paths::HEARTBEAT => certificate.map(|_| json!({"sensor_id": sensor_id, "trust_state": "trusted"})),
         _ => None,
     }
+}
+
+/// The key of a request, found by how it begins: nothing else of the request is read, and its signature is not verified.
+fn cut_out(pem: &str, _: &NodeName) -> Option<CheckedCsr> {
+    let der = CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).ok()?;
+    let at = der.windows(KEY_BEGINS.len()).position(|bytes| bytes == KEY_BEGINS)?;
+    let public_key = rcgen::SubjectPublicKeyInfo::from_der(der.get(at..at + KEY_LENGTH)?).ok()?;
+    // Nobody here asks for its hash.
+    Some(CheckedCsr { public_key, spki_sha256: [0; 32] })
+}
+
+/// The same after all that the Console checks of a request.
+fn checked(pem: &str, node: &NodeName) -> Option<CheckedCsr> {
+    csr::check(pem, node).ok()
 }
 
 fn name_in(certificate: &[u8]) -> Option<NodeName> {
@@ -137,19 +171,40 @@ async fn respond(stream: &mut (impl AsyncWrite + Unpin), answer: Option<Value>) 
 
 #[cfg(test)]
 mod tests {
+    use rustls_pki_types::CertificateDer;
+
     use super::*;
     use crate::csr::{Wish, make};
 
+    fn ask(csr_pem: &str, name: &str) -> Vec<u8> {
+        json!({"csr_pem": csr_pem, "node_name": name}).to_string().into_bytes()
+    }
+
     #[test]
-    fn it_checks_and_signs_as_the_console_does() {
+    fn it_signs_for_the_key_in_the_request() {
         let now = Clock::system().now();
         let authority = Authority::temporary(now).unwrap();
-        let (_, csr_pem) = make(Wish::Plain, "edge-1");
-        let ask = |name: &str| json!({"csr_pem": csr_pem, "node_name": name}).to_string().into_bytes();
-        let made = answer(paths::ENROLL, &ask("edge-1"), None, &authority, now).unwrap();
-        let chain = made["control_plane_certificate_pem"].as_str().unwrap();
-        assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
-        assert!(answer(paths::ENROLL, &ask("edge-2"), None, &authority, now).is_none(), "another's request");
-        assert!(answer(paths::HEARTBEAT, b"{}", None, &authority, now).is_none(), "nobody knows who speaks");
+        let (key, csr_pem) = make(Wish::Plain, "edge-1");
+        for key_of in [cut_out as KeyOf, checked] {
+            let made =
+                answer(paths::ENROLL, &ask(&csr_pem, "edge-1"), None, &authority, now, key_of).unwrap();
+            let chain = made["control_plane_certificate_pem"].as_str().unwrap();
+            assert_eq!(chain.matches("BEGIN CERTIFICATE").count(), 2);
+            let der = CertificateDer::from_pem_slice(chain.as_bytes()).unwrap();
+            let (_, certificate) = X509Certificate::from_der(&der).unwrap();
+            assert_eq!(certificate.public_key().raw, rcgen::PublicKeyData::subject_public_key_info(&key));
+            assert_eq!(name_in(&der).unwrap().as_str(), "edge-1");
+        }
+        let beat = answer(paths::HEARTBEAT, b"{}", None, &authority, now, cut_out);
+        assert!(beat.is_none(), "nobody knows who speaks");
+    }
+
+    #[test]
+    fn it_checks_only_where_it_is_told_to() {
+        let now = Clock::system().now();
+        let authority = Authority::temporary(now).unwrap();
+        let another = ask(&make(Wish::Plain, "edge-1").1, "edge-2");
+        assert!(answer(paths::ENROLL, &another, None, &authority, now, checked).is_none());
+        assert!(answer(paths::ENROLL, &another, None, &authority, now, cut_out).is_some());
     }
 }

@@ -1,4 +1,4 @@
-//! Console against ceiling, in turns: the fastest that either goes, what a call costs a core, times at half load, and how
+//! Console against ceilings, in turns: the fastest that either goes, what a call costs a core, times at half load, and how
 //! the rate grows with the number of clients.
 
 use super::plan::Plan;
@@ -10,29 +10,35 @@ use super::stat::median;
 struct Work {
     word: &'static str,
     ceiling: &'static str,
+    /// Whether the ceiling that checks requests does anything else than the other one.
+    checked: bool,
     goal: Option<f64>,
 }
 
 const WORKS: [Work; 3] = [
     Work {
         word: "enroll",
-        ceiling: "TLS 1.3 handshake, check of the CSR, signature of the certificate",
+        ceiling: "TLS 1.3 handshake, signature of the certificate",
+        checked: true,
         goal: Some(0.5),
     },
     Work {
         word: "renew",
-        ceiling: "mutual TLS 1.3 handshake, check of the CSR, signature of the certificate",
+        ceiling: "mutual TLS 1.3 handshake, signature of the certificate",
+        checked: true,
         goal: Some(0.5),
     },
-    Work { word: "heartbeat", ceiling: "mutual TLS 1.3 handshake", goal: None },
+    Work { word: "heartbeat", ceiling: "mutual TLS 1.3 handshake", checked: false, goal: None },
 ];
 
-/// Every kind of call on this engine: the contests, then the same at half load.
+/// Every kind of call on this engine: the contests, with the ceiling that checks requests as a third where it makes a
+/// difference; then the same of two at half load.
 pub(super) fn contests(
     plan: &Plan,
     engine: &str,
     console: &Side,
     ceiling: &Side,
+    checking: &Side,
 ) -> (Vec<Contest>, Vec<HalfLoad>) {
     let fought: Vec<Contest> = WORKS
         .iter()
@@ -40,13 +46,15 @@ pub(super) fn contests(
             plan.say(&format!("{engine}: {} against the ceiling", work.word));
             let (clients, count) = (plan.clients.to_string(), plan.calls(work.word).to_string());
             let args = ["--concurrency", &clients, "--count", &count];
+            let sides: &[&Side] =
+                if work.checked { &[console, ceiling, checking] } else { &[console, ceiling] };
             Contest {
                 work: work.word.to_owned(),
                 engine: engine.to_owned(),
                 ceiling: work.ceiling.to_owned(),
                 clients: plan.clients,
                 goal: work.goal,
-                rounds: rounds(plan, plan.rounds, work.word, [console, ceiling], &args),
+                rounds: rounds(plan, plan.rounds, work.word, sides, &args),
             }
         })
         .collect();
@@ -62,25 +70,25 @@ pub(super) fn contests(
                 work: contest.work.clone(),
                 engine: engine.to_owned(),
                 rate,
-                rounds: rounds(plan, plan.growth_rounds, &contest.work, [console, ceiling], &args),
+                rounds: rounds(plan, plan.growth_rounds, &contest.work, &[console, ceiling], &args),
             }
         })
         .collect();
     (fought, halves)
 }
 
-/// Turns of both, the Console and the ceiling; who begins changes from turn to turn.
-fn rounds(plan: &Plan, turns: usize, work: &str, sides: [&Side; 2], args: &[&str]) -> Vec<Round> {
-    let turn = |side: &Side| turn(plan, work, side, args);
+/// Turns of all: the Console, the ceiling, and perhaps the one that checks requests. Who begins changes from turn to turn.
+fn rounds(plan: &Plan, turns: usize, work: &str, sides: &[&Side], args: &[&str]) -> Vec<Round> {
     (0..turns)
         .map(|number| {
-            if number % 2 == 0 {
-                let console = turn(sides[0]);
-                Round { console, ceiling: turn(sides[1]) }
-            } else {
-                let ceiling = turn(sides[1]);
-                Round { console: turn(sides[0]), ceiling }
+            let mut paces = vec![None; sides.len()];
+            for step in 0..sides.len() {
+                let at = (number + step) % sides.len();
+                paces[at] = Some(turn(plan, work, sides[at], args));
             }
+            let pace = |at: usize| paces.get(at).copied().flatten();
+            let [console, ceiling] = [0, 1].map(|at| pace(at).expect("every side had its turn"));
+            Round { console, ceiling, checking: pace(2) }
         })
         .collect()
 }

@@ -12,8 +12,13 @@ use super::report::{Contest, Curve, Report};
 /// Width and height.
 const SIZE: (u32, u32) = (760, 420);
 /// Colours that the colour-blind tell apart (Okabe and Ito).
-const COLOURS: [RGBColor; 4] =
-    [RGBColor(0, 114, 178), RGBColor(213, 94, 0), RGBColor(0, 158, 115), RGBColor(170, 80, 140)];
+const COLOURS: [RGBColor; 5] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(170, 80, 140),
+    RGBColor(230, 159, 0),
+];
 const GRID: RGBColor = RGBColor(225, 225, 225);
 const FONT: &str = "sans-serif";
 

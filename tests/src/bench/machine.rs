@@ -55,13 +55,16 @@ impl Machine {
             system: after(read("/etc/os-release"), "PRETTY_NAME"),
             file_system: file_system(folder),
             flush_ms: flush_ms(folder),
-            load_before: read("/proc/loadavg")
-                .split(' ')
-                .next()
-                .and_then(|load| load.parse().ok())
-                .unwrap_or(0.0),
+            load_before: load(),
         }
     }
+}
+
+/// Processes that wanted a processor, on average of the last minute.
+#[must_use]
+pub fn load() -> f64 {
+    let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)
 }
 
 /// The type of the file system that is mounted nearest above a folder.

@@ -23,6 +23,9 @@ pub struct Report {
     /// Parts that were measured again later on the same machine, and when.
     #[serde(default)]
     pub again: BTreeMap<String, String>,
+    /// Processes that wanted a processor on average in the minute before each of these.
+    #[serde(default)]
+    pub again_load: BTreeMap<String, f64>,
     /// Where.
     pub machine: Machine,
     /// Sizes of what is given to others.
@@ -59,7 +62,7 @@ pub struct Contest {
     pub work: String,
     /// `SQLite` or `PostgreSQL`.
     pub engine: String,
-    /// What the ceiling does for each call.
+    /// What the ceiling does for each call; the goal is a share of this one.
     pub ceiling: String,
     /// Clients at once.
     pub clients: usize,
@@ -69,13 +72,16 @@ pub struct Contest {
     pub rounds: Vec<Round>,
 }
 
-/// One turn of both.
+/// One turn of each.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub struct Round {
     /// The Console.
     pub console: Pace,
     /// The ceiling.
     pub ceiling: Pace,
+    /// The ceiling that checks the request too, where there is one and it took part.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checking: Option<Pace>,
 }
 
 /// How fast it went.
@@ -141,7 +147,7 @@ pub struct RowRatio {
     pub work: String,
     /// Rows of each kind in the full one.
     pub rows: u64,
-    /// Median time with none, milliseconds; of the rounds' medians.
+    /// Median time with next to none, milliseconds; of the rounds' medians.
     pub empty_ms: f64,
     /// Median time with all of them.
     pub full_ms: f64,
@@ -208,6 +214,7 @@ impl Report {
             taken_at,
             took_seconds: 0.0,
             again: BTreeMap::new(),
+            again_load: BTreeMap::new(),
             machine,
             sizes: Vec::new(),
             contests: Vec::new(),
@@ -238,5 +245,43 @@ impl Contest {
     #[must_use]
     pub fn ratio(&self, get: impl Fn(&Pace) -> f64) -> f64 {
         median(self.rounds.iter().map(|round| get(&round.console) / get(&round.ceiling)))
+    }
+
+    /// The same to the ceiling that checks the request; `None` where it took no part.
+    #[must_use]
+    pub fn ratio_checking(&self, get: impl Fn(&Pace) -> f64) -> Option<f64> {
+        let ratio = |round: &Round| Some(get(&round.console) / get(&round.checking?));
+        self.rounds.iter().map(ratio).collect::<Option<Vec<f64>>>().map(median)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_with_the_check_is_there_where_the_check_took_part() {
+        let pace = |per_core_second| Pace {
+            calls: 1,
+            failed: 0,
+            per_second: 1.0,
+            per_core_second,
+            p50_ms: 1.0,
+            p99_ms: 1.0,
+            p999_ms: 1.0,
+            tool_processors: 1.0,
+        };
+        let contest = |checking: Option<f64>| Contest {
+            work: "enroll".to_owned(),
+            engine: "SQLite".to_owned(),
+            ceiling: String::new(),
+            clients: 1,
+            goal: None,
+            rounds: vec![Round { console: pace(3.0), ceiling: pace(6.0), checking: checking.map(pace) }],
+        };
+        let by_core = |pace: &Pace| pace.per_core_second;
+        assert_eq!(contest(Some(4.0)).ratio_checking(by_core), Some(0.75));
+        assert_eq!(contest(Some(4.0)).ratio(by_core).to_bits(), 0.5f64.to_bits());
+        assert_eq!(contest(None).ratio_checking(by_core), None);
     }
 }

@@ -1,4 +1,6 @@
-//! Whether a full database slows a call down: Consoles with no rows and with a million, side by side.
+//! Whether a full database slows a call down: Consoles with next to no rows and with a million, side by side, on SQLite.
+//!
+//! What leaves no rows is timed first and what leaves most of them last, so that the empty one is as empty as can be.
 
 use std::path::PathBuf;
 
@@ -12,6 +14,10 @@ use super::stat::median;
 
 /// Most that a full database may cost.
 const GOAL: f64 = 1.2;
+/// Agents that are there from the beginning and send the heartbeats.
+const BEATING: usize = 4;
+/// Agents that renew, others in each turn.
+const RENEWING: usize = 16;
 /// Rows of a list.
 const LIST: &str = "?limit=50";
 
@@ -26,21 +32,24 @@ struct Full {
 /// What is called.
 #[derive(Clone, Copy)]
 enum Call {
-    Enroll,
-    Heartbeat,
     Sensors,
     Tokens,
+    Heartbeat,
+    Renew,
+    Enroll,
 }
 
 impl Call {
-    const ALL: [Self; 4] = [Self::Enroll, Self::Heartbeat, Self::Sensors, Self::Tokens];
+    /// In the order in which they are timed.
+    const ALL: [Self; 5] = [Self::Sensors, Self::Tokens, Self::Heartbeat, Self::Renew, Self::Enroll];
 
     fn word(self) -> &'static str {
         match self {
-            Self::Enroll => "enroll",
-            Self::Heartbeat => "heartbeat",
             Self::Sensors => "list of sensors",
             Self::Tokens => "list of tokens",
+            Self::Heartbeat => "heartbeat",
+            Self::Renew => "renew",
+            Self::Enroll => "enroll",
         }
     }
 }
@@ -48,8 +57,8 @@ impl Call {
 impl Full {
     fn make(rows: u64) -> Self {
         let side = Side::sqlite();
-        // The host whose rows are copied; and agents that have nothing else to do than to be there.
-        let identities = side.identities(4);
+        // The first is the host whose rows are copied.
+        let identities = side.standing(BEATING);
         if rows > 0 {
             fill(side.world(), rows);
         }
@@ -60,14 +69,16 @@ impl Full {
     }
 
     fn pace(&self, call: Call, count: &str) -> Pace {
-        // One client whose connection is kept: a handshake would hide what the database costs.
+        // One client whose connection is kept: a handshake would hide what the database costs. A renewal has one all the
+        // same, because the next call is made with another certificate.
         let args = ["--concurrency", "1", "--count", count, "--connections", "kept"];
         let list = |path: &str| self.side.get(&format!("{path}{LIST}"), &self.api_key, &args);
         match call {
-            Call::Enroll => self.side.enroll(&args),
-            Call::Heartbeat => self.side.heartbeat(&self.identities, &args),
             Call::Sensors => list(paths::V2_SENSORS),
             Call::Tokens => list(paths::V2_TOKENS),
+            Call::Heartbeat => self.side.heartbeat(&self.identities, &args),
+            Call::Renew => self.side.renew(&self.side.identities(RENEWING), &args),
+            Call::Enroll => self.side.enroll(&args),
         }
     }
 }

@@ -99,18 +99,19 @@ impl Side {
         Self::new(url, ca_file, &token, servers, Keeper::Console(Box::new(world)))
     }
 
-    /// The ceiling, which is this program in another role.
+    /// The ceiling, which is this program in another role; with `checks`, the one that checks requests.
     ///
     /// # Panics
     /// When it cannot be started.
     #[must_use]
-    pub(super) fn ceiling() -> Self {
+    pub(super) fn ceiling(checks: bool) -> Self {
         let folder = Place::new();
         let ca_file = folder.path().join("ca.pem");
         let own = std::env::current_exe().expect("this executable has a path");
         let mut child = Command::new(own)
             .arg("ceiling")
             .arg(&ca_file)
+            .args(checks.then_some("--check"))
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .spawn()

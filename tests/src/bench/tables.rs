@@ -2,13 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::report::{AgentFigures, Pace, Report, Round};
+use super::report::{AgentFigures, Contest, Pace, Report, Round};
 use super::stat::{median, quantile};
 
 /// Where the tables begin in a document that holds them.
 pub const BEGIN: &str = "<!-- made by tests/bench: what follows, up to the end mark -->\n";
 /// Where they end.
 pub const END: &str = "<!-- end of what tests/bench made -->\n";
+/// For so long the disk has to be quiet before the agent looks at what is gone, milliseconds (`watcher::QUIET`).
+const QUIET_MS: f64 = 50.0;
 
 /// All tables, with a heading each.
 #[must_use]
@@ -28,8 +30,12 @@ pub fn placed(document: &str, tables: &str) -> Option<String> {
 
 fn machine(report: &Report) -> String {
     let machine = &report.machine;
-    let again: String =
-        report.again.iter().map(|(part, at)| format!(" Measured again: {part}, {at}.")).collect();
+    let again = report.again.iter().map(|(part, at)| {
+        let load =
+            report.again_load.get(part).map(|load| format!(", after a minute in which {load} wanted one"));
+        format!(" Measured again: {part}, {at}{}.", load.unwrap_or_default())
+    });
+    let again: String = again.collect();
     let gibibytes = machine.memory_bytes as f64 / f64::from(1 << 30);
     format!(
         "### Machine\n\n{} processors ({}), {gibibytes:.0} GiB, {}, Linux {}. Databases on {}, where a write of 4 KiB and \
@@ -52,16 +58,18 @@ fn contests(report: &Report) -> String {
     }
     let mut text = "### Console and ceiling\n\n\
                     | call | engine | Console, calls/s | ceiling, calls/s | Console, calls per core second | ceiling, calls \
-                    per core second | share per core | goal | p50 / p99, Console | p50 / p99, ceiling | failed |\n\
-                    |---|---|---|---|---|---|---|---|---|---|---|\n"
+                    per core second | share per core | goal | share with the check | p50 / p99, Console | p50 / p99, ceiling | failed |\n\
+                    |---|---|---|---|---|---|---|---|---|---|---|---|\n"
         .to_owned();
     for contest in &report.contests {
         let by_clock = |pace: &Pace| pace.per_second;
         let by_core = |pace: &Pace| pace.per_core_second;
         let share = contest.ratio(by_core);
         let [console, ceiling] = sides(&contest.rounds);
-        let failed: u64 =
-            contest.rounds.iter().map(|round| round.console.failed + round.ceiling.failed).sum();
+        let all = contest.rounds.iter().flat_map(|round| {
+            [Some(&round.console), Some(&round.ceiling), round.checking.as_ref()].into_iter().flatten()
+        });
+        let failed: u64 = all.map(|pace| pace.failed).sum();
         line(
             &mut text,
             &[
@@ -73,13 +81,28 @@ fn contests(report: &Report) -> String {
                 format!("{:.0}", contest.ceiling(by_core)),
                 format!("{:.0} %", share * 100.0),
                 goal(contest.goal.map(|goal| (format!("{:.0} %", goal * 100.0), share >= goal))),
+                contest
+                    .ratio_checking(by_core)
+                    .map_or_else(|| "–".to_owned(), |share| format!("{:.0} %", share * 100.0)),
                 times(&console),
                 times(&ceiling),
                 failed.to_string(),
             ],
         );
     }
-    text
+    text + "\nThe ceiling is, " + &ceilings(&report.contests) + ".\n"
+}
+
+/// What the ceiling does for each kind of call, as the report has it.
+fn ceilings(contests: &[Contest]) -> String {
+    let mut said: Vec<String> = Vec::new();
+    for contest in contests {
+        let one = format!("for `{}`: {}", contest.work, contest.ceiling);
+        if !said.contains(&one) {
+            said.push(one);
+        }
+    }
+    said.join("; ")
 }
 
 /// Median and 99th of 100 of one side's turns; each the median of the turns.
@@ -136,7 +159,7 @@ fn rows(report: &Report) -> String {
     }
     let most = report.rows.iter().map(|row| row.rows).max().unwrap_or(0);
     let mut text = format!(
-        "### A full database\n\n| call | median, no rows | median, {most} sensors and tokens | ratio | goal |\n\
+        "### A full database\n\n| call | median, next to no rows | median, {most} sensors and tokens | ratio | goal |\n\
          |---|---|---|---|---|\n"
     );
     for row in &report.rows {
@@ -159,26 +182,31 @@ fn agent(report: &Report) -> String {
         return String::new();
     };
     let mut text =
-        "### The agent\n\n| what | median | p90 | times | beside it |\n|---|---|---|---|---|\n".to_owned();
-    let mut times = |what: &str, times: &[f64], beside: String| {
-        let middle = format!("{:.1} ms", median(times.iter().copied()));
+        "### The agent\n\n| what | median | p90 | times | beside it | ratio |\n|---|---|---|---|---|---|\n"
+            .to_owned();
+    let mut times = |what: &str, times: &[f64], beside: String, beside_ms: f64| {
+        let middle = median(times.iter().copied());
         let cells = [
             what.to_owned(),
-            middle,
+            format!("{middle:.1} ms"),
             format!("{:.1} ms", quantile(times, 0.9)),
             times.len().to_string(),
             beside,
+            format!("{:.1}", middle / beside_ms),
         ];
         line(&mut text, &cells);
     };
     let start = median(start_ms.iter().copied());
     let beside =
         format!("a process that says its version {start:.1} ms; the exchange over the wire {wire_ms:.1} ms");
-    times("whole process of `enroll`", enroll_ms, beside);
+    times("whole process of `enroll`", enroll_ms, beside, start + wire_ms);
     times(
         "from the loss of the key to another identity that is accepted",
         recovery_ms,
-        "50 ms of waiting for the disk to be quiet".to_owned(),
+        format!(
+            "{QUIET_MS} ms of waiting for the disk to be quiet; the exchange over the wire {wire_ms:.1} ms"
+        ),
+        QUIET_MS + wire_ms,
     );
     text.push_str("\n| idle daemon | resident | own / files | in shares | goal | wake-ups a minute | of them heartbeats | goal | \
                    context switches a minute | processor time a minute |\n|---|---|---|---|---|---|---|---|---|---|\n");
