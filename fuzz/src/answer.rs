@@ -17,7 +17,7 @@ use telovix_contract::enroll::{Enrolled, EnrollmentWaiting, TrustBootstrap};
 use telovix_contract::problem::{ErrorCode, Problem, Retry};
 use telovix_contract::session::{HeartbeatAnswer, Renewed};
 
-use crate::kit::{fit_for_a_log, now};
+use crate::kit::{fit_for_a_log, now, the_same_again};
 
 const TARGET: &str = "console.example:15483";
 /// Longest sentence that an error makes out of an answer: the longest message and code that are quoted, and our words.
@@ -88,6 +88,9 @@ fn head(headers: &HeaderMap) {
 
 fn refused(answer: &RawAnswer, error: &ConsoleError) {
     let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
+    if let Some(problem) = &problem {
+        the_same_again(problem);
+    }
     match error {
         ConsoleError::Redirect { status, .. } => assert!((300..=399).contains(status)),
         ConsoleError::Refused { status, known, .. } => {
@@ -147,10 +150,7 @@ fn read_all(answer: &RawAnswer) {
 /// What is read is written and read again as the same.
 fn both_ways<T: DeserializeOwned + Serialize + PartialEq + Debug>(answer: &RawAnswer) {
     match answer::read::<T>(answer, TARGET) {
-        Ok(value) => {
-            let text = serde_json::to_vec(&value).expect("a wire type is JSON");
-            assert_eq!(serde_json::from_slice::<T>(&text).expect("what we write we read"), value);
-        }
+        Ok(value) => the_same_again(&value),
         Err(error) => told(&error),
     }
 }

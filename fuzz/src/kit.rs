@@ -3,12 +3,15 @@
 //! Invariant: nothing here is drawn at random or read from a clock, so that an input fails again where it failed once.
 //! The keys are made of a repeated byte and are no secrets.
 
+use std::fmt::Debug;
 use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use telovix_agent::cli::{looks_like_token, redact_tokens};
 use telovix_agent::key::KeyPair;
 use tempfile::TempDir;
@@ -76,6 +79,15 @@ pub fn scratch(name: &str) -> PathBuf {
         builder.tempdir_in("/dev/shm").or_else(|_| builder.tempdir()).expect("a folder can be made")
     });
     FOLDER.path().join(name)
+}
+
+/// Fails where what was read is not read again as the same once it is written.
+///
+/// # Panics
+/// That is what it is for.
+pub fn the_same_again<T: DeserializeOwned + Serialize + PartialEq + Debug>(value: &T) {
+    let text = serde_json::to_vec(value).expect("a wire type is JSON");
+    assert_eq!(&serde_json::from_slice::<T>(&text).expect("what we write we read"), value);
 }
 
 /// Fails where a text for people or logs holds a control character, a token, or more than it may.

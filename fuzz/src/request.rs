@@ -12,7 +12,7 @@ use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewe
 use telovix_contract::{ErrorCode, paths};
 
 use crate::console::{Answer, Console, console};
-use crate::kit::now;
+use crate::kit::{now, the_same_again};
 
 const TARGET: &str = "console.example:15483";
 
@@ -59,8 +59,7 @@ fn enroll(console: &Console, body: &str) {
             "{}",
             String::from_utf8_lossy(&answer.body)
         );
-        let text = serde_json::to_string(request).expect("JSON");
-        assert_eq!(&serde_json::from_str::<EnrollRequest>(&text).expect("what we write we read"), request);
+        the_same_again(request);
     }
     if answer.status >= 300 {
         return;
@@ -83,7 +82,8 @@ fn enroll(console: &Console, body: &str) {
 
 fn heartbeat(console: &Console, body: &str) {
     let answer = send(console, paths::HEARTBEAT, body, true);
-    if serde_json::from_str::<Heartbeat>(body).is_ok() {
+    if let Ok(beat) = serde_json::from_str::<Heartbeat>(body) {
+        the_same_again(&beat);
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
     if answer.status == 200 {
@@ -93,7 +93,8 @@ fn heartbeat(console: &Console, body: &str) {
 
 fn renew(console: &Console, body: &str) {
     let answer = send(console, paths::RENEW, body, true);
-    if serde_json::from_str::<RenewRequest>(body).is_ok() {
+    if let Ok(request) = serde_json::from_str::<RenewRequest>(body) {
+        the_same_again(&request);
         assert_ne!(
             answer.refusal(),
             Some(ErrorCode::InvalidRequest),

@@ -7,14 +7,14 @@
 use std::path::Path;
 use std::sync::LazyLock;
 
-use telovix_agent::store::{Loaded, SensorState, Store, StoreError};
+use telovix_agent::store::{Loaded, Pending, SensorState, Store, StoreError};
 use telovix_contract::EnrollmentToken;
 
 use crate::certificate::PKI;
-use crate::kit::{fit_for_a_log, key, now, parts, scratch};
+use crate::kit::{fit_for_a_log, key, now, parts, scratch, the_same_again};
 
 /// The files, in the order of the input's parts.
-pub const FILES: [&str; 10] = [
+pub const FILES: [&str; 12] = [
     "generations/000001/sensor-state.json",
     "generations/000001/client.key.pem",
     "generations/000001/client.cert.pem",
@@ -25,6 +25,8 @@ pub const FILES: [&str; 10] = [
     ".sensor-ready",
     ".enrollment-token-hash",
     ".consumers-told",
+    "renewal/request.json",
+    "renewal/client.key.pem",
 ];
 /// The key of [`PKI`]'s host.
 const HOST: u8 = 3;
@@ -44,7 +46,7 @@ pub fn run(data: &[u8]) {
     let parts: [Vec<u8>; FILES.len()] = parts(data).map(filled);
     lay_out(&dir, &parts);
     let seen = whole(&Store::peek(&dir));
-    pending(&Store::peek(&dir));
+    under_way(&Store::peek(&dir));
     let store = Store::open(&dir).expect("a directory of ours");
     let first = whole(&store);
     assert_eq!(seen, first, "who looks and who works see two things");
@@ -55,8 +57,7 @@ pub fn run(data: &[u8]) {
     assert!(mended.is_empty(), "mended twice: {mended:?}");
     let state = generation.state();
     assert!(state.version <= 1 && state.sensor_id == generation.verified().sensor_id());
-    let json = serde_json::to_string(state).expect("JSON");
-    assert_eq!(&serde_json::from_str::<SensorState>(&json).expect("what we write we read"), state);
+    the_same_again::<SensorState>(state);
     let _ = store.was_told(&generation);
 }
 
@@ -77,6 +78,7 @@ fn lay_out(dir: &Path, parts: &[Vec<u8>; FILES.len()]) {
     make(dir);
     make(&dir.join("generations/000001"));
     make(&dir.join("pending"));
+    make(&dir.join("renewal"));
     for (name, part) in FILES.iter().zip(parts).filter(|(_, part)| !part.is_empty()) {
         std::fs::write(dir.join(name), part).expect("a file can be written");
     }
@@ -98,19 +100,27 @@ fn whole(store: &Store) -> bool {
     }
 }
 
-fn pending(store: &Store) {
-    match store.pending() {
-        Ok(Some(pending)) => {
-            let token = EnrollmentToken::from_bytes(&[9; 32]);
-            if let Ok(request) = pending.request(&token) {
-                assert_eq!(request.enrollment_token, token);
-                let asked = pending.asked().expect("less than the whole");
-                assert_eq!(asked.node_name, request.node_name);
-            }
-            let _ = (pending.asked(), pending.renewal(), pending.begun_on());
+/// An enrollment and a renewal, each of which may be under way.
+fn under_way(store: &Store) {
+    for found in [store.pending(), store.pending_renewal()] {
+        match found {
+            Ok(Some(pending)) => readable(&pending),
+            Ok(None) => panic!("there is a directory"),
+            Err(StoreError::Corrupt { .. }) => {}
+            Err(error) => panic!("a torn file is no reason to stop: {error}"),
         }
-        Ok(None) => panic!("there is a directory"),
-        Err(StoreError::Corrupt { .. }) => {}
-        Err(error) => panic!("a torn file is no reason to stop: {error}"),
     }
+}
+
+fn readable(pending: &Pending) {
+    let token = EnrollmentToken::from_bytes(&[9; 32]);
+    if let Ok(request) = pending.request(&token) {
+        assert_eq!(request.enrollment_token, token);
+        let asked = pending.asked().expect("less than the whole");
+        assert_eq!(asked.node_name, request.node_name);
+    }
+    if let Ok(request) = pending.renewal() {
+        the_same_again(&request);
+    }
+    let _ = (pending.asked(), pending.begun_on());
 }
