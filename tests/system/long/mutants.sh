@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Changes one thing at a time in the code that decides (verify, schedule, machine, token and enrollment rules) and asks its
-# tests whether they notice: `mutants.sh [FILE…]`, all of them or those that are named. Fails on a change that no test
-# notices and mutants.txt does not explain, and on an explanation that explains nothing any more. See docs/mutation.md.
+# Changes one thing at a time in the code that decides (verify, schedule, machine, token and enrollment rules) or spends a token,
+# and asks its tests whether they notice: `mutants.sh [FILE…]`, all of them or those that are named. Fails on a change that no
+# test notices and mutants.txt does not explain, and on an explanation that explains nothing any more. See docs/mutation.md.
 . "$(dirname "$0")/../lib.sh"
 cd "$(dirname "$0")/../../.." || exit
 readonly VERSION=27.1.0 EXPLAINED=tests/system/long/mutants.txt
@@ -18,9 +18,11 @@ groups() {
 agent/src/verify.rs|telovix-agent|verify::|store::
 agent/src/schedule.rs|telovix-agent|schedule::|machine::
 agent/src/machine/**/*.rs|telovix-agent|$AGENT_QUICK|machine::
+agent/src/enrollment/spent.rs|telovix-agent|enrollment::|-
 contract/src/token.rs|telovix-contract|token::|-
 console-stub/src/domain/token.rs|telovix-console-stub|domain::|-
 console-stub/src/domain/enroll.rs|telovix-console-stub|domain::|-
+console-stub/src/service/enroll/carry_out.rs|telovix-console-stub|service::enroll::|-
 EOF
 }
 export CARGO_TARGET_DIR=$TARGET/mutants CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=1 CARGO_TERM_COLOR=never
@@ -115,11 +117,11 @@ for file in "${matched[@]}"; do grep -F "$file: " "$EXPLAINED" || true; done | s
 keyed <"$SCRATCH/missed" >"$SCRATCH/survivors"
 
 count() { grep -cF "$2" "$SCRATCH/$1" || true; }
-printf '%-36s %7s %6s %9s %8s %8s %6s\n' file changes caught explained survived unviable 'no end'
+printf '%-44s %7s %6s %9s %8s %8s %6s\n' file changes caught explained survived unviable 'no end'
 row() {
   local explained
   explained=$(comm -12 "$SCRATCH/survivors" "$SCRATCH/explained" | grep -cF "$2" || true)
-  printf '%-36s %7d %6d %9d %8d %8d %6d\n' "$1" "$(count all "$2")" "$(count caught "$2")" "$explained" \
+  printf '%-44s %7d %6d %9d %8d %8d %6d\n' "$1" "$(count all "$2")" "$(count caught "$2")" "$explained" \
     $(($(count survivors "$2") - explained)) "$(count unviable "$2")" "$(count timeout "$2")"
 }
 for file in "${matched[@]}"; do row "$file" "$file:"; done

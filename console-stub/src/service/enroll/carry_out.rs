@@ -204,3 +204,7 @@ fn answer(
 fn same_node(old: &SensorRecord, new: &SensorRecord) -> bool {
     (&old.node_name, &old.cluster_id, &old.install_id) == (&new.node_name, &new.cluster_id, &new.install_id)
 }
+
+#[cfg(test)]
+#[path = "carry_out_tests.rs"]
+mod tests;
