@@ -119,7 +119,9 @@ fn shares(area: &DrawingArea<SVGBackend<'_>, Shift>, contests: &[Contest]) -> Dr
             .legend(move |(x, y)| Rectangle::new([(x, y - 5), (x + 20, y + 5)], colour.mix(0.8).filled()));
     }
     let places = || shares.iter().enumerate().map(|(at, share)| (at as f64, *share));
-    let number = |(at, share)| Text::new(format!("{share:.0} %"), (at - 0.13, share + 6.0), (FONT, 15));
+    // At the foot of its bar, where no goal's line crosses it.
+    let style = (FONT, 15).into_font().color(&WHITE);
+    let number = |(at, share)| Text::new(format!("{share:.0} %"), (at - 0.13, 7.0), style.clone());
     chart.draw_series(places().map(number))?;
     let goals =
         contests.iter().enumerate().filter_map(|(at, contest)| Some((at as f64, contest.goal? * 100.0)));
