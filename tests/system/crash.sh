@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Kills the agent at every 16th call on disk and network of an enrollment, a renewal and the start after it, and reads what it publishes all
-# the while. long/crash.sh takes every one.
+# Kills the agent at every 16th call on disk and network of an enrollment, a renewal and the start after it, and reads what it
+# publishes all the while. long/crash.sh takes every one.
 . "$(dirname "$0")/lib.sh"
 need strace strace
 # A kill spares what the kernel holds, so that nothing is proven by a slow disk.
