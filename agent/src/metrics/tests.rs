@@ -72,9 +72,9 @@ fn at(text: &str) -> Option<Timestamp> {
     Some(text.parse().unwrap())
 }
 
-#[test]
-fn the_gauges_say_what_the_report_says() {
-    let report = Report {
+/// Everything in it is known.
+fn full_report() -> Report {
+    Report {
         not_before: at("2026-01-01T00:00:00Z"),
         not_after: at("2026-01-31T00:00:00Z"),
         renew_at: at("2026-01-21T00:00:00Z"),
@@ -88,8 +88,12 @@ fn the_gauges_say_what_the_report_says() {
             next_attempt: at("2026-01-02T00:01:00Z"),
         }),
         ..Report::new(StateName::Active, "", Actor::Agent)
-    };
-    let (sender, receiver) = watch::channel(report);
+    }
+}
+
+#[test]
+fn the_gauges_say_what_the_report_says() {
+    let (sender, receiver) = watch::channel(full_report());
     let metrics = Metrics::new(receiver);
     let read = parse(&metrics.render());
     for (name, value) in [
@@ -175,21 +179,7 @@ fn counters_count_by_words_that_nobody_outside_makes_up() {
 #[test]
 fn every_metric_and_every_code_has_its_row_in_the_documentation() {
     let page = include_str!("../../../docs/configuration.md");
-    let report = Report {
-        not_before: at("2026-01-01T00:00:00Z"),
-        not_after: at("2026-01-31T00:00:00Z"),
-        renew_at: at("2026-01-21T00:00:00Z"),
-        last_contact: at("2026-01-02T00:00:00Z"),
-        clock_skew_seconds: Some(0),
-        last_error: Some(LastError {
-            code: "x".into(),
-            message: "x".into(),
-            action: String::new(),
-            next_attempt: at("2026-01-02T00:01:00Z"),
-        }),
-        ..Report::new(StateName::Active, "", Actor::Agent)
-    };
-    let (_keep, watched) = watch::channel(report);
+    let (_keep, watched) = watch::channel(full_report());
     let metrics = Metrics::new(watched);
     metrics.called(paths::HEARTBEAT, Ok(200));
     let read = parse(&metrics.render());

@@ -40,6 +40,9 @@ const DEMANDED: &[&str] = &[
     "recvmsg",
     "read",
 ];
+/// Calls of which each run of a scenario makes as many.
+const ALIKE: &[&str] =
+    &["fsync", "fdatasync", "rename", "symlink", "link", "unlink", "unlinkat", "mkdir", "rmdir", "ftruncate"];
 /// What is struck for certain in each of [`WHOLE`], in whichever spelling the system has.
 const STRUCK: [&[&str]; 8] = [
     &["write (file)", "pwrite64 (file)", "writev (file)"],
@@ -198,13 +201,14 @@ impl<'a> Lab<'a> {
         self.places(call).step_by(if self.every == 1 { 1 } else { by })
     }
 
-    /// Insists that a scenario was struck to its end: the first place that no kill came to is where the calls of the run that
-    /// nobody struck end, give or take what waiting and retrying make of it.
+    /// Insists that a scenario was struck to its end: the first place that no kill came to is where the changes of the disk end
+    /// in the run that nobody struck, give or take one. How often a process reads, waits and is answered hangs on the moment.
     pub(crate) fn is_through(&self, scenario: &str, call: &Target, at: usize) {
         let Target { name, count } = call;
-        let enough = count - count / 4;
+        let met = at + self.every + 1 + count / 4 > *count;
+        let comes_out_alike = ALIKE.contains(&name.as_str());
         assert!(
-            at + self.every > enough,
+            met || !comes_out_alike,
             "{scenario}: number {at} of {name} was not met, and there are {count}"
         );
     }
