@@ -19,13 +19,16 @@ assert works == {(work, engine) for work in ("enroll", "renew", "heartbeat") for
 turns = [turn[side] for part in ("contests", "half_load") for contest in report[part] for turn in contest["rounds"]
          for side in ("console", "ceiling")]
 assert len(turns) == 2 * 2 * len(works), len(turns)
-for turn in turns:
+# The ceiling that checks requests, where that makes a difference.
+checking = [turn["checking"] for contest in report["contests"] if contest["work"] != "heartbeat" for turn in contest["rounds"]]
+assert len(checking) == 2 * len(engines), len(checking)
+for turn in turns + checking:
     assert turn["calls"] > 0 and turn["failed"] == 0, turn
     assert turn["per_second"] > 0 and 0 < turn["p50_ms"] <= turn["p99_ms"] <= turn["p999_ms"], turn
 curves = {(curve["picture"], curve["name"]) for curve in report["by_clients"]}
 assert curves == {(f"{work}-by-clients", name) for work in ("enroll", "heartbeat") for name in {"ceiling"} | engines}, curves
 assert all(point["y"] > 0 for curve in report["by_clients"] + report["by_rows"] for point in curve["points"])
-assert {row["work"] for row in report["rows"]} == {"enroll", "heartbeat", "list of sensors", "list of tokens"}
+assert {row["work"] for row in report["rows"]} == {"enroll", "heartbeat", "renew", "list of sensors", "list of tokens"}
 agent = report["agent"]
 assert len(agent["enroll_ms"]) == len(agent["start_ms"]) > 0 and len(agent["recovery_ms"]) > 0
 assert min(agent["enroll_ms"] + agent["start_ms"] + agent["recovery_ms"]) > 0
