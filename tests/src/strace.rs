@@ -142,16 +142,13 @@ impl Trace {
     /// The first call that was made to fail, as strace wrote it.
     #[must_use]
     pub fn failed(&self) -> String {
-        let found = self.0.iter().find(|(_, line)| line.ends_with("(INJECTED)"));
-        found.map(|(_, line)| line.clone()).unwrap_or_default()
+        self.injected().next().unwrap_or_default().to_owned()
     }
 
     /// What the calls that were made to fail are about: the last path that each names, which is where a rename leads.
     #[must_use]
     pub fn failed_paths(&self) -> Vec<String> {
-        let failed = self.0.iter().filter(|(_, line)| line.ends_with("(INJECTED)"));
-        let arguments =
-            failed.map(|(_, line)| line.rsplit_once(" = ").map_or(line.as_str(), |(call, _)| call));
+        let arguments = self.injected().map(|line| line.rsplit_once(" = ").map_or(line, |(call, _)| call));
         let last = |call: &str| {
             call.split(['"', '<', '>']).rfind(|word| word.starts_with('/')).map(ToOwned::to_owned)
         };
@@ -161,7 +158,11 @@ impl Trace {
     /// Whether a call was made to fail.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        self.0.iter().any(|(_, line)| line.ends_with("(INJECTED)"))
+        self.injected().next().is_some()
+    }
+
+    fn injected(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(_, line)| line.as_str()).filter(|line| line.ends_with("(INJECTED)"))
     }
 
     /// Paths below this folder that calls have named or worked on.

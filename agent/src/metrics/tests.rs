@@ -46,13 +46,7 @@ fn parse(text: &str) -> Exposition {
             let name = series.split('{').next().unwrap();
             let suffix = name.strip_prefix(&current).unwrap_or_else(|| panic!("{line} under {current}"));
             let kind = &read.families[&current].kind;
-            let expected = match kind.as_str() {
-                "counter" => "_total",
-                "info" => "_info",
-                "gauge" => "",
-                other => panic!("{other}"),
-            };
-            assert_eq!(suffix, expected, "{line}");
+            assert_eq!(suffix, suffix_of(kind), "{line}");
             assert!(
                 read.samples.insert(series.to_owned(), value.parse().expect(line)).is_none(),
                 "{line} twice"
@@ -66,6 +60,16 @@ fn parse(text: &str) -> Exposition {
         assert_eq!(family.unit, unit, "{name}");
     }
     read
+}
+
+/// What a family's kind appends to its name in a sample.
+fn suffix_of(kind: &str) -> &'static str {
+    match kind {
+        "counter" => "_total",
+        "info" => "_info",
+        "gauge" => "",
+        other => panic!("{other}"),
+    }
 }
 
 fn at(text: &str) -> Option<Timestamp> {
@@ -183,13 +187,8 @@ fn every_metric_and_every_code_has_its_row_in_the_documentation() {
     let metrics = Metrics::new(watched);
     metrics.called(paths::HEARTBEAT, Ok(200));
     let read = parse(&metrics.render());
-    let suffix = |kind: &str| match kind {
-        "counter" => "_total",
-        "info" => "_info",
-        _ => "",
-    };
     let names: Vec<String> =
-        read.families.iter().map(|(name, family)| format!("{name}{}", suffix(&family.kind))).collect();
+        read.families.iter().map(|(name, family)| format!("{name}{}", suffix_of(&family.kind))).collect();
     assert_eq!(names.len(), 15, "{names:?}");
     for name in names {
         let rows = [format!("| `{name}` |"), format!("| `{name}{{")];

@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use telovix_agent::watcher::QUIET;
+
 use super::report::{AgentFigures, Contest, Pace, Report, Round};
 use super::stat::{median, quantile};
 
@@ -9,8 +11,6 @@ use super::stat::{median, quantile};
 pub const BEGIN: &str = "<!-- made by tests/bench: what follows, up to the end mark -->\n";
 /// Where they end.
 pub const END: &str = "<!-- end of what tests/bench made -->\n";
-/// For so long the disk has to be quiet before the agent looks at what is gone, milliseconds (`watcher::QUIET`).
-const QUIET_MS: f64 = 50.0;
 
 /// All tables, with a heading each.
 #[must_use]
@@ -184,6 +184,7 @@ fn agent(report: &Report) -> String {
     let mut text =
         "### The agent\n\n| what | median | p90 | times | beside it | ratio |\n|---|---|---|---|---|---|\n"
             .to_owned();
+    let quiet_ms = QUIET.as_secs_f64() * 1e3;
     let mut times = |what: &str, times: &[f64], beside: String, beside_ms: f64| {
         let middle = median(times.iter().copied());
         let cells = [
@@ -204,9 +205,9 @@ fn agent(report: &Report) -> String {
         "from the loss of the key to another identity that is accepted",
         recovery_ms,
         format!(
-            "{QUIET_MS} ms of waiting for the disk to be quiet; the exchange over the wire {wire_ms:.1} ms"
+            "{quiet_ms} ms of waiting for the disk to be quiet; the exchange over the wire {wire_ms:.1} ms"
         ),
-        QUIET_MS + wire_ms,
+        quiet_ms + wire_ms,
     );
     text.push_str("\n| idle daemon | resident | own / files | in shares | goal | wake-ups a minute | of them heartbeats | goal | \
                    context switches a minute | processor time a minute |\n|---|---|---|---|---|---|---|---|---|---|\n");
