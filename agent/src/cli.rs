@@ -78,7 +78,6 @@ pub enum Command {
 impl Command {
     /// Whether it may speak to a Console that it does not know yet: for these, trust is decided at once, so that a
     /// mistake in it is reported with the others. The rest works although a bootstrap CA file is long gone.
-    #[must_use]
     pub fn makes_first_contact(&self) -> bool {
         match self {
             Self::Enroll(_) | Self::Run => true,
@@ -96,7 +95,6 @@ impl Command {
     }
 
     /// The flags that say where a token comes from.
-    #[must_use]
     pub fn token_flags(&self) -> Option<&TokenFlags> {
         match self {
             Self::Enroll(enroll) => Some(&enroll.token),
@@ -192,7 +190,6 @@ pub struct StatusArgs {
 
 impl StatusArgs {
     /// The question that a probe asks; `None` for the whole report.
-    #[must_use]
     pub fn probe(&self) -> Option<Probe> {
         match (self.ready, self.live) {
             (true, _) => Some(Probe::Ready),
@@ -321,7 +318,6 @@ pub enum Usage {
 impl Usage {
     /// Prints it where it belongs (help and version on standard output, mistakes on standard error) and gives the exit
     /// status: 0 for help and version, 2 otherwise.
-    #[must_use]
     pub fn print(&self) -> ExitCode {
         match self {
             Self::Secret => {

@@ -25,7 +25,6 @@ use tokio::time::sleep;
 pub type Clock = Arc<dyn TimeProvider>;
 
 /// The operating system's clock.
-#[must_use]
 pub fn system() -> Clock {
     Arc::new(DefaultTimeProvider)
 }
@@ -44,7 +43,6 @@ pub trait Uptime: Send + Sync {
 }
 
 /// The time since this machine was started.
-#[must_use]
 pub fn uptime() -> Arc<dyn Uptime> {
     Arc::new(SinceBoot)
 }
@@ -79,7 +77,6 @@ impl Uptime for SinceBoot {
 /// A clock that cannot tell the time reads as 1970-01-01T00:00:00Z. In that year no certificate is valid yet, so that
 /// a broken clock refuses trust instead of granting it. A time past jiff's last year reads as that last moment, when
 /// every certificate has expired, for the same reason.
-#[must_use]
 pub fn now(clock: &Clock) -> Timestamp {
     let seconds = clock.current_time().map_or(0, |time| time.as_secs());
     i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or(Timestamp::MAX)
@@ -96,7 +93,6 @@ struct Alarm(Receiver);
 
 impl Steps {
     /// Listens, within a tokio runtime. Where the kernel has no timer to give, nothing is heard.
-    #[must_use]
     pub fn watch() -> Self {
         let alarm = Alarm::at_steps().inspect_err(|error| {
             tracing::debug!(%error, "steps of the clock are noticed late");
@@ -156,7 +152,6 @@ pub struct ManualClock(AtomicI64);
 
 impl ManualClock {
     /// Stands at `at`; parts of a second are dropped.
-    #[must_use]
     pub fn new(at: Timestamp) -> Self {
         Self(AtomicI64::new(at.as_second()))
     }

@@ -60,7 +60,6 @@ pub fn apply(config: &Config) -> &'static Confinement {
 }
 
 /// What [`apply`] came to; `None` before it.
-#[must_use]
 pub fn in_force() -> Option<&'static Confinement> {
     IN_FORCE.get()
 }

@@ -24,9 +24,6 @@ pub struct CsrError {
 impl Csr {
     /// Asks for `CN=<node_name>, O=Telovix Sensor`. A name over 64 characters goes in full into a DNS subject
     /// alternative name, and its first 64 characters into the CN (CONTRACT.md section 3).
-    ///
-    /// # Errors
-    /// [`CsrError`] when the library cannot sign or encode.
     pub fn build(key: &KeyPair, node_name: &NodeName) -> Result<Self, CsrError> {
         let failed = |source| CsrError { node_name: node_name.clone(), source };
         let mut params = CertificateParams::default();
@@ -43,7 +40,6 @@ impl Csr {
     }
 
     /// The request in PEM.
-    #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
     }

@@ -23,13 +23,11 @@ const LONGEST_FILE: u64 = 64 * 1024;
 const LONGEST_FACT: usize = 256;
 
 /// The facts of this host.
-#[must_use]
 pub fn gather(config: &Config) -> HostFacts {
     gather_in(Path::new("/"), config)
 }
 
 /// The facts of this host, its files read under `root`. For tests.
-#[must_use]
 pub fn gather_in(root: &Path, config: &Config) -> HostFacts {
     HostFacts {
         architecture: clean(&System::cpu_arch()),
@@ -49,7 +47,6 @@ pub fn gather_in(root: &Path, config: &Config) -> HostFacts {
 
 /// Lower-case hex SHA-256 of the salt and the machine id (machine-id(5)); `None` where there is none, or none yet: an
 /// image that waits for its first boot says `uninitialized`.
-#[must_use]
 pub fn machine_id_sha256(root: &Path) -> Option<String> {
     ["etc/machine-id", "var/lib/dbus/machine-id"].into_iter().find_map(|path| {
         let text = read(&root.join(path))?;

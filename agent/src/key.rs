@@ -34,9 +34,6 @@ pub enum KeyError {
 
 impl KeyPair {
     /// Makes a fresh key pair.
-    ///
-    /// # Errors
-    /// [`KeyError::Generate`] when the library cannot.
     pub fn generate(kind: KeyType) -> Result<Self, KeyError> {
         let rsa = |size| rcgen::KeyPair::generate_rsa_for(&rcgen::PKCS_RSA_SHA256, size);
         let plain = |algorithm: &'static SignatureAlgorithm| rcgen::KeyPair::generate_for(algorithm);
@@ -59,7 +56,6 @@ impl KeyPair {
     }
 
     /// The private key as PKCS #8 PEM, for the store alone.
-    #[must_use]
     pub fn to_pem(&self) -> Zeroizing<String> {
         Zeroizing::new(self.inner.serialize_pem())
     }
@@ -73,13 +69,11 @@ impl KeyPair {
     }
 
     /// The public key as SubjectPublicKeyInfo DER (RFC 5280 section 4.1.2.7).
-    #[must_use]
     pub fn public_der(&self) -> Vec<u8> {
         self.inner.subject_public_key_info()
     }
 
     /// The library's key, for signing a request with it.
-    #[must_use]
     pub fn signer(&self) -> &rcgen::KeyPair {
         &self.inner
     }

@@ -27,7 +27,6 @@ pub struct Notifier {
 
 impl Notifier {
     /// As the manager asked for in the environment. A socket that cannot be used is said in the log, once.
-    #[must_use]
     pub fn new(settings: &ServiceSettings) -> Self {
         let line = settings.notify_socket.as_deref().and_then(|name| {
             open(name.as_bytes())
@@ -40,7 +39,6 @@ impl Notifier {
     }
 
     /// How often [`Notifier::alive`] has to be said: half of what the manager waits. `None` where it does not wait.
-    #[must_use]
     pub fn watchdog_interval(&self) -> Option<Duration> {
         self.watchdog
     }

@@ -23,7 +23,6 @@ const RENEW_SPREAD: f64 = 0.12;
 ///
 /// `random` is drawn anew for each wait, evenly over all of `u64`. `asked` is the Console's `Retry-After`: never less
 /// than that, and up to a tenth more, so that those who were turned away together do not come back together.
-#[must_use]
 pub fn backoff(failures: u32, random: u64, asked: Option<Duration>) -> Duration {
     let share = share_of(random);
     match asked {
@@ -37,14 +36,12 @@ pub fn backoff(failures: u32, random: u64, asked: Option<Duration>) -> Duration 
 }
 
 /// How long to wait before a waiting enrollment is repeated: what the Console asked for, and up to a tenth more.
-#[must_use]
 pub fn repeat(asked: Duration, random: u64) -> Duration {
     asked + asked.mul_f64(0.1 * share_of(random))
 }
 
 /// When to renew a certificate of this life: at two thirds, give or take six hundredths, drawn once from its serial
 /// number. The same certificate always gives the same moment, so it can be shown and does not drift.
-#[must_use]
 pub fn renew_at(not_before: Timestamp, not_after: Timestamp, serial: &[u8]) -> Timestamp {
     let digest: [u8; 32] = Sha256::digest(serial).into();
     let drawn = u64::from_be_bytes(digest[..8].try_into().expect("a SHA-256 has more than eight bytes"));

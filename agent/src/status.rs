@@ -51,7 +51,6 @@ impl StateName {
     ];
 
     /// The word in JSON, logs and metrics.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Starting => "starting",
@@ -67,7 +66,6 @@ impl StateName {
     }
 
     /// Whether an identity stands in this state.
-    #[must_use]
     pub fn holds_identity(self) -> bool {
         match self {
             Self::Active | Self::Renewing => true,
@@ -99,7 +97,6 @@ impl Actor {
     pub const ALL: [Self; 3] = [Self::Agent, Self::HostOperator, Self::ConsoleOperator];
 
     /// The word in JSON, logs and metrics.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Agent => "agent",
@@ -109,7 +106,6 @@ impl Actor {
     }
 
     /// Whom that is, for people; `None` where nobody has to act.
-    #[must_use]
     pub fn name(self) -> Option<&'static str> {
         match self {
             Self::Agent => None,
@@ -185,7 +181,6 @@ pub struct LastError {
 
 impl Report {
     /// A report that knows only where the agent stands and why.
-    #[must_use]
     pub fn new(state: StateName, reason: impl Into<String>, waiting_for: Actor) -> Self {
         Self {
             state,
@@ -214,9 +209,6 @@ impl Report {
 
     /// Whether this host is enrolled and accepted, so that consumers can count on its identity; if not, why, in one
     /// line.
-    ///
-    /// # Errors
-    /// The reason.
     pub fn readiness(&self, now: Timestamp) -> Result<(), String> {
         if !self.state.holds_identity() {
             return Err(format!("{}: {}", self.state.as_str(), self.reason));
@@ -232,7 +224,6 @@ impl Report {
     }
 
     /// The state, who has to act, when the next attempt is, and why, in one line. What may be cut off stands last.
-    #[must_use]
     pub fn line(&self) -> String {
         let next = self.last_error.as_ref().and_then(|error| error.next_attempt);
         let aside: Vec<String> = [
@@ -247,20 +238,17 @@ impl Report {
     }
 
     /// Whether it is of the agent that keeps this state directory, by whatever name.
-    #[must_use]
     pub fn is_of(&self, state_dir: &Path) -> bool {
         let real = |dir: &Path| dir.canonicalize().unwrap_or_else(|_| dir.to_owned());
         self.state_dir.as_deref().is_some_and(|own| real(own) == real(state_dir))
     }
 
     /// [`Report::readiness`] as a choice.
-    #[must_use]
     pub fn is_ready(&self, now: Timestamp) -> bool {
         self.readiness(now).is_ok()
     }
 
     /// Adds what was remembered of an enrollment.
-    #[must_use]
     pub fn remembering(self, state: &SensorState) -> Self {
         Self {
             sensor_id: Some(state.sensor_id),

@@ -115,13 +115,11 @@ pub enum VerifyError {
 
 impl VerifyError {
     /// Whether the claim would be an identity at another time: the clock, or its age, is to blame.
-    #[must_use]
     pub fn is_about_time(&self) -> bool {
         self.life().is_some()
     }
 
     /// The certificate's life, where only that is what failed.
-    #[must_use]
     pub fn life(&self) -> Option<(Timestamp, Timestamp)> {
         match self {
             Self::NotYetValid { not_before, not_after, .. } | Self::Expired { not_before, not_after, .. } => {
@@ -264,67 +262,56 @@ fn sensor_of(leaf: &X509Certificate<'_>) -> Result<SensorId, VerifyError> {
 
 impl Verified {
     /// Whose identity it is.
-    #[must_use]
     pub fn sensor_id(&self) -> SensorId {
         self.sensor_id
     }
 
     /// The private key.
-    #[must_use]
     pub fn key(&self) -> &KeyPair {
         &self.key
     }
 
     /// The chain, leaf first.
-    #[must_use]
     pub fn chain(&self) -> &[CertificateDer<'static>] {
         &self.chain
     }
 
     /// The Console's CA certificates: after enrollment, the only ones trusted (CONTRACT.md section 2).
-    #[must_use]
     pub fn ca(&self) -> &[CertificateDer<'static>] {
         &self.ca
     }
 
     /// The chain in PEM, as it came.
-    #[must_use]
     pub fn certificate_pem(&self) -> &str {
         &self.pem.certificate
     }
 
     /// The CA in PEM, as it came.
-    #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.pem.ca
     }
 
     /// The policy key in PEM, as it came.
-    #[must_use]
     pub fn policy_key_pem(&self) -> &str {
         &self.pem.policy_key
     }
 
     /// Start of the certificate's life.
-    #[must_use]
     pub fn not_before(&self) -> Timestamp {
         self.not_before
     }
 
     /// End of the certificate's life.
-    #[must_use]
     pub fn not_after(&self) -> Timestamp {
         self.not_after
     }
 
     /// The certificate's serial number, big-endian.
-    #[must_use]
     pub fn serial(&self) -> &[u8] {
         &self.serial
     }
 
     /// The certificate's serial number as `openssl x509 -serial` shows it, in lower case.
-    #[must_use]
     pub fn serial_hex(&self) -> String {
         hex(&self.serial)
     }

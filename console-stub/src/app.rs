@@ -47,7 +47,6 @@ pub struct Options {
 
 impl Options {
     /// This directory with its embedded database, the machine's clock, no faults, the usual limits.
-    #[must_use]
     pub fn new(data: DataDir) -> Self {
         let (faults, limits, chaos) = (Faults::default(), Limits::default(), Chaos::default());
         let database = Location::File(data.database());
@@ -96,9 +95,6 @@ pub struct App {
 
 impl App {
     /// Opens the data directory, making it and its database where there are none.
-    ///
-    /// # Errors
-    /// [`AppError`].
     pub async fn open(options: Options) -> Result<Self, AppError> {
         let Options { data, database, clock, faults, limits, chaos } = options;
         files::private_dir(data.path())?;
@@ -117,21 +113,16 @@ impl App {
     }
 
     /// The Console itself: set-up, tokens, sensors and all else that operators do.
-    #[must_use]
     pub fn console(&self) -> &Console {
         &self.console
     }
 
     /// What the page that sets the Console up asks for, so that no stranger on the network is first; none once it is set up.
-    #[must_use]
     pub fn setup_code(&self) -> Option<&str> {
         self.setup_code.as_deref().map(|code| code.as_str())
     }
 
     /// Writes the CA file where it is missing; the database has what belongs in it.
-    ///
-    /// # Errors
-    /// [`AppError::File`].
     pub fn restore_ca_file(&self) -> Result<(), AppError> {
         let path = self.data.ca_file();
         if let Ok(authority) = self.console.authority()
@@ -143,9 +134,6 @@ impl App {
     }
 
     /// Writes down the address to be told to hosts: as given, or derived from the listener's.
-    ///
-    /// # Errors
-    /// [`AppError::Service`].
     pub async fn publish_url(
         &self,
         given: Option<PublicUrl>,
@@ -162,9 +150,6 @@ impl App {
 
     /// Serves until `shutdown` is done. Before set-up it serves too, under a certificate of the moment: `/healthz` answers,
     /// the rest says that it is not ready; it notices by itself when set-up has been done.
-    ///
-    /// # Errors
-    /// [`AppError`] when it cannot start.
     pub async fn serve(
         self,
         listener: TcpListener,
@@ -174,9 +159,6 @@ impl App {
     }
 
     /// The same, on one or two listeners.
-    ///
-    /// # Errors
-    /// [`AppError`] when it cannot start.
     pub async fn serve_on(
         self,
         listeners: Listeners,

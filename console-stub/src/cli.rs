@@ -89,7 +89,6 @@ fn service_message(error: &ServiceError) -> String {
 }
 
 /// Runs the command line of this process.
-#[must_use]
 pub fn run() -> ExitCode {
     let args = Args::parse();
     start_logging(&args);

@@ -18,33 +18,28 @@ pub struct Clock(Arc<dyn TimeProvider>);
 
 impl Clock {
     /// Reads the machine's wall clock.
-    #[must_use]
     pub fn system() -> Self {
         Self(Arc::new(DefaultTimeProvider))
     }
 
     /// Reads this source instead.
-    #[must_use]
     pub fn new(source: Arc<dyn TimeProvider>) -> Self {
         Self(source)
     }
 
     /// Seconds since 1970.
-    #[must_use]
     pub fn now(&self) -> i64 {
         let seconds = self.0.current_time().and_then(|time| i64::try_from(time.as_secs()).ok());
         seconds.unwrap_or(END_OF_TIME).min(END_OF_TIME)
     }
 
     /// The source itself, for a TLS configuration.
-    #[must_use]
     pub fn provider(&self) -> Arc<dyn TimeProvider> {
         Arc::clone(&self.0)
     }
 }
 
 /// These unix seconds as a timestamp, which prints as RFC 3339. Out of range becomes the nearest end.
-#[must_use]
 pub fn timestamp(seconds: i64) -> Timestamp {
     let nearest = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(nearest)

@@ -14,31 +14,26 @@ pub struct DataDir(PathBuf);
 
 impl DataDir {
     /// Names the directory; makes nothing.
-    #[must_use]
     pub fn new(path: impl Into<PathBuf>) -> Self {
         Self(path.into())
     }
 
     /// The directory itself, mode 0700.
-    #[must_use]
     pub fn path(&self) -> &Path {
         &self.0
     }
 
     /// The embedded database, mode 0600.
-    #[must_use]
     pub fn database(&self) -> PathBuf {
         self.0.join("console.db")
     }
 
     /// The CA for operators to hand to hosts: root first, then the issuers in force, mode 0644.
-    #[must_use]
     pub fn ca_file(&self) -> PathBuf {
         self.0.join("console-ca.cert.pem")
     }
 
     /// The agent's binary that the installer downloads.
-    #[must_use]
     pub fn binary(&self, flavor: Flavor, architecture: &str) -> PathBuf {
         self.0.join("binaries").join(flavor.as_str()).join(architecture).join("telovix-agent")
     }
@@ -112,7 +107,6 @@ impl Default for Limits {
 
 /// The fault to provoke, from `TELOVIX_STUB_FAULT`; only ever read where the `failpoints` feature is on.
 #[cfg(feature = "failpoints")]
-#[must_use]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
 pub fn fault_spec() -> Option<String> {
     std::env::var("TELOVIX_STUB_FAULT").ok().filter(|spec| !spec.is_empty())

@@ -37,17 +37,11 @@ mod imp {
 
     impl Faults {
         /// The faults of the environment: none, in this build.
-        ///
-        /// # Errors
-        /// Never, in this build.
         pub fn from_env() -> Result<Self, super::InvalidFault> {
             Ok(Self::default())
         }
 
         /// Passes a named point.
-        ///
-        /// # Errors
-        /// Never, in this build.
         pub fn pass(&self, _point: &str) -> Result<(), Cut> {
             // Always there; read so that both builds have the same signature.
             let [] = self.nothing;
@@ -84,9 +78,6 @@ mod imp {
 
     impl Faults {
         /// The fault that `TELOVIX_STUB_FAULT` asks for, if it does.
-        ///
-        /// # Errors
-        /// [`InvalidFault`] when it holds something else.
         pub fn from_env() -> Result<Self, InvalidFault> {
             crate::config::fault_spec().map_or(Ok(Self::default()), |spec| spec.parse())
         }

@@ -64,9 +64,6 @@ fn keep_from_others(path: &Path) -> Result<(), FileError> {
 }
 
 /// Replaces a file's content in one step.
-///
-/// # Errors
-/// [`FileError`]; the file then still has its old content.
 pub fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
     let directory = folder_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -109,9 +106,6 @@ pub fn make_whole<T, E: From<FileError>>(
 }
 
 /// Reads a whole file.
-///
-/// # Errors
-/// [`FileError`] naming the file.
 pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     std::fs::read(path).map_err(FileError::at("read", path))
 }

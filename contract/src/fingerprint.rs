@@ -15,7 +15,6 @@ pub struct CaFingerprint([u8; 32]);
 
 impl CaFingerprint {
     /// The fingerprint of this certificate.
-    #[must_use]
     pub fn of_der(der: &[u8]) -> Self {
         Self(Sha256::digest(der).into())
     }

@@ -44,19 +44,16 @@ pub struct SensorId(Uuid);
 
 impl SensorId {
     /// A fresh random id. Only a Console calls this.
-    #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
 
     /// The URI that stands in the certificate's subject alternative name (CONTRACT.md section 3, ours).
-    #[must_use]
     pub fn to_uri(self) -> String {
         format!("{SENSOR_URI_PREFIX}{self}")
     }
 
     /// Reads the id back from a certificate's URI; `None` when it is another kind of URI.
-    #[must_use]
     pub fn from_uri(uri: &str) -> Option<Self> {
         uri.strip_prefix(SENSOR_URI_PREFIX)?.parse().ok()
     }
@@ -106,7 +103,6 @@ macro_rules! text_name {
 
         impl $name {
             /// The name as text.
-            #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
             }
@@ -244,7 +240,6 @@ pub enum Flavor {
 
 impl Flavor {
     /// The word on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -277,7 +272,6 @@ pub struct Tags(Vec<Tag>);
 
 impl Tags {
     /// The tags in the order given.
-    #[must_use]
     pub fn as_slice(&self) -> &[Tag] {
         &self.0
     }

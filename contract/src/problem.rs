@@ -31,25 +31,21 @@ macro_rules! error_codes {
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The code on the wire.
-            #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
 
             /// The HTTP status that goes with it.
-            #[must_use]
             pub fn status(self) -> u16 {
                 match self { $(Self::$variant => $status,)+ }
             }
 
             /// What a sensor does about it.
-            #[must_use]
             pub fn retry(self) -> Retry {
                 match self { $(Self::$variant => Retry::$retry,)+ }
             }
 
             /// Reads a code back; `None` for one that this version does not know: then the status decides.
-            #[must_use]
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|code| code.as_str() == word)
             }
@@ -80,7 +76,6 @@ pub enum Retry {
 
 impl Retry {
     /// What follows from a status alone, where no known code came with it.
-    #[must_use]
     pub fn from_status(status: u16) -> Self {
         match status {
             408 | 425 | 429 => Self::Backoff,
@@ -151,13 +146,11 @@ impl fmt::Display for ErrorCode {
 
 impl Problem {
     /// The body for this code.
-    #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { error: code.as_str().to_owned(), message: message.into() }
     }
 
     /// The code, where this version knows it.
-    #[must_use]
     pub fn code(&self) -> Option<ErrorCode> {
         ErrorCode::from_word(&self.error)
     }

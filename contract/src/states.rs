@@ -17,13 +17,11 @@ macro_rules! wire_words {
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The word on the wire and in the database.
-            #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
 
             /// Reads the word back; `None` for a word of another contract.
-            #[must_use]
             pub fn from_word(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == word)
             }

@@ -48,7 +48,6 @@ pub enum InvalidToken {
 
 impl EnrollmentToken {
     /// Makes a token of 32 bytes that the caller drew from a secure random source.
-    #[must_use]
     pub fn from_bytes(bytes: &[u8; TOKEN_BYTES]) -> Self {
         let mut text = Zeroizing::new(String::with_capacity(TOKEN_LENGTH));
         text.push_str(TOKEN_PREFIX);
@@ -57,26 +56,22 @@ impl EnrollmentToken {
     }
 
     /// The secret itself, for the one place that sends it and the one that shows it to the operator who asked.
-    #[must_use]
     pub fn expose(&self) -> &str {
         &self.0
     }
 
     /// SHA-256 of the unpadded spelling: what a Console looks a token up by, so that both spellings are one token.
-    #[must_use]
     pub fn hash(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.trim_end_matches('=').as_bytes()).into())
     }
 
     /// SHA-256 of the text as it was given: what stands in `.enrollment-token-hash`, where other programs compare it
     /// with the hash of the text that they hold (CONTRACT.md section 7).
-    #[must_use]
     pub fn hash_as_given(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
     /// Whether this is the token that `hash` was made of, in either spelling.
-    #[must_use]
     pub fn matches(&self, hash: &TokenHash) -> bool {
         self.hash() == *hash
             || self.hash_as_given() == *hash
@@ -139,19 +134,16 @@ pub struct TokenHash([u8; 32]);
 
 impl TokenHash {
     /// The 32 bytes.
-    #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
     }
 
     /// Takes 32 bytes that were a hash before (a database column).
-    #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
 
     /// The first eight hex digits: enough to tell tokens apart in a log, useless to an attacker.
-    #[must_use]
     pub fn short(&self) -> String {
         hex(&self.0[..4])
     }
@@ -209,7 +201,6 @@ impl<'de> Deserialize<'de> for TokenHash {
 pub struct InvalidHex;
 
 /// Lower-case hex of any bytes.
-#[must_use]
 pub fn hex(bytes: &[u8]) -> String {
     use fmt::Write as _;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
@@ -220,9 +211,6 @@ pub fn hex(bytes: &[u8]) -> String {
 }
 
 /// Reads 32 bytes from 64 hex digits of either case.
-///
-/// # Errors
-/// [`InvalidHex`] for any other text.
 pub fn unhex(text: &str) -> Result<[u8; 32], InvalidHex> {
     if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(InvalidHex);

@@ -45,9 +45,6 @@ pub fn run(data: &[u8]) {
 }
 
 /// What is read of an answer that was given.
-///
-/// # Panics
-/// As [`run`].
 pub fn told(error: &ConsoleError) {
     fit_for_a_log(&error.to_string(), LONGEST_TEXT);
     fit_for_a_log(error.code(), 65);

@@ -231,7 +231,6 @@ fn moment(offset: i64) -> OffsetDateTime {
 
 impl Pki {
     /// A good certificate, the CA and the policy key, in PEM.
-    #[must_use]
     pub fn good(&self) -> [String; 3] {
         [pem("CERTIFICATE", &self.good), pem("CERTIFICATE", &self.ca_der), self.policy_pem.clone()]
     }

@@ -6,9 +6,6 @@ use telovix_contract::paths;
 const PATHS: [&str; 4] = [paths::ENROLL, paths::HEARTBEAT, "/", "/api/v1/sensors"];
 
 /// Reads the input as rules and lives by them for a while.
-///
-/// # Panics
-/// Where rules strike that cannot, or are lost.
 pub fn run(data: &[u8]) {
     let Ok(chaos) = Chaos::parse(data) else {
         let armed = Chaos::parse(b"[]").expect("no rules are rules");

@@ -79,7 +79,6 @@ impl TimeProvider for Still {
 }
 
 /// The Console of this process.
-#[must_use]
 pub fn console() -> &'static Console {
     static CONSOLE: LazyLock<Console> = LazyLock::new(Console::start);
     &CONSOLE
@@ -145,13 +144,11 @@ impl Console {
     }
 
     /// The longest body that it takes, in bytes.
-    #[must_use]
     pub fn longest_body(&self) -> usize {
         self.limits.body
     }
 
     /// Puts in what no input can know: `@CLUSTER@` and `@ONCE@` are tokens, `@CSR@` is the request of [`NODE`].
-    #[must_use]
     pub fn filled(&self, text: &str) -> String {
         text.replace("@CLUSTER@", self.cluster_token.expose())
             .replace("@ONCE@", self.once_token.expose())
@@ -159,10 +156,6 @@ impl Console {
     }
 
     /// Makes a call, as a sensor where there is a certificate, and looks at the answer.
-    ///
-    /// # Panics
-    /// When the answer is none of the contract.
-    #[must_use]
     pub fn call(
         &self,
         mut request: Request<Body>,
@@ -183,7 +176,6 @@ impl Console {
 }
 
 /// A new key, and a request for this node.
-#[must_use]
 pub fn request_of(node: &str) -> (KeyPair, String) {
     let key = KeyPair::generate(KeyType::P256).expect("a key");
     let csr = Csr::build(&key, &node.parse().expect("a name")).expect("a request");
@@ -192,13 +184,11 @@ pub fn request_of(node: &str) -> (KeyPair, String) {
 
 impl Answer {
     /// The refusal, if it is one.
-    #[must_use]
     pub fn refusal(&self) -> Option<ErrorCode> {
         serde_json::from_slice::<Problem>(&self.body).ok()?.code()
     }
 
     /// The answer as the agent's transport hands it on.
-    #[must_use]
     pub fn raw(&self) -> RawAnswer {
         RawAnswer { status: self.status, headers: self.headers.clone(), body: self.body.clone() }
     }

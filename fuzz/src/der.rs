@@ -8,7 +8,6 @@ const BIT_STRING: u8 = 0x03;
 const ED25519: [u8; 7] = [SEQUENCE, 5, 6, 3, 0x2b, 0x65, 0x70];
 
 /// What is signed in a signed structure of X.509: its first element, head included; `None` where there is none.
-#[must_use]
 pub fn signed_part(der: &[u8]) -> Option<&[u8]> {
     let (_, inside) = element(der)?;
     let (whole, _) = element(inside)?;
@@ -16,7 +15,6 @@ pub fn signed_part(der: &[u8]) -> Option<&[u8]> {
 }
 
 /// Signs that part with the Ed25519 key of this byte and puts the structure together.
-#[must_use]
 pub fn signed_by(byte: u8, part: &[u8]) -> Vec<u8> {
     let mut bits = vec![0];
     bits.extend(sign(byte, part));
@@ -58,7 +56,6 @@ pub struct Change {
 }
 
 /// The bytes after all changes.
-#[must_use]
 pub fn changed(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
     let mut all = bytes.to_vec();
     for Change { at, removed, put } in changes.iter().take(8) {

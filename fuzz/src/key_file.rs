@@ -6,9 +6,6 @@ use telovix_agent::key::KeyPair;
 use crate::kit::pem;
 
 /// Reads the input as a key: as PEM, and as the DER inside.
-///
-/// # Panics
-/// Where one is taken that cannot be used, or is quoted.
 pub fn run(data: &[u8]) {
     if let Ok(text) = std::str::from_utf8(data) {
         read(text);

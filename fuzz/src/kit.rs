@@ -22,13 +22,11 @@ pub const NOW: i64 = 1_800_000_000;
 pub const SEPARATOR: u8 = 0x1e;
 
 /// [`NOW`] as the agent tells time.
-#[must_use]
 pub fn now() -> Timestamp {
     Timestamp::from_second(NOW).expect("a moment of this century")
 }
 
 /// The Ed25519 key of 32 times this byte, as PKCS #8 version 1 (RFC 8410 section 7).
-#[must_use]
 pub fn pkcs8(byte: u8) -> Vec<u8> {
     let mut der =
         vec![0x30, 0x2e, 0x02, 0x01, 0, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x04, 0x22, 0x04, 0x20];
@@ -37,26 +35,22 @@ pub fn pkcs8(byte: u8) -> Vec<u8> {
 }
 
 /// The same as the library's key.
-#[must_use]
 pub fn signer(byte: u8) -> rcgen::KeyPair {
     rcgen::KeyPair::try_from(pkcs8(byte).as_slice()).expect("32 bytes are an Ed25519 key")
 }
 
 /// The same as a host's key.
-#[must_use]
 pub fn key(byte: u8) -> KeyPair {
     KeyPair::from_pem(&pem("PRIVATE KEY", &pkcs8(byte))).expect("32 bytes are an Ed25519 key")
 }
 
 /// Signs with [`pkcs8`] of this byte.
-#[must_use]
 pub fn sign(byte: u8, message: &[u8]) -> Vec<u8> {
     use rcgen::SigningKey as _;
     signer(byte).sign(message).expect("Ed25519 signs anything")
 }
 
 /// PEM with this label (RFC 7468).
-#[must_use]
 pub fn pem(label: &str, der: &[u8]) -> String {
     let body = STANDARD.encode(der);
     let lines: Vec<&str> =
@@ -65,14 +59,12 @@ pub fn pem(label: &str, der: &[u8]) -> String {
 }
 
 /// The parts of an input, [`SEPARATOR`] between them; those that are missing are empty.
-#[must_use]
 pub fn parts<const N: usize>(data: &[u8]) -> [&[u8]; N] {
     let mut split = data.splitn(N, |byte| *byte == SEPARATOR);
     std::array::from_fn(|_| split.next().unwrap_or_default())
 }
 
 /// A folder of this process, in memory where there is such a place.
-#[must_use]
 pub fn scratch(name: &str) -> PathBuf {
     static FOLDER: LazyLock<TempDir> = LazyLock::new(|| {
         let builder = tempfile::Builder::new().prefix("telovix-fuzz-").to_owned();
@@ -82,18 +74,12 @@ pub fn scratch(name: &str) -> PathBuf {
 }
 
 /// Fails where what was read is not read again as the same once it is written.
-///
-/// # Panics
-/// That is what it is for.
 pub fn the_same_again<T: DeserializeOwned + Serialize + PartialEq + Debug>(value: &T) {
     let text = serde_json::to_vec(value).expect("a wire type is JSON");
     assert_eq!(&serde_json::from_slice::<T>(&text).expect("what we write we read"), value);
 }
 
 /// Fails where a text for people or logs holds a control character, a token, or more than it may.
-///
-/// # Panics
-/// That is what it is for.
 pub fn fit_for_a_log(text: &str, longest: usize) {
     assert!(!text.chars().any(|c| c.is_control()), "a control character in {text:?}");
     assert!(!holds_a_token(text), "a token in {text:?}");
@@ -101,7 +87,6 @@ pub fn fit_for_a_log(text: &str, longest: usize) {
 }
 
 /// Whether something in it could be a token; what was taken out does not count.
-#[must_use]
 pub fn holds_a_token(text: &str) -> bool {
     looks_like_token(&redact_tokens(text)) || redact_tokens(text) != text
 }

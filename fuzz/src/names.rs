@@ -15,9 +15,6 @@ use telovix_contract::problem::ErrorCode;
 use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType, TrustHealth, TrustState};
 
 /// Reads the input as a name of every kind.
-///
-/// # Panics
-/// Where a reader takes what the contract does not have.
 pub fn run(data: &[u8]) {
     let Ok(text) = std::str::from_utf8(data) else { return };
     let host_like = |most| {

@@ -10,9 +10,6 @@ use crate::kit::{holds_a_token, scratch};
 const LONGEST: usize = 4096;
 
 /// Reads the input as the file of `--token-file`, as standard input and as the variable.
-///
-/// # Panics
-/// Where the three differ, or a token is shown or lost.
 pub fn run(data: &[u8]) {
     let dir = scratch("token-file");
     std::fs::create_dir_all(&dir).expect("a directory can be made");

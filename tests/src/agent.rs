@@ -22,7 +22,6 @@ pub struct Agent {
 
 impl Agent {
     /// The agent with this state directory and this configuration file.
-    #[must_use]
     pub fn new(state_dir: &Path, config: &Path) -> Self {
         Self {
             state_dir: state_dir.to_owned(),
@@ -34,104 +33,83 @@ impl Agent {
     }
 
     /// Arguments before the command: `--log-level trace`.
-    #[must_use]
     pub fn global(mut self, args: &[&str]) -> Self {
         self.global.extend(args.iter().map(ToString::to_string));
         self
     }
 
     /// The command, or more arguments for it.
-    #[must_use]
     pub fn args<S: AsRef<str>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.command.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Another configuration file.
-    #[must_use]
     pub fn config(mut self, file: &Path) -> Self {
         file.clone_into(&mut self.config);
         self
     }
 
     /// Sets a variable.
-    #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.program = self.program.env(name, value);
         self
     }
 
     /// Gives it this on standard input.
-    #[must_use]
     pub fn stdin(mut self, text: &str) -> Self {
         self.program = self.program.stdin(text);
         self
     }
 
     /// Gives it this token by `--token-stdin`.
-    #[must_use]
     pub fn token(self, token: &str) -> Self {
         self.args(["--token-stdin"]).stdin(token)
     }
 
     /// Lets it run this long at most.
-    #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.program = self.program.limit(limit);
         self
     }
 
     /// The same host with another command and nothing of this one: no token, no variable.
-    #[must_use]
     pub fn clone_for(&self, command: &[&str]) -> Self {
         Self::new(&self.state_dir, &self.config).args(command)
     }
 
     /// The state directory.
-    #[must_use]
     pub fn state_dir(&self) -> &Path {
         &self.state_dir
     }
 
     /// The key of the generation in force.
-    ///
-    /// # Panics
-    /// When there is none.
-    #[must_use]
     pub fn key_pem(&self) -> String {
         self.read("client.key.pem")
     }
 
     /// A file of the state directory.
-    ///
-    /// # Panics
-    /// When it is not there.
-    #[must_use]
     pub fn read(&self, name: &str) -> String {
         let path = self.state_dir.join(name);
         std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{}: {e}", path.display()))
     }
 
     /// Whether the state directory has this file.
-    #[must_use]
     pub fn has(&self, name: &str) -> bool {
         self.state_dir.join(name).exists()
     }
 
     /// Runs it to its end.
-    #[must_use]
     pub fn run(&self) -> Run {
         self.program().run()
     }
 
     /// Runs it to its end under strace, which is given these words.
-    #[must_use]
     pub fn run_under_strace(&self, words: &[String]) -> Run {
         self.program().by_way_of(Path::new("strace"), words).run()
     }
 
     /// Starts it.
-    #[must_use]
     pub fn spawn(&self) -> Running {
         self.program().spawn()
     }

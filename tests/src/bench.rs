@@ -118,9 +118,6 @@ pub struct DrawArgs {
 
 /// Does what was asked for.
 ///
-/// # Errors
-/// Whatever kept it from being done.
-///
 /// # Panics
 /// When something under measurement does not do its work: no number is better than a wrong one.
 pub fn run(bench: &Bench) -> Result<u8, Box<dyn Error>> {

@@ -5,21 +5,18 @@ use std::sync::LazyLock;
 use std::time::SystemTime;
 
 /// The agent under test.
-#[must_use]
 pub fn agent() -> &'static Path {
     static PATH: LazyLock<PathBuf> = LazyLock::new(|| find("telovix-agent", "agent"));
     &PATH
 }
 
 /// The Console stub under test.
-#[must_use]
 pub fn console_stub() -> &'static Path {
     static PATH: LazyLock<PathBuf> = LazyLock::new(|| find("telovix-console-stub", "console-stub"));
     &PATH
 }
 
 /// The root of the source tree.
-#[must_use]
 pub fn source_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the package lies in the workspace")
 }

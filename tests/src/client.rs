@@ -33,13 +33,11 @@ pub struct Answer {
 
 impl Answer {
     /// The body as JSON; `null` where it is none.
-    #[must_use]
     pub fn json(&self) -> Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// The code of a refusal; empty where there is none.
-    #[must_use]
     pub fn error(&self) -> String {
         self.json()["error"].as_str().unwrap_or_default().to_owned()
     }
@@ -55,35 +53,28 @@ pub struct Client {
 
 impl Client {
     /// Calls this address and trusts this CA bundle. Has no certificate of its own.
-    #[must_use]
     pub fn new(address: SocketAddr, ca_pem: &str) -> Self {
         Self { address, name: ServerName::from(address.ip()), config: config(ca_pem, None) }
     }
 
     /// The same with a client certificate (leaf first) and its key, both in PEM.
-    #[must_use]
     pub fn with_identity(address: SocketAddr, ca_pem: &str, cert_pem: &str, key_pem: &str) -> Self {
         let name = ServerName::from(address.ip());
         Self { address, name, config: config(ca_pem, Some((cert_pem, key_pem))) }
     }
 
     /// Where it calls.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The same in a handshake that asks for another server name.
-    #[must_use]
     pub fn named(mut self, name: &'static str) -> Self {
         self.name = name.try_into().expect("a server name");
         self
     }
 
     /// Sends JSON and waits for the answer, without a runtime around it.
-    ///
-    /// # Errors
-    /// Whatever kept an answer from coming.
     pub fn post(&self, path: &str, body: &Value) -> io::Result<Answer> {
         block_on(self.call(
             "POST",
@@ -94,19 +85,12 @@ impl Client {
     }
 
     /// Asks and waits for the answer, without a runtime around it.
-    ///
-    /// # Errors
-    /// Whatever kept an answer from coming.
     pub fn get(&self, path: &str) -> io::Result<Answer> {
         block_on(self.call("GET", path, &[], b""))
     }
 
     /// Sends all these bodies at the same moment, each over a connection of its own that was opened beforehand; the
     /// answers come in the order of the bodies.
-    ///
-    /// # Panics
-    /// When a call gets no answer at all.
-    #[must_use]
     pub fn post_all_at_once(&self, path: &str, bodies: Vec<Value>) -> Vec<Answer> {
         let barrier = Arc::new(tokio::sync::Barrier::new(bodies.len()));
         block_on(async {
@@ -131,9 +115,6 @@ impl Client {
     }
 
     /// One call on a connection of its own.
-    ///
-    /// # Errors
-    /// Whatever kept an answer from coming.
     pub async fn call(
         &self,
         method: &str,

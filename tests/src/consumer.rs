@@ -23,7 +23,6 @@ pub type Pair = (Vec<u8>, Vec<u8>);
 
 /// The first way: opens the directory `current` once and takes both files out of it. Where they go away under its hands
 /// (two publications later), it begins again.
-#[must_use]
 pub fn through_current(state: &Path) -> Option<Pair> {
     (0..LOOKS).find_map(|_| {
         let folder = File::open(state.join("current")).ok()?;
@@ -38,7 +37,6 @@ pub fn through_current(state: &Path) -> Option<Pair> {
 }
 
 /// One look by the published names, one after the other: what a program does that knows nothing of generations.
-#[must_use]
 pub fn by_name(state: &Path) -> Option<Pair> {
     Some((std::fs::read(state.join(KEY)).ok()?, std::fs::read(state.join(CERTIFICATE)).ok()?))
 }
@@ -103,7 +101,6 @@ impl Default for Consumer {
 
 impl Consumer {
     /// Starts to look.
-    #[must_use]
     pub fn new() -> Self {
         let (hosts, sights) =
             (Arc::new(Mutex::new(Vec::<Host>::new())), Arc::new(Mutex::new(Sights::default())));
@@ -128,18 +125,12 @@ impl Consumer {
     }
 
     /// Looks at this host from now on, until it is let go.
-    ///
-    /// # Panics
-    /// When the consumer has panicked.
     pub fn watch(&self, state: &Path) {
         let host = Host { state: state.to_owned(), had_one: false };
         self.hosts.lock().expect("the consumer is alive").push(host);
     }
 
     /// Looks at this host no more.
-    ///
-    /// # Panics
-    /// When the consumer has panicked.
     pub fn let_go(&self, state: &Path) {
         self.hosts.lock().expect("the consumer is alive").retain(|host| host.state != state);
     }
@@ -156,10 +147,6 @@ impl Consumer {
     }
 
     /// What it has seen so far.
-    ///
-    /// # Panics
-    /// When the consumer has panicked.
-    #[must_use]
     pub fn sights(&self) -> Sights {
         self.sights.lock().expect("the consumer is alive").clone()
     }

@@ -46,7 +46,6 @@ pub enum KeyKind {
 
 impl KeyKind {
     /// A new key of this kind.
-    #[must_use]
     pub fn generate(self) -> KeyPair {
         let made = match self {
             Self::P256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
@@ -61,7 +60,6 @@ impl KeyKind {
 }
 
 /// A P-256 key and its request in PEM.
-#[must_use]
 pub fn make(wish: Wish, node_name: &str) -> (KeyPair, String) {
     let key = KeyKind::P256.generate();
     let pem = for_key(&key, wish, node_name);
@@ -69,7 +67,6 @@ pub fn make(wish: Wish, node_name: &str) -> (KeyPair, String) {
 }
 
 /// The request in PEM for a key that is there already.
-#[must_use]
 pub fn for_key(key: &KeyPair, wish: Wish, node_name: &str) -> String {
     let mut params = CertificateParams::default();
     params.distinguished_name = rcgen::DistinguishedName::new();

@@ -28,7 +28,6 @@ pub struct Daemon {
 impl Daemon {
     /// A host of this name that trusts the world's Console by its CA file, takes its token from [`Daemon::token_file`],
     /// and has these lines in its configuration besides. Its daemon runs when this returns.
-    #[must_use]
     pub fn start(world: &World, name: &str, more: &str) -> Self {
         let mut daemon = Self::prepare(world, name, more);
         daemon.run();
@@ -36,10 +35,6 @@ impl Daemon {
     }
 
     /// The same, not running yet.
-    ///
-    /// # Panics
-    /// When the folder cannot be written.
-    #[must_use]
     pub fn prepare(world: &World, name: &str, more: &str) -> Self {
         let folder = world.folder().join(name);
         std::fs::create_dir_all(&folder).expect("the folder can be made");
@@ -50,17 +45,11 @@ impl Daemon {
     }
 
     /// Writes the configuration file.
-    ///
-    /// # Panics
-    /// When it cannot be written.
     pub fn configure(&self, world: &World, name: &str, more: &str) {
         self.configure_trusting(world.ca_file(), world, name, more);
     }
 
     /// The same, with the Console's CA in another file than the Console's own.
-    ///
-    /// # Panics
-    /// When it cannot be written.
     pub fn configure_trusting(&self, ca_file: &Path, world: &World, name: &str, more: &str) {
         let text = format!(
             "console_url = {:?}\nbootstrap_ca = {:?}\ntoken_file = {:?}\nstate_dir = {:?}\ncontrol_socket = {:?}\n\
@@ -75,18 +64,12 @@ impl Daemon {
     }
 
     /// Starts the daemon's process.
-    ///
-    /// # Panics
-    /// When it cannot be started.
     pub fn run(&mut self) {
         self.spawn(Command::new(&self.program));
         self.until("an answer of the control socket", |_| true);
     }
 
     /// Starts it under strace, which is given these words, and does not wait for anything.
-    ///
-    /// # Panics
-    /// When strace cannot be started.
     pub fn run_under_strace(&mut self, words: &[String]) {
         let mut strace = Command::new("strace");
         strace.args(words).arg(&self.program);
@@ -125,24 +108,16 @@ impl Daemon {
     }
 
     /// The process id of what was started: the agent, or strace around it.
-    ///
-    /// # Panics
-    /// When it does not run.
-    #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.as_ref().expect("it runs").id()
     }
 
     /// The agent's process id as it wrote it into its lock, also where something else was started around it.
-    #[must_use]
     pub fn locked_by(&self) -> Option<i32> {
         std::fs::read_to_string(self.state_dir().join(".lock")).ok()?.trim().parse().ok()
     }
 
     /// How it ended by itself; `None` while it runs.
-    ///
-    /// # Panics
-    /// When nothing was started.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         let status = self.child.as_mut().expect("it was started").try_wait().expect("the child is ours");
         if status.is_some() {
@@ -152,9 +127,6 @@ impl Daemon {
     }
 
     /// Sends a signal.
-    ///
-    /// # Panics
-    /// When it does not run.
     pub fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().expect("it runs");
         kill(Pid::from_raw(child.id().try_into().expect("a process id")), signal)
@@ -162,18 +134,12 @@ impl Daemon {
     }
 
     /// Ends it by a signal and waits for that.
-    ///
-    /// # Panics
-    /// When it does not run.
     pub fn end(&mut self, with: Signal) -> std::process::ExitStatus {
         self.signal(with);
         self.child.take().expect("it runs").wait().expect("it ends")
     }
 
     /// Puts a token where the daemon looks for it, as Kubernetes and careful people do: whole, by one rename.
-    ///
-    /// # Panics
-    /// When it cannot be written.
     pub fn give(&self, token: &str) {
         let new = self.folder.join("token.new");
         std::fs::write(&new, token).expect("the token can be written");
@@ -182,45 +148,36 @@ impl Daemon {
     }
 
     /// The file that the token is taken from.
-    #[must_use]
     pub fn token_file(&self) -> PathBuf {
         self.folder.join("token")
     }
 
     /// The state directory.
-    #[must_use]
     pub fn state_dir(&self) -> PathBuf {
         self.folder.join("state")
     }
 
     /// A file in the generation that is current.
-    #[must_use]
     pub fn current(&self, name: &str) -> PathBuf {
         self.state_dir().join("current").join(name)
     }
 
     /// The configuration file.
-    #[must_use]
     pub fn config_file(&self) -> PathBuf {
         self.folder.join("agent.toml")
     }
 
     /// Everything that it has logged.
-    #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.folder.join("agent.log")).unwrap_or_default()
     }
 
     /// What it says of itself; `None` while nobody answers.
-    #[must_use]
     pub fn status(&self) -> Option<Value> {
         serde_json::from_str(&self.ask("GET /status").ok()?).ok()
     }
 
     /// Asks through the control socket: method and path; the answer's body.
-    ///
-    /// # Errors
-    /// Whatever kept an answer from coming.
     pub fn ask(&self, what: &str) -> std::io::Result<String> {
         let mut socket = UnixStream::connect(self.folder.join("control.sock"))?;
         socket.set_read_timeout(Some(LIMIT))?;
@@ -247,9 +204,6 @@ impl Daemon {
     }
 
     /// Waits for a state, accepted by the Console where it is `active`.
-    ///
-    /// # Panics
-    /// When it does not come in time.
     pub fn until_state(&self, state: &str) -> Value {
         self.until(state, |status| {
             status["state"] == state && (state != "active" || status["accepted"] == true)
@@ -257,18 +211,12 @@ impl Daemon {
     }
 
     /// Gives it a token and waits until it is enrolled and accepted.
-    ///
-    /// # Panics
-    /// When it is not in time.
     pub fn enroll(&self, token: &str) -> Value {
         self.give(token);
         self.until_state("active")
     }
 
     /// Waits until a file is gone.
-    ///
-    /// # Panics
-    /// When it is not in time.
     pub fn until_gone(&self, file: &Path) {
         wait::until(LIMIT, "a file to go", || (!file.exists()).then_some(()));
     }

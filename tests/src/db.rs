@@ -26,43 +26,36 @@ pub struct AuditRow {
 
 impl Db {
     /// The database in this file.
-    #[must_use]
     pub fn new(file: &Path) -> Self {
         Self { file: file.to_owned() }
     }
 
     /// Sensor records.
-    #[must_use]
     pub fn sensors(&self) -> i64 {
         self.one("SELECT count(*) FROM sensors", [])
     }
 
     /// Client certificates ever issued.
-    #[must_use]
     pub fn certificates(&self) -> i64 {
         self.one("SELECT count(*) FROM certificates", [])
     }
 
     /// A token's status.
-    #[must_use]
     pub fn token_status(&self, id: &str) -> String {
         self.one("SELECT status FROM enrollment_tokens WHERE id = ?1", [id])
     }
 
     /// How often a token enrolled.
-    #[must_use]
     pub fn token_uses(&self, id: &str) -> i64 {
         self.one("SELECT use_count FROM enrollment_tokens WHERE id = ?1", [id])
     }
 
     /// The distinct nodes that a cluster token enrolled.
-    #[must_use]
     pub fn token_nodes(&self, id: &str) -> i64 {
         self.one("SELECT node_count FROM enrollment_tokens WHERE id = ?1", [id])
     }
 
     /// The audit trail, oldest first.
-    #[must_use]
     pub fn audit(&self) -> Vec<AuditRow> {
         let connection = self.open();
         let sql = "SELECT action_type, outcome, sensor_id, detail FROM audit ORDER BY seq";
@@ -75,31 +68,22 @@ impl Db {
     }
 
     /// Audit rows of one action with one outcome.
-    #[must_use]
     pub fn audited(&self, action: &str, outcome: &str) -> usize {
         self.audit().iter().filter(|row| row.action == action && row.outcome == outcome).count()
     }
 
     /// The first column of the first row.
-    ///
-    /// # Panics
-    /// When the question fails.
-    #[must_use]
     #[track_caller]
     pub fn one<T: FromSql>(&self, sql: &str, params: impl Params) -> T {
         self.open().query_row(sql, params, |row| row.get(0)).unwrap_or_else(|e| panic!("{sql}: {e}"))
     }
 
     /// What SQLite itself says of the file; `ok` when it is whole.
-    #[must_use]
     pub fn integrity(&self) -> String {
         self.one("PRAGMA integrity_check", [])
     }
 
     /// Lets a token's time be over since a second: the one thing that a test changes here, as no test waits for a minute.
-    ///
-    /// # Panics
-    /// When there is no such token.
     pub fn expire_token(&self, id: &str) {
         let connection = Connection::open(&self.file).expect("the database");
         connection.busy_timeout(std::time::Duration::from_secs(10)).expect("a timeout can be set");

@@ -42,7 +42,6 @@ const USUAL: Duration = Duration::from_secs(10);
 const MOST_PREPARED: usize = 200_000;
 
 /// Runs the tool; gives its exit status.
-#[must_use]
 pub fn run(fleet: &Fleet) -> u8 {
     let threads = fleet.work.load().threads;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads).enable_all().build();

@@ -20,22 +20,17 @@ pub struct Message {
 
 impl Message {
     /// The first header of this name, which has to be given in lower case.
-    #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// The word of the first line at this place: method and path, or the status at 1.
-    #[must_use]
     pub fn word(&self, at: usize) -> &str {
         self.start.split(' ').nth(at).unwrap_or_default()
     }
 }
 
 /// Reads one message; `None` at a clean end before its first byte.
-///
-/// # Errors
-/// When the connection breaks, or the bytes are not HTTP.
 pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Message>> {
     let Some(mut message) = read_head(stream).await? else { return Ok(None) };
     let chunked = message.header("transfer-encoding").is_some_and(|v| v.eq_ignore_ascii_case("chunked"));
@@ -54,9 +49,6 @@ pub async fn read(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Me
 }
 
 /// Reads up to the empty line; `None` at a clean end before the first byte.
-///
-/// # Errors
-/// As [`read`].
 pub async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Message>> {
     let mut head = Vec::new();
     // Byte by byte, so that nothing of the body, or of a tunnel that follows, is taken.
@@ -109,7 +101,6 @@ fn bad(what: &str) -> io::Error {
 }
 
 /// The reason phrase that goes with a status, for people who read a capture.
-#[must_use]
 pub fn reason(status: u16) -> &'static str {
     http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or("Status")
 }

@@ -19,7 +19,6 @@ pub struct ApiKey {
 
 impl ApiKey {
     /// The four headers of one call at this time (Unix seconds).
-    #[must_use]
     pub fn sign(
         &self,
         method: &str,
@@ -41,9 +40,6 @@ impl ApiKey {
     }
 
     /// Makes one signed call now.
-    ///
-    /// # Errors
-    /// Whatever kept an answer from coming.
     pub fn call(
         &self,
         client: &Client,

@@ -87,7 +87,6 @@ const DAY: i64 = 24 * 3600;
 
 impl Leaf {
     /// The terms of a good client certificate.
-    #[must_use]
     pub fn client(sensor: SensorId) -> Self {
         Self {
             common_name: "node".to_owned(),
@@ -99,7 +98,6 @@ impl Leaf {
     }
 
     /// The terms of a good server certificate for these DNS names and addresses.
-    #[must_use]
     pub fn server(names: &[&str]) -> Self {
         let texts: Vec<String> = names.iter().map(ToString::to_string).collect();
         let parsed = CertificateParams::new(texts).expect("host names and addresses");
@@ -113,14 +111,12 @@ impl Leaf {
     }
 
     /// The same, ended an hour ago.
-    #[must_use]
     pub fn expired(mut self) -> Self {
         self.life = (-30 * DAY, -3600);
         self
     }
 
     /// The same, to begin in a day.
-    #[must_use]
     pub fn not_yet_valid(mut self) -> Self {
         self.life = (DAY, 30 * DAY);
         self
@@ -145,7 +141,6 @@ impl Leaf {
 
 impl Ca {
     /// A root of its own.
-    #[must_use]
     pub fn root(name: &str) -> Self {
         let key = KeyPair::generate().expect("a P-256 key");
         let params = ca_params(name);
@@ -160,7 +155,6 @@ impl Ca {
     }
 
     /// An issuing authority below this one.
-    #[must_use]
     pub fn below(&self, name: &str) -> Self {
         let key = KeyPair::generate().expect("a P-256 key");
         let params = ca_params(name);
@@ -177,37 +171,31 @@ impl Ca {
     }
 
     /// The certificate.
-    #[must_use]
     pub fn der(&self) -> &CertificateDer<'static> {
         &self.der
     }
 
     /// The certificate in PEM.
-    #[must_use]
     pub fn pem(&self) -> &str {
         &self.pem
     }
 
     /// The root first, this one last: what a Console hands out as its CA.
-    #[must_use]
     pub fn bundle_pem(&self) -> String {
         self.above.concat() + &self.pem
     }
 
     /// The fingerprint that an operator would pin; only of use for a root.
-    #[must_use]
     pub fn fingerprint(&self) -> CaFingerprint {
         CaFingerprint::of_der(&self.der)
     }
 
     /// Signs a leaf on these terms for this key.
-    #[must_use]
     pub fn issue(&self, leaf: &Leaf, key: &impl PublicKeyData) -> CertificateDer<'static> {
         leaf.params().signed_by(key, &self.issuer).expect("a signed certificate").der().clone()
     }
 
     /// A server's identity on these terms, with a new key.
-    #[must_use]
     pub fn server_on(&self, leaf: &Leaf) -> ServerIdentity {
         let key = KeyPair::generate().expect("a P-256 key");
         let mut chain = vec![self.issue(leaf, &key)];
@@ -218,7 +206,6 @@ impl Ca {
     }
 
     /// A good server's identity for these names and addresses.
-    #[must_use]
     pub fn server(&self, names: &[&str]) -> ServerIdentity {
         self.server_on(&Leaf::server(names))
     }
@@ -228,7 +215,6 @@ impl Ca {
     ///
     /// # Panics
     /// When the request cannot be read or its signature does not hold: an agent must never send such a one.
-    #[must_use]
     pub fn client_chain(&self, csr_pem: &str, sensor: SensorId, flaw: Option<Flaw>) -> String {
         let request =
             CertificateSigningRequestParams::from_pem(csr_pem).expect("a request with a good signature");
@@ -256,7 +242,6 @@ impl Ca {
     }
 
     /// The whole answer 201 to this request, with at most one flaw in its certificate.
-    #[must_use]
     pub fn enrolled(&self, csr_pem: &str, flaw: Option<Flaw>) -> Enrolled {
         let sensor = SensorId::random();
         let policy = KeyPair::generate_for(&PKCS_ED25519).expect("an Ed25519 key");
@@ -274,7 +259,6 @@ impl Ca {
 }
 
 /// A certificate in PEM.
-#[must_use]
 pub fn pem_of(der: &[u8]) -> String {
     use base64::Engine as _;
     let body = base64::engine::general_purpose::STANDARD.encode(der);

@@ -19,7 +19,6 @@ impl Default for Place {
 
 impl Place {
     /// An empty one.
-    #[must_use]
     pub fn new() -> Self {
         let folder = tempfile::Builder::new().prefix("telovix-").tempdir().expect("a temporary folder");
         std::fs::write(folder.path().join("empty.toml"), "").expect("the folder can be written");
@@ -27,10 +26,6 @@ impl Place {
     }
 
     /// An empty one in memory, where this machine has such a folder.
-    ///
-    /// # Panics
-    /// When it cannot be made.
-    #[must_use]
     pub fn in_memory() -> Self {
         let memory = Path::new("/dev/shm");
         let made = tempfile::Builder::new().prefix("telovix-").tempdir_in(memory);
@@ -38,19 +33,16 @@ impl Place {
     }
 
     /// Its path.
-    #[must_use]
     pub fn path(&self) -> &Path {
         self.folder.path()
     }
 
     /// A path in it, as text for a command line.
-    #[must_use]
     pub fn name(&self, name: &str) -> String {
         self.path().join(name).to_str().expect("a temporary folder has a UTF-8 name").to_owned()
     }
 
     /// Writes a file into it.
-    #[must_use]
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         let path = self.path().join(name);
         std::fs::write(&path, text).expect("the folder can be written");
@@ -58,13 +50,11 @@ impl Place {
     }
 
     /// A host of this name: the agent with a state directory of its own and nothing else.
-    #[must_use]
     pub fn host(&self, name: &str) -> Agent {
         Agent::new(&self.path().join(name), &self.path().join("empty.toml"))
     }
 
     /// A host that is about to enroll at this address, and trusts this CA. The token is still to be given.
-    #[must_use]
     pub fn enroll(&self, name: &str, url: &str, ca_pem: &str) -> Agent {
         let _ = self.write("trusted-ca.pem", ca_pem);
         let ca = self.name("trusted-ca.pem");
@@ -73,7 +63,6 @@ impl Place {
 }
 
 /// A token of the right form that no Console has made, another one for each number.
-#[must_use]
 pub fn made_up_token(number: u8) -> String {
     telovix_contract::EnrollmentToken::from_bytes(&[number; 32]).expose().to_owned()
 }

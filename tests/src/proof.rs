@@ -13,9 +13,6 @@ use crate::world::{Created, World};
 
 /// Insists that this host is enrolled, that the Console knows one sensor more than `others`, and that the token was used
 /// once.
-///
-/// # Panics
-/// When any of that is not so.
 #[track_caller]
 pub fn enrolled_once(world: &World, agent: &Agent, token: &Created, others: i64) {
     let status = agent.clone_for(&["status", "--output", "json"]).run();
@@ -52,9 +49,6 @@ const EXPECTED: &[&str] = &[
 ];
 
 /// Insists that a host is ready and that the Console accepts what it has published.
-///
-/// # Panics
-/// When it is not so.
 #[track_caller]
 pub fn is_usable(world: &World, agent: &Agent) {
     agent.clone_for(&["status", "--ready"]).run().expect(0);
@@ -62,9 +56,6 @@ pub fn is_usable(world: &World, agent: &Agent) {
 }
 
 /// Insists that what is published in a state directory is a pair that the Console accepts.
-///
-/// # Panics
-/// When it is not so.
 #[track_caller]
 pub fn is_accepted(world: &World, state: &Path) {
     let pair = through_current(state).expect("an identity");

@@ -41,16 +41,11 @@ pub struct Request {
 
 impl Request {
     /// The body as JSON; `null` where it is none.
-    #[must_use]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }
 
     /// The CSR of an enrollment or a renewal.
-    ///
-    /// # Panics
-    /// When the request holds none.
-    #[must_use]
     pub fn csr_pem(&self) -> String {
         self.json()["csr_pem"].as_str().expect("the request holds a csr_pem").to_owned()
     }
@@ -77,7 +72,6 @@ pub struct Rogue {
 
 impl Rogue {
     /// Speaks TLS as this identity and answers each request as `handler` says.
-    #[must_use]
     pub fn https(
         identity: ServerIdentity,
         handler: impl Fn(&Request) -> Script + Send + Sync + 'static,
@@ -86,7 +80,6 @@ impl Rogue {
     }
 
     /// The same on another address, `[::1]:0` for one.
-    #[must_use]
     pub fn https_on(
         bind: SocketAddr,
         identity: ServerIdentity,
@@ -105,7 +98,6 @@ impl Rogue {
 
     /// Speaks no TLS: takes every byte, and answers the first ones with `reply` if that is not empty. Holds the
     /// connection open until the other side ends it.
-    #[must_use]
     pub fn plain(reply: &[u8]) -> Self {
         let reply = reply.to_vec();
         let record = Arc::new(Record::default());
@@ -118,64 +110,46 @@ impl Rogue {
     }
 
     /// The address that it listens on.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.serving.address()
     }
 
     /// Its address as a URL: `https://…` or, for a plain one, `http://…`.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("{}://{}", self.scheme, self.address())
     }
 
     /// TCP connections that were opened.
-    #[must_use]
     pub fn connections(&self) -> usize {
         self.record.connections.load(Ordering::SeqCst)
     }
 
     /// TLS handshakes that were finished.
-    #[must_use]
     pub fn handshakes(&self) -> usize {
         self.record.handshakes.load(Ordering::SeqCst)
     }
 
     /// Bytes of answers that the other side took.
-    #[must_use]
     pub fn sent(&self) -> usize {
         self.record.sent.load(Ordering::SeqCst)
     }
 
     /// Every request so far.
-    ///
-    /// # Panics
-    /// When a handler panicked.
-    #[must_use]
     pub fn requests(&self) -> Vec<Request> {
         self.record.requests.lock().expect("no handler panicked").clone()
     }
 
     /// The requests to one path.
-    #[must_use]
     pub fn requests_to(&self, path: &str) -> Vec<Request> {
         self.requests().into_iter().filter(|request| request.path == path).collect()
     }
 
     /// Every byte that came out of TLS, of all connections, whether it was HTTP or not.
-    ///
-    /// # Panics
-    /// When a handler panicked.
-    #[must_use]
     pub fn application_bytes(&self) -> Vec<u8> {
         self.record.application.lock().expect("no handler panicked").clone()
     }
 
     /// Every byte that came over TCP, of all connections.
-    ///
-    /// # Panics
-    /// When a handler panicked.
-    #[must_use]
     pub fn raw_bytes(&self) -> Vec<u8> {
         self.record.raw.lock().expect("no handler panicked").clone()
     }

@@ -27,7 +27,6 @@ pub struct Program {
 
 impl Program {
     /// The program at this path, without arguments.
-    #[must_use]
     pub fn new(path: &Path) -> Self {
         Self {
             path: path.into(),
@@ -40,7 +39,6 @@ impl Program {
     }
 
     /// The same by way of another program, which is given these words and then the whole command line.
-    #[must_use]
     pub fn by_way_of<S: AsRef<OsStr>>(mut self, path: &Path, words: &[S]) -> Self {
         let own = std::mem::replace(&mut self.path, path.into());
         let words = words.iter().map(|word| word.as_ref().to_owned());
@@ -49,54 +47,41 @@ impl Program {
     }
 
     /// Adds arguments.
-    #[must_use]
     pub fn args<S: AsRef<OsStr>>(mut self, args: impl IntoIterator<Item = S>) -> Self {
         self.args.extend(args.into_iter().map(|arg| arg.as_ref().to_owned()));
         self
     }
 
     /// Sets a variable.
-    #[must_use]
     pub fn env(mut self, name: &str, value: impl AsRef<OsStr>) -> Self {
         self.env.push((name.into(), value.as_ref().to_owned()));
         self
     }
 
     /// Gives it this on standard input, which is empty otherwise.
-    #[must_use]
     pub fn stdin(mut self, bytes: impl Into<Vec<u8>>) -> Self {
         self.stdin = bytes.into();
         self
     }
 
     /// Runs it in this folder.
-    #[must_use]
     pub fn folder(mut self, folder: &Path) -> Self {
         self.folder = Some(folder.into());
         self
     }
 
     /// Lets it run this long at most.
-    #[must_use]
     pub fn limit(mut self, limit: Duration) -> Self {
         self.limit = limit;
         self
     }
 
     /// Runs it to its end.
-    ///
-    /// # Panics
-    /// When it cannot be started, or runs longer than its limit.
-    #[must_use]
     pub fn run(&self) -> Run {
         self.spawn().wait()
     }
 
     /// Starts it.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    #[must_use]
     pub fn spawn(&self) -> Running {
         let mut command = Command::new(&self.path);
         command.args(&self.args).env_clear().envs(self.env.iter().cloned());
@@ -149,25 +134,17 @@ pub struct Running {
 
 impl Running {
     /// Its process id.
-    #[must_use]
     pub fn pid(&self) -> u32 {
         self.child.id()
     }
 
     /// Sends it a signal.
-    ///
-    /// # Panics
-    /// When it is not ours to signal.
     pub fn signal(&self, signal: Signal) {
         let pid = i32::try_from(self.child.id()).expect("a process id");
         kill(Pid::from_raw(pid), signal).expect("the process is ours");
     }
 
     /// Waits for its end.
-    ///
-    /// # Panics
-    /// When it runs longer than its limit.
-    #[must_use]
     pub fn wait(mut self) -> Run {
         let status = loop {
             if let Some(status) = self.child.try_wait().expect("the child is ours") {
@@ -223,9 +200,6 @@ pub struct Run {
 
 impl Run {
     /// Insists on an exit status.
-    ///
-    /// # Panics
-    /// With all output when it is another.
     #[track_caller]
     pub fn expect(&self, code: i32) -> &Self {
         assert_eq!(self.code, Some(code), "exit status of {}", self.report());
@@ -233,9 +207,6 @@ impl Run {
     }
 
     /// Insists that standard error holds each of these texts.
-    ///
-    /// # Panics
-    /// With all output when one is missing.
     #[track_caller]
     pub fn says(&self, texts: &[&str]) -> &Self {
         for text in texts {
@@ -245,10 +216,6 @@ impl Run {
     }
 
     /// Standard output as JSON.
-    ///
-    /// # Panics
-    /// With all output when it is none.
-    #[must_use]
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
         serde_json::from_str(&self.stdout)
@@ -256,13 +223,11 @@ impl Run {
     }
 
     /// Both outputs together.
-    #[must_use]
     pub fn output(&self) -> String {
         format!("{}{}", self.stdout, self.stderr)
     }
 
     /// All there is to say of it.
-    #[must_use]
     pub fn report(&self) -> String {
         let Self { line, code, signal, stdout, stderr, took } = self;
         format!(

@@ -48,17 +48,12 @@ impl fmt::Debug for Secrets {
 
 impl Secrets {
     /// Nothing yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Looks for a token too: whole, without its prefix, its bytes, and those in hex. Half of it counts as well, as a
     /// log that shortens a secret still shows it.
-    ///
-    /// # Panics
-    /// When it is no token.
-    #[must_use]
     pub fn token(mut self, token: &str) -> Self {
         let body = token.trim_end_matches('=').strip_prefix(TOKEN_PREFIX).expect("a token");
         let bytes = URL_SAFE_NO_PAD.decode(body).expect("a token");
@@ -70,10 +65,6 @@ impl Secrets {
     }
 
     /// Looks for a private key too: its PEM line by line, its DER, and the numbers in it that are the secret.
-    ///
-    /// # Panics
-    /// When it is no private key in PEM.
-    #[must_use]
     pub fn key(mut self, pem: &str) -> Self {
         let der = PrivateKeyDer::from_pem_slice(pem.as_bytes()).expect("a private key in PEM");
         let numbers = secret_numbers(&der);
@@ -99,14 +90,12 @@ impl Secrets {
     }
 
     /// Looks for any other text.
-    #[must_use]
     pub fn text(mut self, name: &str, text: &str) -> Self {
         self.0.push(Needle { name: name.to_owned(), bytes: text.as_bytes().to_vec() });
         self
     }
 
     /// Where the secrets stand in these bytes.
-    #[must_use]
     pub fn in_bytes(&self, place: &str, bytes: &[u8]) -> Vec<Finding> {
         let found = self.0.iter().filter(|needle| contains(bytes, &needle.bytes));
         found.map(|needle| Finding { what: needle.name.clone(), place: place.to_owned() }).collect()
@@ -114,10 +103,6 @@ impl Secrets {
 
     /// Where the secrets stand in a file, or in the files of a folder and all below it. Names count too. Links are not
     /// followed.
-    ///
-    /// # Panics
-    /// When something there cannot be read.
-    #[must_use]
     pub fn in_path(&self, path: &Path) -> Vec<Finding> {
         let mut findings = Vec::new();
         for file in files(path) {
@@ -130,9 +115,6 @@ impl Secrets {
     }
 
     /// Insists that they stand nowhere in these bytes.
-    ///
-    /// # Panics
-    /// When one does. The message does not repeat the text.
     #[track_caller]
     pub fn assert_not_in(&self, place: &str, bytes: impl AsRef<[u8]>) {
         let findings = self.in_bytes(place, bytes.as_ref());
@@ -140,9 +122,6 @@ impl Secrets {
     }
 
     /// Insists that they stand nowhere below a path.
-    ///
-    /// # Panics
-    /// When one does.
     #[track_caller]
     pub fn assert_not_below(&self, path: &Path) {
         let findings = self.in_path(path);
@@ -168,10 +147,6 @@ impl Secrets {
 }
 
 /// Every file below a path, the path itself if it is one.
-///
-/// # Panics
-/// When a folder cannot be read.
-#[must_use]
 pub fn files(path: &Path) -> Vec<PathBuf> {
     let meta = path.symlink_metadata().unwrap_or_else(|e| panic!("{}: {e}", path.display()));
     if meta.is_file() {
@@ -202,9 +177,6 @@ fn contains(hay: &[u8], needle: &[u8]) -> bool {
 
 /// The secret numbers of a key, big-endian: the scalar of an elliptic curve, the seed of Ed25519, or of RSA d, p, q and
 /// what is computed from them. A number is never looked into: its bytes can look like anything.
-///
-/// # Panics
-/// When it is none of these keys.
 fn secret_numbers(key: &PrivateKeyDer<'_>) -> Vec<Vec<u8>> {
     match key {
         PrivateKeyDer::Pkcs1(key) => rsa_numbers(key.secret_pkcs1_der()),

@@ -13,14 +13,12 @@ use tokio::sync::oneshot;
 pub const LOOPBACK: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 0);
 
 /// Any free port of the IPv6 loopback, where this host has one.
-#[must_use]
 pub fn loopback_v6() -> Option<SocketAddr> {
     let address = SocketAddr::new(std::net::IpAddr::V6(std::net::Ipv6Addr::LOCALHOST), 0);
     TcpListener::bind(address).is_ok().then_some(address)
 }
 
 /// An address on which nothing listens: the kernel gave the port out and took it back.
-#[must_use]
 pub fn closed_port() -> SocketAddr {
     TcpListener::bind(LOOPBACK).and_then(|listener| listener.local_addr()).expect("a free port")
 }
@@ -34,9 +32,6 @@ pub struct Serving {
 
 impl Serving {
     /// Listens on `bind` and runs `connection` for each one, all of them on one new thread.
-    ///
-    /// # Panics
-    /// When the address is taken.
     pub fn start<F, Fut>(bind: SocketAddr, connection: F) -> Self
     where
         F: Fn(TcpStream) -> Fut + Send + 'static,
@@ -67,7 +62,6 @@ impl Serving {
     }
 
     /// The address that it listens on.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }

@@ -41,9 +41,6 @@ pub struct Sim {
 }
 
 /// Runs a test in a world whose time stands still.
-///
-/// # Panics
-/// When the test does.
 pub fn simulate<F: Future<Output = ()>>(test: impl FnOnce(Sim) -> F) {
     if std::env::var_os("TELOVIX_SIM_LOG").is_some() {
         let filter = tracing_subscriber::EnvFilter::from_env("TELOVIX_SIM_LOG");
@@ -75,13 +72,11 @@ enum Calm {
 
 impl Sim {
     /// The wall clock of both sides.
-    #[must_use]
     pub fn clock(&self) -> &std::sync::Arc<SimClock> {
         &self.clock
     }
 
     /// The wire between them.
-    #[must_use]
     pub fn wire(&self) -> &Wire {
         &self.wire
     }

@@ -12,10 +12,6 @@ pub struct Snapshot(BTreeMap<String, String>);
 
 impl Snapshot {
     /// Of a folder, without the entries of these names directly in it. A folder that is missing is an empty one.
-    ///
-    /// # Panics
-    /// When something there cannot be read.
-    #[must_use]
     pub fn of(folder: &Path, without: &[&str]) -> Self {
         let mut entries = BTreeMap::new();
         if folder.exists() {
@@ -26,21 +22,16 @@ impl Snapshot {
     }
 
     /// Of an agent's state directory, without what every attempt may leave there: the lock, and an enrollment under way.
-    #[must_use]
     pub fn of_state(folder: &Path) -> Self {
         Self::of(folder, &[".lock", "pending", ".pending.new"])
     }
 
     /// The names in it.
-    #[must_use]
     pub fn names(&self) -> Vec<&str> {
         self.0.keys().map(String::as_str).collect()
     }
 
     /// Insists that the folder still looks like this.
-    ///
-    /// # Panics
-    /// With the differences when it does not.
     #[track_caller]
     pub fn assert_same(&self, now: &Self, what: &str) {
         let mut differences = Vec::new();

@@ -36,19 +36,16 @@ pub enum Blow {
 
 impl Strike {
     /// SIGKILL at the n-th of a system call.
-    #[must_use]
     pub fn kill(call: &str, at: usize) -> Self {
         Self { call: call.to_owned(), at, with: Blow::Kill }
     }
 
     /// An error from the n-th of a system call on, or of each of several with commas between them.
-    #[must_use]
     pub fn fail_onwards(call: &str, at: usize, error: &'static str) -> Self {
         Self { call: call.to_owned(), at, with: Blow::FailOnwards(error) }
     }
 
     /// The words for strace where only calls on these paths are counted and struck.
-    #[must_use]
     pub fn words_on(&self, trace: &Path, paths: &[PathBuf]) -> Vec<String> {
         let mut words = self.words(trace);
         for path in paths {
@@ -58,7 +55,6 @@ impl Strike {
     }
 
     /// The words for strace, with its output in a file.
-    #[must_use]
     pub fn words(&self, trace: &Path) -> Vec<String> {
         let Self { call, at, with } = self;
         let inject = match with {
@@ -73,7 +69,6 @@ impl Strike {
 }
 
 /// The words for strace that only looks at these calls (`all`, or names with commas).
-#[must_use]
 pub fn watch(calls: &str, trace: &Path) -> Vec<String> {
     let trace = trace.to_str().expect("a temporary folder has a UTF-8 name");
     ["-f", "-y", "-s", "0", "-e", "signal=none", "-e", &format!("trace={calls}"), "-o", trace]
@@ -82,7 +77,6 @@ pub fn watch(calls: &str, trace: &Path) -> Vec<String> {
 }
 
 /// strace's own path, or `None` where it is not installed.
-#[must_use]
 pub fn program() -> Option<PathBuf> {
     std::env::split_paths(&std::env::var_os("PATH")?)
         .map(|dir| dir.join("strace"))
@@ -95,7 +89,6 @@ pub struct Trace(Vec<(u32, String)>);
 
 impl Trace {
     /// Reads a trace. One that is missing is empty.
-    #[must_use]
     pub fn read(file: &Path) -> Self {
         let text = std::fs::read(file).unwrap_or_default();
         let text = String::from_utf8_lossy(&text);
@@ -107,7 +100,6 @@ impl Trace {
     }
 
     /// How many of each system call one thread makes at most.
-    #[must_use]
     pub fn counts(&self) -> BTreeMap<String, usize> {
         let mut by_thread = BTreeMap::<(u32, &str), usize>::new();
         for (thread, line) in &self.0 {
@@ -124,7 +116,6 @@ impl Trace {
     }
 
     /// Threads that made a call.
-    #[must_use]
     pub fn threads(&self) -> usize {
         let mut threads: Vec<_> = self.0.iter().map(|(thread, _)| thread).collect();
         threads.sort_unstable();
@@ -133,20 +124,17 @@ impl Trace {
     }
 
     /// The last call of all, in words for a table: `write (file)`.
-    #[must_use]
     pub fn last(&self) -> Option<String> {
         let line = self.0.iter().rev().map(|(_, line)| line).find(|line| name(line).is_some())?;
         Some(format!("{} ({})", name(line)?, object(line)))
     }
 
     /// The first call that was made to fail, as strace wrote it.
-    #[must_use]
     pub fn failed(&self) -> String {
         self.injected().next().unwrap_or_default().to_owned()
     }
 
     /// What the calls that were made to fail are about: the last path that each names, which is where a rename leads.
-    #[must_use]
     pub fn failed_paths(&self) -> Vec<String> {
         let arguments = self.injected().map(|line| line.rsplit_once(" = ").map_or(line, |(call, _)| call));
         let last = |call: &str| {
@@ -156,7 +144,6 @@ impl Trace {
     }
 
     /// Whether a call was made to fail.
-    #[must_use]
     pub fn has_failed(&self) -> bool {
         self.injected().next().is_some()
     }
@@ -166,7 +153,6 @@ impl Trace {
     }
 
     /// Paths below this folder that calls have named or worked on.
-    #[must_use]
     pub fn paths_below(&self, folder: &Path) -> Vec<String> {
         let folder = folder.to_str().expect("a UTF-8 name");
         let mut paths: Vec<String> = self
@@ -214,7 +200,6 @@ impl Attached {
     ///
     /// # Panics
     /// When strace cannot be started, or does not come to the process.
-    #[must_use]
     pub fn to(pid: u32, words: &[String]) -> Self {
         let mut child = Command::new("strace")
             .args(words)

@@ -31,7 +31,6 @@ pub struct Source {
 
 impl Source {
     /// A sample for a test.
-    #[must_use]
     pub fn sample(path: &str, text: &str) -> Self {
         Self { path: path.to_owned(), text: text.to_owned() }
     }
@@ -42,10 +41,6 @@ impl Source {
 }
 
 /// Every text file below the root that people wrote, without what was built.
-///
-/// # Panics
-/// When the tree cannot be read.
-#[must_use]
 pub fn sources(root: &Path) -> Vec<Source> {
     let mut found = Vec::new();
     collect(root, root, &mut found);
@@ -71,7 +66,6 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
 }
 
 /// Files that are too long to be read at once.
-#[must_use]
 pub fn lengths(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     for source in sources.iter().filter(|source| source.is_rust()) {
@@ -85,7 +79,6 @@ pub fn lengths(sources: &[Source]) -> Vec<String> {
 }
 
 /// Files whose first line does not say what they are for.
-#[must_use]
 pub fn first_lines(sources: &[Source]) -> Vec<String> {
     let silent = |source: &&Source| !source.text.lines().next().is_some_and(|line| line.starts_with("//! "));
     sources
@@ -97,7 +90,6 @@ pub fn first_lines(sources: &[Source]) -> Vec<String> {
 }
 
 /// Exemptions from lints that are not `#[expect(…, reason = …)]`.
-#[must_use]
 pub fn exemptions(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     for source in sources.iter().filter(|source| source.is_rust()) {
@@ -137,7 +129,6 @@ fn is_in_attribute(code: &str, at: usize) -> bool {
 }
 
 /// Notes to oneself that belong into an issue.
-#[must_use]
 pub fn leftovers(sources: &[Source]) -> Vec<String> {
     // Put together here, so that this file does not complain of itself.
     let words = [concat!("TO", "DO"), concat!("FIX", "ME"), concat!("XX", "X:"), concat!("HA", "CK:")];
@@ -145,7 +136,6 @@ pub fn leftovers(sources: &[Source]) -> Vec<String> {
 }
 
 /// Paths of somebody's machine.
-#[must_use]
 pub fn machine_paths(sources: &[Source]) -> Vec<String> {
     let words =
         [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/home", "/"), concat!(".lib", "rary/")];

@@ -40,35 +40,30 @@ pub struct Terms {
 
 impl Terms {
     /// The address to listen on; port 0 lets the kernel choose.
-    #[must_use]
     pub fn listen(mut self, address: SocketAddr) -> Self {
         self.listen = address;
         self
     }
 
     /// More arguments for `setup`.
-    #[must_use]
     pub fn setup(mut self, args: &[&str]) -> Self {
         self.setup.extend(args.iter().map(ToString::to_string));
         self
     }
 
     /// More arguments for the stub's first run.
-    #[must_use]
     pub fn serve(mut self, args: &[&str]) -> Self {
         self.serve.extend(args.iter().map(ToString::to_string));
         self
     }
 
     /// A variable of the stub's first run.
-    #[must_use]
     pub fn env(mut self, name: &str, value: &str) -> Self {
         self.env.push((name.to_owned(), value.to_owned()));
         self
     }
 
     /// Sets it up and starts it.
-    #[must_use]
     pub fn start(self) -> World {
         World::start(&self)
     }
@@ -92,13 +87,11 @@ impl Default for World {
 
 impl World {
     /// A Console with a trial licence for a thousand nodes, on any port of 127.0.0.1.
-    #[must_use]
     pub fn new() -> Self {
         Self::terms().start()
     }
 
     /// A Console on other terms.
-    #[must_use]
     pub fn terms() -> Terms {
         Terms { listen: crate::serving::LOOPBACK, setup: Vec::new(), serve: Vec::new(), env: Vec::new() }
     }
@@ -134,71 +127,57 @@ impl World {
     }
 
     /// The folder of everything: `console/` is the stub's, the rest are hosts and scratch files.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         self.place.path()
     }
 
     /// The stub's data directory.
-    #[must_use]
     pub fn data_dir(&self) -> PathBuf {
         self.folder().join("console")
     }
 
     /// Where the stub listens, in this run and every later one.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// The stub's process id.
-    ///
-    /// # Panics
-    /// When it does not run.
-    #[must_use]
     pub fn pid(&self) -> u32 {
         self.stub.borrow().as_ref().expect("it runs").pid()
     }
 
     /// The Console's URL.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
     /// The CA file that `setup` made.
-    #[must_use]
     pub fn ca_file(&self) -> &Path {
         &self.ca_file
     }
 
     /// The text of the CA file.
-    #[must_use]
     pub fn ca_pem(&self) -> String {
         std::fs::read_to_string(&self.ca_file).expect("setup made the CA file")
     }
 
     /// The fingerprint that `setup` printed.
-    #[must_use]
     pub fn ca_fingerprint(&self) -> &str {
         &self.ca_fingerprint
     }
 
     /// Writes a file into the world's folder.
-    #[must_use]
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
         self.place.write(name, text)
     }
 
     /// Runs a command of the stub on this world's data: `world.stub(&["token", "list"], &["--output", "json"])`.
-    #[must_use]
     pub fn stub(&self, command: &[&str], args: &[&str]) -> Run {
         let data = self.data_dir();
         Program::new(bins::console_stub()).args(command).args(["--data-dir"]).args([&data]).args(args).run()
     }
 
     /// Makes a token with these arguments: `&["--type", "once"]`.
-    #[must_use]
     #[track_caller]
     pub fn token(&self, args: &[&str]) -> Created {
         let run = self.stub(&["token", "create"], &[args, &["--output", "json"]].concat());
@@ -210,64 +189,54 @@ impl World {
     }
 
     /// Makes a one-time token.
-    #[must_use]
     #[track_caller]
     pub fn once(&self) -> Created {
         self.token(&["--type", "once"])
     }
 
     /// A host of this name: the agent with a state directory of its own and nothing else.
-    #[must_use]
     pub fn host(&self, name: &str) -> Agent {
         self.place.host(name)
     }
 
     /// A host that is about to enroll at this Console, which it knows by its CA file. The token is still to be given.
-    #[must_use]
     pub fn enroll(&self, name: &str) -> Agent {
         self.enroll_at(name, &self.url())
     }
 
     /// The same by way of another address.
-    #[must_use]
     pub fn enroll_at(&self, name: &str, url: &str) -> Agent {
         let ca = self.ca_file.to_str().expect("a temporary folder has a UTF-8 name");
         self.host(name).args(["enroll", "--console-url", url, "--bootstrap-ca", ca, "--node-name", name])
     }
 
     /// A host of this name that is about to enroll, and knows the Console by the fingerprint of its CA.
-    #[must_use]
     pub fn enroll_pinned(&self, name: &str) -> Agent {
         let (url, pin) = (self.url(), self.ca_fingerprint());
         self.host(name).args(["enroll", "--console-url", &url, "--ca-fingerprint", pin, "--node-name", name])
     }
 
     /// A client without a certificate.
-    #[must_use]
     pub fn client(&self) -> Client {
         Client::new(self.address, &self.ca_pem())
     }
 
     /// A client that calls as an enrolled host.
-    #[must_use]
     pub fn client_as(&self, host: &Agent) -> Client {
         Client::with_identity(self.address, &self.ca_pem(), &host.read("client.cert.pem"), &host.key_pem())
     }
 
     /// The stub's database.
-    #[must_use]
     pub fn db(&self) -> Db {
         Db::new(&self.data_dir().join("console.db"))
     }
 
     /// The stub's log so far, of all its runs.
-    #[must_use]
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).unwrap_or_default()
     }
 
     /// The stub's log.
-    #[must_use]
     pub fn log_file(&self) -> PathBuf {
         self.folder().join("console.log")
     }
@@ -313,7 +282,6 @@ impl World {
     }
 
     /// The ERROR lines of the stub's log that nobody announced.
-    #[must_use]
     pub fn unannounced_errors(&self) -> Vec<String> {
         errors_in(&self.log(), &self.announced.borrow())
     }

@@ -1,14 +1,12 @@
 //! Finds what looks like an enrollment token in any text, so that none is taken from argv and none is shown.
 
 /// Whether a text holds something that looks like an enrollment token or a good part of one.
-#[must_use]
 pub fn looks_like_token(text: &str) -> bool {
     token_at(text).is_some()
 }
 
 /// The text with everything in it that looks like an enrollment token taken out: for messages that quote what others
 /// wrote.
-#[must_use]
 pub fn redact_tokens(text: &str) -> String {
     let mut rest = text;
     let mut clean = String::with_capacity(text.len());

@@ -72,7 +72,6 @@ impl From<&EnrollError> for Exit {
 }
 
 /// Carries out one command line, the program's name first.
-#[must_use]
 pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     harden();
     let cli = match cli::parse(arguments) {

@@ -65,7 +65,6 @@ impl ReloadSignal {
     pub const ALL: [Self; 4] = [Self::Hup, Self::Usr1, Self::Usr2, Self::Term];
 
     /// Its name.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Hup => "SIGHUP",

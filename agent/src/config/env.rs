@@ -71,7 +71,6 @@ pub struct Environment {
 
 impl Environment {
     /// The environment of this process.
-    #[must_use]
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn from_process() -> Self {
         let token = std::env::var_os(TOKEN_VARIABLE).map(|value| (TOKEN_VARIABLE, value));
@@ -80,7 +79,6 @@ impl Environment {
     }
 
     /// An environment of these variables; names that the agent does not know are dropped. For tests.
-    #[must_use]
     pub fn from_pairs<N: AsRef<str>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in pairs {

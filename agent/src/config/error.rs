@@ -37,13 +37,11 @@ impl ConfigError {
     }
 
     /// Where: a flag, a variable, a file with its line, or the name of what is missing.
-    #[must_use]
     pub fn place(&self) -> &str {
         &self.place
     }
 
     /// What is wrong and what to do, without the place.
-    #[must_use]
     pub fn message(&self) -> &str {
         &self.message
     }
@@ -63,7 +61,6 @@ pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
     /// The mistakes.
-    #[must_use]
     pub fn as_slice(&self) -> &[ConfigError] {
         &self.0
     }

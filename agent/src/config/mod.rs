@@ -131,9 +131,6 @@ pub struct Sources<'a> {
 }
 
 /// The configuration of this process on this host.
-///
-/// # Errors
-/// All mistakes at once.
 pub fn load(args: &Cli, env: &Environment) -> Result<Config, ConfigErrors> {
     // A host without a name is reported where the name is needed, and only if nobody set another.
     let host_name = nix::unistd::gethostname().unwrap_or_default();
@@ -141,9 +138,6 @@ pub fn load(args: &Cli, env: &Environment) -> Result<Config, ConfigErrors> {
 }
 
 /// The configuration of these sources.
-///
-/// # Errors
-/// All mistakes at once.
 pub fn load_from(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
     let mut errors = ConfigErrors::default();
     let entries = read_files(sources, &mut errors);
@@ -160,7 +154,6 @@ pub fn load_from(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
 
 impl Config {
     /// The settings that differ from `running` and that a process takes only when it starts.
-    #[must_use]
     pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
         let (new, old) = (&self.server, &running.server);
         let address =
@@ -179,16 +172,12 @@ impl Config {
     }
 
     /// Every file, and directory of files, that this configuration was made of or would be: what to watch for another.
-    #[must_use]
     pub fn files(&self) -> Vec<PathBuf> {
         let own = [self.file.clone(), file::drop_in_directory(&self.file)];
         own.into_iter().chain(self.trust.ca_file().map(Path::to_owned)).collect()
     }
 
     /// The Console's address, for a command that cannot do without.
-    ///
-    /// # Errors
-    /// One mistake that says how to give it.
     pub fn require_console_url(&self) -> Result<&Setting<ConsoleUrl>, ConfigErrors> {
         self.console_url.as_ref().ok_or_else(|| {
             ConfigError::missing(

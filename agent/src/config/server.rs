@@ -34,7 +34,6 @@ pub enum SocketMode {
 
 impl SocketMode {
     /// The bits.
-    #[must_use]
     pub fn bits(self) -> u32 {
         match self {
             Self::Owner => 0o600,

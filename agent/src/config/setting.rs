@@ -14,7 +14,6 @@ pub struct Setting<T> {
 
 impl<T> Setting<T> {
     /// A value with its origin.
-    #[must_use]
     pub const fn new(value: T, origin: Origin) -> Self {
         Self { value, origin }
     }

@@ -87,7 +87,6 @@ pub enum TokenError {
 
 impl TokenSource {
     /// The file to delete once a one-time token in it is used up. A credential is systemd's, which removes it itself.
-    #[must_use]
     pub fn file(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } => Some(path),
@@ -96,7 +95,6 @@ impl TokenSource {
     }
 
     /// The file that it is read from, which may be missing; what to watch for another token.
-    #[must_use]
     pub fn path(&self) -> Option<&Path> {
         match self {
             Self::File { path, .. } | Self::Credential { path } => Some(path),
@@ -128,7 +126,6 @@ impl fmt::Display for TokenSource {
 impl FoundToken {
     /// Whether its file still holds it. What is no regular file (a pipe, a terminal) is not read a second time, and is
     /// taken to.
-    #[must_use]
     pub fn is_still_there(&self) -> bool {
         let Some(path) = self.source.path() else { return false };
         let Ok(metadata) = std::fs::metadata(path) else { return false };
@@ -202,7 +199,6 @@ impl TokenSources {
     }
 
     /// One sentence that says why [`TokenSources::resolve`] found nothing, and what to do.
-    #[must_use]
     pub fn why_none(&self) -> String {
         const REMEDY: &str =
             "make a token in the Console and give it with --token-file FILE or --token-stdin";

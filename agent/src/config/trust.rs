@@ -60,7 +60,6 @@ impl TrustSettings {
     }
 
     /// The CA file, which may be missing.
-    #[must_use]
     pub fn ca_file(&self) -> Option<&Path> {
         self.ca_file.as_ref().map(|setting| setting.value.as_path())
     }

@@ -27,25 +27,21 @@ pub struct ConsoleUrl {
 
 impl ConsoleUrl {
     /// The host, an IPv6 address without its brackets: what a resolver takes.
-    #[must_use]
     pub fn host(&self) -> &str {
         &self.host
     }
 
     /// The TCP port.
-    #[must_use]
     pub fn port(&self) -> u16 {
         self.port
     }
 
     /// `host:port`, an IPv6 address in brackets: what stands in the `Host` header and in CONNECT.
-    #[must_use]
     pub fn authority(&self) -> String {
         format!("{}:{}", self.bracketed_host(), self.port)
     }
 
     /// The name or address that the Console's certificate has to be for.
-    #[must_use]
     pub fn server_name(&self) -> ServerName<'static> {
         self.server_name.clone()
     }

@@ -32,7 +32,6 @@ macro_rules! words {
             pub const ALL: &[Self] = &[$(Self::$variant,)+];
 
             /// The word in flags and files.
-            #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $word,)+ }
             }
@@ -116,9 +115,6 @@ words!(
 
 /// Reads a span of time as people write it: whole numbers with a unit of `s`, `m`, `h` or `d`, several after one
 /// another from the greatest down (`1h30m`). More than nothing, at most [`LONGEST_DURATION`].
-///
-/// # Errors
-/// [`InvalidValue`] that says what would be right.
 pub fn parse_duration(text: &str) -> Result<Duration, InvalidValue> {
     let invalid =
         |problem: &str| InvalidValue(format!("{text:?} {problem}; write it as 90s, 15m, 24h, 1h30m or 7d"));

@@ -58,9 +58,6 @@ pub fn expect_success(answer: RawAnswer, target: &str, now: Timestamp) -> Result
 }
 
 /// Reads the JSON of a success.
-///
-/// # Errors
-/// [`ConsoleError::NotAConsole`].
 pub fn read<T: DeserializeOwned>(answer: &RawAnswer, target: &str) -> Result<T, ConsoleError> {
     serde_json::from_slice(&answer.body).map_err(|error| {
         let found = match error.classify() {
@@ -76,9 +73,6 @@ pub fn read<T: DeserializeOwned>(answer: &RawAnswer, target: &str) -> Result<T, 
 }
 
 /// Reads the answer to an enrollment.
-///
-/// # Errors
-/// As [`read`].
 pub fn enrollment(answer: &RawAnswer, target: &str) -> Result<EnrollReply, ConsoleError> {
     if answer.status == 202 {
         let waiting: EnrollmentWaiting = read(answer, target)?;
@@ -131,7 +125,6 @@ fn kind_of(answer: &RawAnswer) -> String {
 }
 
 /// `Retry-After` (RFC 9110 section 10.2.3) in either form, at most [`LONGEST_RETRY_AFTER`].
-#[must_use]
 pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let asked = match text.parse::<u64>() {
@@ -145,7 +138,6 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 /// The other side's time, where it says it (`Date`).
-#[must_use]
 pub fn date_of(headers: &HeaderMap) -> Option<Timestamp> {
     http_date(headers.get(header::DATE)?.to_str().ok()?)
 }

@@ -147,7 +147,6 @@ pub enum ConsoleError {
 
 impl ConsoleError {
     /// Whether and how to ask again (CONTRACT.md section 6: by code, then by status).
-    #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
             Self::Unreachable { .. }
@@ -170,14 +169,12 @@ impl ConsoleError {
     }
 
     /// A stable word for programs: the Console's code, or one of ours.
-    #[must_use]
     pub fn code(&self) -> &str {
         if let Self::Refused { code, .. } = self { code } else { self.class() }
     }
 
     /// The same out of a fixed set: a code that we do not know is `refused`. For metrics, whose labels nobody outside
     /// may make up.
-    #[must_use]
     pub fn class(&self) -> &'static str {
         match self {
             Self::Unreachable { .. } => "console_unreachable",
@@ -198,7 +195,6 @@ impl ConsoleError {
     }
 
     /// What a person can do about it, one sentence.
-    #[must_use]
     pub fn action(&self) -> String {
         match self {
             Self::Unreachable { .. } => {
@@ -233,13 +229,11 @@ impl ConsoleError {
     }
 
     /// How long the Console asked us to wait.
-    #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }
     }
 
     /// Whether the Console simply lacks the path: not a lost credential (CONTRACT.md section 3, ours).
-    #[must_use]
     pub fn is_missing_path(&self) -> bool {
         match self {
             Self::Refused { status, known, .. } => {
@@ -311,7 +305,6 @@ fn refusal_action(code: Option<ErrorCode>, status: u16) -> &'static str {
 
 /// Makes a text from outside fit for a terminal and a log: no control characters, at most `longest` characters, and no
 /// token, which the other side may have echoed.
-#[must_use]
 pub fn clean(text: &str, longest: usize) -> String {
     let text = crate::cli::redact_tokens(text);
     let mut shown: String =

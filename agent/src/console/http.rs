@@ -83,7 +83,6 @@ pub struct Transport {
 
 impl Transport {
     /// For this Console, through the proxies of the environment (CONTRACT.md section 2).
-    #[must_use]
     pub fn new(url: ConsoleUrl, proxy: &ProxySettings, deadlines: Deadlines) -> Self {
         // Our calls are all https. Where only HTTP_PROXY is set it serves for them too (docs/decisions).
         let https = proxy.https.as_deref().or(proxy.http.as_deref()).unwrap_or_default();
@@ -95,7 +94,6 @@ impl Transport {
     }
 
     /// Host and port, for error texts.
-    #[must_use]
     pub fn target(&self) -> String {
         self.url.authority()
     }

@@ -59,13 +59,11 @@ pub const WRONG_CLOCK: SignedDuration = SignedDuration::from_mins(5);
 
 impl Sighting {
     /// How far this host's clock is ahead of the Console's; negative where it is behind.
-    #[must_use]
     pub fn ahead(&self) -> SignedDuration {
         self.host.duration_since(self.console)
     }
 
     /// Whether the clocks differ by more than [`WRONG_CLOCK`].
-    #[must_use]
     pub fn is_wrong(&self) -> bool {
         self.ahead().abs() > WRONG_CLOCK
     }
@@ -98,13 +96,11 @@ pub enum EnrollReply {
 
 impl Console {
     /// For this address, through the proxies of the environment, by this clock.
-    #[must_use]
     pub fn new(url: ConsoleUrl, proxy: &ProxySettings, clock: Clock) -> Self {
         Self::with_deadlines(url, proxy, clock, Deadlines::default())
     }
 
     /// The same with other deadlines.
-    #[must_use]
     pub fn with_deadlines(
         url: ConsoleUrl,
         proxy: &ProxySettings,
@@ -116,38 +112,29 @@ impl Console {
     }
 
     /// The same, with somebody who hears of every call.
-    #[must_use]
     pub fn observed_by(self, observer: Arc<dyn CallObserver>) -> Self {
         Self { observer: Some(observer), ..self }
     }
 
     /// The Console's clock beside ours, as its latest answer showed it. Where that answer came from a server that was
     /// not verified, it is a hint and no more.
-    #[must_use]
     pub fn sighting(&self) -> Option<Sighting> {
         *self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The same, for once: what a later call does not see again is what it did not bring.
-    #[must_use]
     pub fn take_sighting(&self) -> Option<Sighting> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 
     /// Asks the Console for its time, over a connection that carries no secret and whose server is not verified: a
     /// host whose clock is wrong cannot verify anybody.
-    ///
-    /// # Errors
-    /// Anything that a call can meet.
     pub async fn ask_time(&self) -> Result<Option<Sighting>, ConsoleError> {
         self.ask_time_of(&ServerTrust::DangerAnyServer).await
     }
 
     /// The same of a server that this trust verifies. Whatever it answers, a refusal too, tells the time; nothing does
     /// where no answer has had a date yet.
-    ///
-    /// # Errors
-    /// Anything that a call can meet.
     pub async fn ask_time_of(&self, trust: &ServerTrust) -> Result<Option<Sighting>, ConsoleError> {
         let call = Call { method: Method::GET, path: paths::HEALTHZ, body: None };
         match self.send(trust, None, call).await {
@@ -173,9 +160,6 @@ impl Console {
     }
 
     /// Presents a token. `body` is the request as JSON, the same bytes for every repeat.
-    ///
-    /// # Errors
-    /// Anything that a call can meet, refusals included.
     pub async fn enroll(
         &self,
         trust: &ServerTrust,
@@ -228,9 +212,6 @@ impl Console {
     }
 
     /// Tells the Console that this node retires. Saying it twice is fine.
-    ///
-    /// # Errors
-    /// Anything that a call can meet.
     pub async fn decommission(
         &self,
         trust: &ServerTrust,
@@ -273,7 +254,6 @@ impl Console {
 }
 
 /// The code of a refusal, where the failure was one.
-#[must_use]
 pub fn refusal(error: &ConsoleError) -> Option<ErrorCode> {
     if let ConsoleError::Refused { known, .. } = error { *known } else { None }
 }

@@ -11,15 +11,11 @@ use super::{ClientIdentity, Console, ConsoleError, ServerTrust};
 
 impl Console {
     /// The proxy that calls go through, without its user and password.
-    #[must_use]
     pub fn proxy(&self) -> Option<String> {
         self.transport.proxy_shown()
     }
 
     /// Addresses of the host that a connection is made to: the proxy, or the Console itself.
-    ///
-    /// # Errors
-    /// As the resolver says.
     pub async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
         self.transport.resolve().await
     }

@@ -39,7 +39,6 @@ pub struct ClientIdentity {
 }
 
 /// The one cryptography provider, handed to every TLS configuration (docs/decisions/0002).
-#[must_use]
 pub fn provider() -> Arc<CryptoProvider> {
     Arc::new(aws_lc_rs::default_provider())
 }
@@ -95,7 +94,6 @@ fn system_roots() -> Result<RootCertStore, ConsoleError> {
 
 impl ServerTrust {
     /// What a server's certificate is checked against, for error texts.
-    #[must_use]
     pub fn describe(&self) -> String {
         match self {
             Self::Anchors { named, .. } => format!("checked against {named}"),

@@ -28,7 +28,6 @@ pub enum Level {
 
 impl Level {
     /// The word.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Ok => "ok",
@@ -101,7 +100,6 @@ impl Diagnosis {
     }
 
     /// A configuration that cannot be used; nothing else can be checked without one.
-    #[must_use]
     pub fn unusable(errors: &ConfigErrors) -> Self {
         let finding = |error: &crate::config::ConfigError| {
             Finding::fail(local::CONFIGURATION, Kind::Configuration, error.to_string(), "")
@@ -110,7 +108,6 @@ impl Diagnosis {
     }
 
     /// The kind of the root failure.
-    #[must_use]
     pub fn root(&self) -> Option<Kind> {
         self.checks.iter().find_map(|finding| finding.kind)
     }

@@ -144,7 +144,6 @@ impl From<&EnrollError> for Outcome {
 
 impl EnrollError {
     /// Whether a certificate, ours or the Console's, failed on its dates.
-    #[must_use]
     pub fn is_about_time(&self) -> bool {
         matches!(self, Self::BadAnswer(error) if error.is_about_time())
             || matches!(self, Self::NotTrusted(ConsoleError::NotTrusted { about_time: true, .. }))
@@ -174,7 +173,6 @@ impl EnrollError {
     }
 
     /// What a person can do about it; empty where the message says it already.
-    #[must_use]
     pub fn action(&self) -> String {
         match self {
             Self::NotReached(error)
@@ -210,7 +208,6 @@ impl EnrollError {
     }
 
     /// A stable word for programs.
-    #[must_use]
     pub fn code(&self) -> &str {
         match self {
             Self::NoToken { .. } => "no_token",

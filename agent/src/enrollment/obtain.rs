@@ -29,16 +29,12 @@ pub struct Application<'a> {
 
 /// Whether a record of its own is welcome to a host that holds an identity. Who announced this very token in
 /// `.enrollment-token-hash` has declared that identity lost, and wants a clean enrollment (CONTRACT.md section 7).
-#[must_use]
 pub fn new_sensor(asked: NewSensor, token: &EnrollmentToken, store: &Store) -> NewSensor {
     if store.paid_by().is_some_and(|announced| token.matches(&announced)) { NewSensor::Allow } else { asked }
 }
 
 /// The enrollment under way, where it is for this token; else a new one. The key stays as long as the token does,
 /// because the Console may have spent the token on that key already.
-///
-/// # Errors
-/// The disk, the key or the request.
 pub fn begin_or_resume(application: &Application<'_>, store: &mut Store) -> Result<Pending, EnrollError> {
     let Application { host, token, .. } = application;
     let earlier = match store.pending() {
@@ -69,7 +65,6 @@ pub fn begin_or_resume(application: &Application<'_>, store: &mut Store) -> Resu
 }
 
 /// Whether an enrollment under way was begun on this machine, as far as can be told.
-#[must_use]
 pub fn is_ours(pending: &Pending, host: &Host<'_>) -> bool {
     match (pending.begun_on(), &host.facts.machine_id_sha256) {
         (Some(then), Some(now)) => then == now,
@@ -99,9 +94,6 @@ fn request(application: &Application<'_>, key: &KeyPair) -> Result<EnrollRequest
 }
 
 /// The request as it goes over the wire: the same bytes at every repeat. Wiped when it is dropped.
-///
-/// # Errors
-/// What was stored is not a request any more.
 pub fn body(pending: &Pending, token: &EnrollmentToken) -> Result<Zeroizing<Vec<u8>>, EnrollError> {
     let body = serde_json::to_vec(&pending.request(token)?)
         .map_err(|error| ConsoleError::Setup { cause: error.to_string() })?;

@@ -90,7 +90,6 @@ fn millis(wait: Duration) -> u64 {
 }
 
 /// A number drawn evenly over all of `u64`. Where the system gives none, the longest wait is the safe one.
-#[must_use]
 pub fn random() -> u64 {
     let mut bytes = [0; 8];
     match crate::console::tls::provider().secure_random.fill(&mut bytes) {

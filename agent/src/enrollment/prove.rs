@@ -88,9 +88,6 @@ pub(super) async fn prove(
 
 /// An identity that stands is asked for once; a Console that cannot be reached does not take it away. `.sensor-ready`
 /// follows the answer, and what a crash left half done is finished.
-///
-/// # Errors
-/// The Console's refusal, or a failure of the disk.
 pub(super) async fn keep(
     store: &mut Store,
     console: &Console,

@@ -56,7 +56,6 @@ pub enum HookError {
 
 impl HookError {
     /// For the metrics.
-    #[must_use]
     pub fn outcome(&self) -> HookOutcome {
         match self {
             Self::TimedOut { .. } => HookOutcome::TimedOut,

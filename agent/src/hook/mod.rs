@@ -44,7 +44,6 @@ pub enum Event {
 
 impl Event {
     /// The word in `TELOVIX_EVENT`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Enrolled => "enrolled",
@@ -80,7 +79,6 @@ impl HookOutcome {
     pub const ALL: [Self; 3] = [Self::Success, Self::Failed, Self::TimedOut];
 
     /// The word in metrics.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -118,7 +116,6 @@ pub enum HookStatus {
 
 impl HookStatus {
     /// What an operator should know of it.
-    #[must_use]
     pub fn note(&self) -> Option<String> {
         match self {
             Self::Idle | Self::Told(_) => None,
@@ -150,7 +147,6 @@ enum Target {
 
 impl Consumers {
     /// Those of a configuration, for the identity in `state_dir`.
-    #[must_use]
     pub fn new(settings: &HookSettings, state_dir: &Path) -> Self {
         let command = settings
             .command
@@ -165,7 +161,6 @@ impl Consumers {
     }
 
     /// Whether nobody wants to know.
-    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.targets.is_empty()
     }

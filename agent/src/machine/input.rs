@@ -78,7 +78,6 @@ pub struct TokenFacts {
 
 impl TokenFacts {
     /// Of this token.
-    #[must_use]
     pub fn of(token: &EnrollmentToken) -> Self {
         let padded = Zeroizing::new(format!("{}=", token.expose().trim_end_matches('=')));
         let padded = padded.parse::<EnrollmentToken>().map_or(token.hash(), |token| token.hash_as_given());
@@ -86,13 +85,11 @@ impl TokenFacts {
     }
 
     /// SHA-256 of the unpadded spelling: names the token among others.
-    #[must_use]
     pub fn hash(&self) -> TokenHash {
         self.hash
     }
 
     /// Whether `recorded`, in whichever spelling, is of this token.
-    #[must_use]
     pub fn matches(&self, recorded: &TokenHash) -> bool {
         self.hash == *recorded || self.padded == *recorded
     }

@@ -135,7 +135,6 @@ enum Retirement {
 
 impl Machine {
     /// A machine that waits for [`Input::Started`].
-    #[must_use]
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
@@ -184,7 +183,6 @@ impl Machine {
 
     /// How long until [`Input::Tick`] is wanted. `None`: not before something else happens, because the machine waits
     /// for an answer or for a person.
-    #[must_use]
     pub fn next_deadline(&self, now: Now) -> Option<Duration> {
         let agenda = self.agenda(now);
         match agenda.due {

@@ -31,7 +31,6 @@ const GIVE_TOKEN: &str = "make a re-enrollment token for this sensor in the Cons
 
 impl Machine {
     /// Everything that can be said at this moment.
-    #[must_use]
     pub fn report(&self, now: Now) -> Report {
         let line = self.line(now);
         let mut report = Report {

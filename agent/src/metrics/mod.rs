@@ -82,7 +82,6 @@ impl Outcome {
     pub const ALL: [Self; 4] = [Self::Success, Self::Waiting, Self::Refused, Self::Failed];
 
     /// Of an attempt whose failure can be told as one.
-    #[must_use]
     pub fn of<'a, T, E: 'a>(result: &'a Result<T, E>) -> Self
     where
         &'a E: Into<Self>,
@@ -91,7 +90,6 @@ impl Outcome {
     }
 
     /// The label.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -134,7 +132,6 @@ impl EncodeLabelValue for Word {
 
 impl Metrics {
     /// Metrics of what is reported through `report`.
-    #[must_use]
     pub fn new(report: watch::Receiver<Report>) -> Self {
         let mut registry = Registry::with_prefix(PREFIX);
         let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
@@ -179,7 +176,6 @@ impl Metrics {
     }
 
     /// The text of a scrape.
-    #[must_use]
     pub fn render(&self) -> String {
         let mut text = String::new();
         // Writing to a `String` does not fail.

@@ -63,15 +63,11 @@ pub enum ClientError {
 
 impl Client {
     /// For the daemon behind this socket.
-    #[must_use]
     pub fn new(path: &Path) -> Self {
         Self { path: path.to_owned() }
     }
 
     /// Where it stands.
-    ///
-    /// # Errors
-    /// [`ClientError`].
     pub async fn status(&self) -> Result<Report, ClientError> {
         self.ask(Method::GET, "/status", LOOK).await
     }
@@ -89,9 +85,6 @@ impl Client {
     }
 
     /// Has the certificate renewed, and waits for it.
-    ///
-    /// # Errors
-    /// [`ClientError`]; a renewal that failed is an answer.
     pub async fn renew(&self, urgency: Urgency) -> Result<CommandResult, ClientError> {
         let path = match urgency {
             Urgency::WhenDue => "/renew",
@@ -101,9 +94,6 @@ impl Client {
     }
 
     /// Has this node retired, and waits for it.
-    ///
-    /// # Errors
-    /// [`ClientError`]; a Console that was not told is an answer.
     pub async fn decommission(&self) -> Result<CommandResult, ClientError> {
         self.ask(Method::POST, "/decommission", RETIREMENT).await
     }

@@ -45,13 +45,11 @@ pub struct Servers {
 
 impl Servers {
     /// What could not be opened, one sentence each. The agent works without.
-    #[must_use]
     pub fn problems(&self) -> &[String] {
         &self.problems
     }
 
     /// Where probes are answered over TCP.
-    #[must_use]
     pub fn health_address(&self) -> Option<std::net::SocketAddr> {
         self.health
     }
@@ -65,7 +63,6 @@ impl Drop for Servers {
 
 /// Opens the doors of a configuration, within a tokio runtime. What cannot be opened is logged and kept in
 /// [`Servers::problems`]: an identity is worth more than a socket.
-#[must_use]
 pub fn start(
     config: &Config,
     clock: &Clock,

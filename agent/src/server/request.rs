@@ -29,7 +29,6 @@ pub enum ControlRequest {
 impl ControlRequest {
     /// What the machine is told of it; `None` for what the supervisor answers by itself, with
     /// [`ControlRequest::alive`].
-    #[must_use]
     pub fn input(&self) -> Option<Input> {
         match self {
             Self::Ping { .. } => None,
@@ -48,7 +47,6 @@ impl ControlRequest {
 
     /// Whether that is the end of what was asked for here. The machine knows one renewal and one retirement: its word on
     /// either is meant for everybody who asked for it.
-    #[must_use]
     pub fn ends_with(&self, result: &CommandResult) -> bool {
         match result {
             CommandResult::Renewed { .. }

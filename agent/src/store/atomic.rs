@@ -180,9 +180,6 @@ pub fn remove_consumed_token(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Makes the directory of the control socket where it is missing; its parent has to be there.
-///
-/// # Errors
-/// [`StoreError::Io`] as the system says.
 pub fn make_runtime_dir(path: &Path) -> Result<(), StoreError> {
     match DirBuilder::new().mode(0o755).create(path) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
@@ -191,18 +188,12 @@ pub fn make_runtime_dir(path: &Path) -> Result<(), StoreError> {
 }
 
 /// Lets the group of a socket use it. It is made for its owner alone, so that it is never more open than it should be.
-///
-/// # Errors
-/// [`StoreError::Io`] as the system says.
 pub fn open_socket_to_group(path: &Path) -> Result<(), StoreError> {
     fs::set_permissions(path, fs::Permissions::from_mode(0o660))
         .map_err(StoreError::io("open to its group", path))
 }
 
 /// Removes a socket that nobody listens to any more; its absence is fine.
-///
-/// # Errors
-/// [`StoreError::Io`] as the system says.
 pub fn remove_socket(path: &Path) -> Result<(), StoreError> {
     absent_is_fine(fs::remove_file(path), path)
 }

@@ -71,7 +71,6 @@ impl StoreError {
     }
 
     /// A stable word for programs.
-    #[must_use]
     pub fn code(&self) -> &'static str {
         match self {
             Self::Io { .. } => "state_io_error",

@@ -33,19 +33,16 @@ impl Generation {
     }
 
     /// Its number, from 1.
-    #[must_use]
     pub fn number(&self) -> u32 {
         self.number
     }
 
     /// The identity.
-    #[must_use]
     pub fn verified(&self) -> &Verified {
         &self.verified
     }
 
     /// What was remembered of the enrollment.
-    #[must_use]
     pub fn state(&self) -> &SensorState {
         &self.state
     }
@@ -62,7 +59,6 @@ impl Generation {
     }
 
     /// Whom to trust as the Console: the CA that came with the certificate, and nobody else (CONTRACT.md section 2).
-    #[must_use]
     pub fn trust(&self) -> ServerTrust {
         ServerTrust::Anchors {
             certificates: self.verified.ca().to_vec(),

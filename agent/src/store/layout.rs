@@ -49,7 +49,6 @@ pub const LOCK: &str = ".lock";
 pub const TOLD: &str = ".consumers-told";
 
 /// The published names, which every generation has.
-#[must_use]
 pub fn names() -> [&'static str; 5] {
     GENERATION_FILES.map(|(name, _)| name)
 }

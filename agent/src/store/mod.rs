@@ -79,9 +79,6 @@ impl Store {
 
     /// The same, for consumers that are not the agent's own user: new files are made for them, what stands stays as it
     /// is.
-    ///
-    /// # Errors
-    /// As [`Store::open`].
     pub fn open_as(dir: &Path, publication: Publication) -> Result<Self, StoreError> {
         let layout = Layout::new(dir);
         if !atomic::is_there(dir)? {
@@ -107,7 +104,6 @@ impl Store {
     }
 
     /// Opens a state directory for looking, beside a running agent; nothing is made or mended.
-    #[must_use]
     pub fn peek(dir: &Path) -> Self {
         Self { layout: Layout::new(dir), access: Access::Read, publication: Publication::default() }
     }
@@ -118,30 +114,22 @@ impl Store {
     }
 
     /// Whether there is a state directory, or anything in its place.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] where it cannot be looked at.
     pub fn is_there(dir: &Path) -> Result<bool, StoreError> {
         atomic::is_there(dir)
     }
 
     /// Whether [`Store::open`] would take this directory, without making or locking anything. One that is missing is
     /// fine.
-    ///
-    /// # Errors
-    /// [`StoreError::Unsafe`], [`StoreError::Io`].
     pub fn examine(dir: &Path) -> Result<(), StoreError> {
         if atomic::is_there(dir)? { lock::check_directory(dir) } else { Ok(()) }
     }
 
     /// What keeps the consumers of a publication out, and what to do about it.
-    #[must_use]
     pub fn keeps_out(&self, publication: &Publication) -> Option<String> {
         publication.barred(&self.layout)
     }
 
     /// Where it is.
-    #[must_use]
     pub fn dir(&self) -> &Path {
         self.layout.root()
     }
@@ -165,17 +153,11 @@ impl Store {
     }
 
     /// The renewal that is under way, if any.
-    ///
-    /// # Errors
-    /// As [`Store::pending`].
     pub fn pending_renewal(&self) -> Result<Option<Pending>, StoreError> {
         Pending::load(&self.layout, Errand::Renewal)
     }
 
     /// Makes an enrollment durable before its first byte leaves, in place of an earlier one.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`]; the earlier one then still stands.
     pub fn begin(
         &mut self,
         key: KeyPair,
@@ -186,9 +168,6 @@ impl Store {
     }
 
     /// Makes the renewal of an identity durable before its first byte leaves, in place of an earlier one.
-    ///
-    /// # Errors
-    /// As [`Store::begin`].
     pub fn begin_renewal(
         &mut self,
         key: KeyPair,
@@ -199,26 +178,17 @@ impl Store {
     }
 
     /// Throws away what is under way for an errand, and the generation that was committed for it and never published.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the disk refuses.
     pub fn discard(&mut self, errand: Errand) -> Result<(), StoreError> {
         generation::discard(&self.layout, errand)
     }
 
     /// Writes an identity as a new generation. It is whole and on the disk when this returns, and not yet current.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`]; nothing that stood before has changed.
     pub fn commit(&mut self, verified: Verified, state: SensorState) -> Result<Generation, StoreError> {
         Generation::write(&self.layout, self.publication, verified, state)
     }
 
     /// An identity that an earlier process committed and did not live to publish: newer than the current one and made
     /// for the key of the enrollment under way.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the disk refuses.
     pub fn committed(&self, pending: &Pending, now: Timestamp) -> Result<Option<Generation>, StoreError> {
         load::committed(&self.layout, pending, now)
     }
@@ -234,17 +204,11 @@ impl Store {
 
     /// Sweeps up after a publication, this one or one that a crash cut short: token hash, pending enrollment, old
     /// generations. Changes nothing where all is in order.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the disk refuses.
     pub fn settle(&mut self, current: &Generation) -> Result<(), StoreError> {
         generation::settle(&self.layout, current)
     }
 
     /// Says to consumers that the Console has accepted the identity, or that it no longer does.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the disk refuses.
     pub fn set_ready(&mut self, accepted_at: Option<Timestamp>) -> Result<(), StoreError> {
         let path = self.layout.top(layout::READY);
         match accepted_at {
@@ -254,28 +218,22 @@ impl Store {
     }
 
     /// When the Console accepted the identity, as `.sensor-ready` tells; `None` where it is missing or unreadable.
-    #[must_use]
     pub fn ready_since(&self) -> Option<Timestamp> {
         read::text(&self.layout.top(layout::READY)).ok()?.trim().parse().ok()
     }
 
     /// Writes down that consumers know the identity.
-    ///
-    /// # Errors
-    /// [`StoreError::Io`] when the disk refuses.
     pub fn set_told(&mut self, current: &Generation) -> Result<(), StoreError> {
         let line = format!("{}\n", current.serial_hex());
         atomic::replace(&self.layout.top(layout::TOLD), line.as_bytes(), layout::SECRET_MODE)
     }
 
     /// Whether that was written down of this identity.
-    #[must_use]
     pub fn was_told(&self, current: &Generation) -> bool {
         read::text(&self.layout.top(layout::TOLD)).is_ok_and(|line| line.trim() == current.serial_hex())
     }
 
     /// Hash of the token that paid for the identity here, as `.enrollment-token-hash` tells.
-    #[must_use]
     pub fn paid_by(&self) -> Option<TokenHash> {
         read::text(&self.layout.top(layout::TOKEN_HASH)).ok()?.parse().ok()
     }

@@ -83,7 +83,6 @@ impl Pending {
 
     /// The machine that an enrollment was begun on, as its request names it; `None` for a renewal, or where the host
     /// had no machine id.
-    #[must_use]
     pub fn begun_on(&self) -> Option<&str> {
         self.request.get("host")?.get("machine_id_sha256")?.as_str()
     }
@@ -185,7 +184,6 @@ impl Pending {
 
     /// Whether a request built now would say the same as the stored one, but for the certificate request, whose
     /// signature differs each time.
-    #[must_use]
     pub fn says_the_same_as(&self, request: &EnrollRequest) -> bool {
         let strip = |mut value: Value| {
             if let Some(map) = value.as_object_mut() {

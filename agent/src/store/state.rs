@@ -50,13 +50,11 @@ pub struct SensorState {
 impl SensorState {
     /// Whether it was made on another machine than this one, of this machine id: then it came here with a copied state
     /// directory and is somebody else's. Where either is not known, it is taken for this one's.
-    #[must_use]
     pub fn is_of_another_machine(&self, machine_id_sha256: Option<&str>) -> bool {
         matches!((self.machine_id_sha256.as_deref(), machine_id_sha256), (Some(then), Some(now)) if then != now)
     }
 
     /// The same, of the machine that this runs on.
-    #[must_use]
     pub fn is_copied_here(&self) -> bool {
         self.is_of_another_machine(facts::machine_id_sha256(Path::new("/")).as_deref())
     }

@@ -168,9 +168,6 @@ struct Signals {
 }
 
 /// Runs until SIGTERM or SIGINT.
-///
-/// # Errors
-/// [`RunError`].
 pub async fn run(parts: Parts) -> Result<(), RunError> {
     let mut signals = Signals {
         hangup: signal(SignalKind::hangup())?,

@@ -64,7 +64,6 @@ pub struct Watched {
 
 impl Watched {
     /// What a configuration depends on.
-    #[must_use]
     pub fn of(config: &Config) -> Self {
         Self {
             state_dir: config.state_dir.value.clone(),
@@ -160,7 +159,6 @@ impl Watcher {
     /// Starts to watch: what changes from now on is reported. Never fails: without events it polls.
     ///
     /// Has to be called within a tokio runtime.
-    #[must_use]
     pub fn new(watched: Watched) -> Self {
         let eyes = Eyes::open(&watched.directories());
         let marks = Change::ALL.map(|change| watched.marks(change));
@@ -177,7 +175,6 @@ impl Watcher {
     }
 
     /// Why changes are noticed late: the kernel gives no events, or not for every directory.
-    #[must_use]
     pub fn blind(&self) -> Option<&str> {
         self.eyes.trouble()
     }

@@ -25,9 +25,6 @@ pub(crate) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
 }
 
 /// Reads a JSON object of this type.
-///
-/// # Errors
-/// `invalid_request` naming the field.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let Fields(fields) = Fields::parse(body)?;
     serde_path_to_error::deserialize(whole(Value::Object(fields))).map_err(|error| {
@@ -81,17 +78,11 @@ impl Fields {
     }
 
     /// A field that has to be there.
-    ///
-    /// # Errors
-    /// `invalid_request` naming it.
     pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Refusal> {
         self.optional(name)?.ok_or_else(|| Refusal::field(name, "it is missing"))
     }
 
     /// A field that may be absent or null.
-    ///
-    /// # Errors
-    /// `invalid_request` naming it.
     pub(super) fn optional<T: DeserializeOwned>(&mut self, name: &str) -> Result<Option<T>, Refusal> {
         match self.0.remove(name) {
             None | Some(Value::Null) => Ok(None),

@@ -52,7 +52,6 @@ pub struct Guard {
 
 impl Guard {
     /// Limiters of these rates, on this clock.
-    #[must_use]
     pub fn new(rates: &Rates, clock: &Clock) -> Self {
         Self {
             attempts: Limiter::new(rates.enroll, rates.tracked, clock),

@@ -53,7 +53,6 @@ pub struct Stopping(watch::Receiver<()>);
 
 impl Stopping {
     /// Of the server that says so here.
-    #[must_use]
     pub fn new(said: watch::Receiver<()>) -> Self {
         Self(said)
     }

@@ -64,7 +64,6 @@ pub(crate) fn told(error: ServiceError) -> Result<Refusal, Cut> {
 }
 
 /// The answer to a refusal.
-#[must_use]
 pub fn problem_response(refusal: &Refusal) -> Response {
     let status = StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = (status, axum::Json(refusal.problem())).into_response();

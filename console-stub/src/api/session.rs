@@ -18,15 +18,11 @@ use telovix_contract::ErrorCode;
 const WATCHES: &str = "x-telovix-watches";
 
 /// Takes an attempt to sign in out of the source's bucket; before its body is read.
-///
-/// # Errors
-/// `rate_limited`.
 pub(crate) fn admit(api: &Api, parts: &Parts) -> Result<(), Refusal> {
     parts.extensions.get::<Peer>().map_or(Ok(()), |peer| api.guard.login(Source::of(peer.address.ip())))
 }
 
 /// The `Set-Cookie` of a session that begins.
-#[must_use]
 pub(crate) fn begin(login: &Login) -> String {
     format!(
         "{COOKIE}={}; Path=/; Max-Age={SESSION_LONGEST}; HttpOnly; Secure; SameSite=Strict",
@@ -35,15 +31,11 @@ pub(crate) fn begin(login: &Login) -> String {
 }
 
 /// The `Set-Cookie` of a session that has ended.
-#[must_use]
 pub(crate) fn end() -> String {
     format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict")
 }
 
 /// Whose session the cookie is, with the session's secret.
-///
-/// # Errors
-/// `unauthorized` when it is none, or no longer.
 pub(crate) async fn whose(
     api: &Api,
     headers: &HeaderMap,
@@ -60,9 +52,6 @@ fn presence(headers: &HeaderMap) -> Presence {
 }
 
 /// Whether this role may do this.
-///
-/// # Errors
-/// `forbidden`.
 pub(crate) fn permit(role: Role, act: Act) -> Result<(), Refusal> {
     if may(role, act) {
         return Ok(());

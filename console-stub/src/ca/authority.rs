@@ -26,7 +26,6 @@ pub struct ServerIdentity {
 
 impl ServerIdentity {
     /// The key, for a TLS configuration.
-    #[must_use]
     pub fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.to_vec()))
     }
@@ -65,9 +64,6 @@ impl Authority {
     }
 
     /// A CA of the moment, kept nowhere: what a server shows before set-up, so that probes get an answer.
-    ///
-    /// # Errors
-    /// [`CaError`].
     pub fn temporary(now: i64) -> Result<Self, CaError> {
         let root = hierarchy::root(now)?;
         let issuer = hierarchy::issuer(&root, now)?;
@@ -109,58 +105,47 @@ impl Authority {
     }
 
     /// The certificates that a client certificate may chain to: the root, then the issuers in force.
-    #[must_use]
     pub fn anchors(&self) -> &[CertificateDer<'static>] {
         &self.anchors
     }
 
     /// The same in PEM: `control_plane_ca_certificate_pem`.
-    #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
     /// The root's fingerprint, which hosts pin.
-    #[must_use]
     pub fn fingerprint(&self) -> CaFingerprint {
         self.fingerprint
     }
 
     /// The public key that verifies policies, PEM.
-    #[must_use]
     pub fn policy_public_key_pem(&self) -> &str {
         &self.policy_public_key_pem
     }
 
     /// Name of the issuer that signs now.
-    #[must_use]
     pub fn signer_id(&self) -> &str {
         &self.signer_id
     }
 
     /// What the TLS server shows, once it has a certificate.
-    #[must_use]
     pub fn server(&self) -> Option<&ServerIdentity> {
         self.server.as_ref()
     }
 
     /// Base64 of SHA-256 of the server's public key, as curl's `--pinnedpubkey` takes it. Survives renewals: the key stays.
-    #[must_use]
     pub fn server_pin(&self) -> String {
         STANDARD.encode(Sha256::digest(self.server_key.subject_public_key_info()))
     }
 
     /// A certificate and its issuer's, PEM: `control_plane_certificate_pem`.
-    #[must_use]
     pub fn chain_pem(&self, der: &[u8], issuer_id: &str) -> String {
         let issuer = self.issuer_pems.iter().find(|(id, _)| id == issuer_id);
         certificate_pem(der) + issuer.map_or("", |(_, pem)| pem)
     }
 
     /// Signs a client certificate that lasts `life` seconds, or as long as the issuer.
-    ///
-    /// # Errors
-    /// [`CaError`].
     pub fn issue_client(
         &self,
         csr: &CheckedCsr,
@@ -174,9 +159,6 @@ impl Authority {
 
     /// A server certificate for one name and a key of the moment, kept nowhere; where `ended` is given, one whose time was
     /// over then (unix seconds). For bad days.
-    ///
-    /// # Errors
-    /// [`CaError`].
     pub fn passing_server(
         &self,
         name: &str,
@@ -206,7 +188,6 @@ impl Authority {
 }
 
 /// A CA certificate with its key, as it is stored.
-#[must_use]
 pub fn issuer_record(id: &str, kind: IssuerKind, made: hierarchy::MadeCa, now: i64) -> IssuerRecord {
     IssuerRecord {
         id: id.to_owned(),

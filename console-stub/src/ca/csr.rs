@@ -41,7 +41,6 @@ pub struct CheckedCsr {
 }
 
 /// The common name of a node: its name, or the first 64 characters of it (CONTRACT.md section 3).
-#[must_use]
 pub fn common_name(node: &NodeName) -> &str {
     // A node name is ASCII, so every position is a boundary.
     let name = node.as_str();
@@ -49,9 +48,6 @@ pub fn common_name(node: &NodeName) -> &str {
 }
 
 /// Checks a request in PEM: its own signature, the strength of its key, and that it is for this node.
-///
-/// # Errors
-/// [`CsrError`].
 pub fn check(pem: &str, node: &NodeName) -> Result<CheckedCsr, CsrError> {
     let der =
         CertificateSigningRequestDer::from_pem_slice(pem.as_bytes()).map_err(|_| CsrError::Unreadable)?;

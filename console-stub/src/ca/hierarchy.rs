@@ -24,9 +24,6 @@ pub struct MadeCa {
 }
 
 /// Makes a root, which signs issuers only.
-///
-/// # Errors
-/// [`CaError`].
 pub fn root(now: i64) -> Result<MadeCa, CaError> {
     let key = KeyPair::generate()?;
     let (mut params, serial) = ca_params("Telovix Console Root CA", BasicConstraints::Constrained(1))?;
@@ -47,9 +44,6 @@ pub fn issuer(root: &MadeCa, now: i64) -> Result<MadeCa, CaError> {
 
 /// The same under a root that was read back: its certificate (DER), its key (PKCS #8), and the end of its life in unix
 /// seconds.
-///
-/// # Errors
-/// As [`issuer`].
 pub fn next_issuer(
     root: &[u8],
     private_key: &[u8],
@@ -74,17 +68,11 @@ pub fn next_issuer(
 }
 
 /// A fresh P-256 key for the TLS server, PKCS #8.
-///
-/// # Errors
-/// [`CaError`].
 pub fn server_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
     Ok(Zeroizing::new(KeyPair::generate()?.serialize_der()))
 }
 
 /// A fresh Ed25519 key for policies, PKCS #8.
-///
-/// # Errors
-/// [`CaError`].
 pub fn policy_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
     Ok(Zeroizing::new(KeyPair::generate_for(&rcgen::PKCS_ED25519)?.serialize_der()))
 }

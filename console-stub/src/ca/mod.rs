@@ -47,9 +47,6 @@ impl From<rcgen::Error> for CaError {
 }
 
 /// Fills a buffer from the system's secure random source.
-///
-/// # Errors
-/// [`CaError::Random`].
 pub fn random<const N: usize>() -> Result<[u8; N], CaError> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CaError::Random)?;
@@ -57,7 +54,6 @@ pub fn random<const N: usize>() -> Result<[u8; N], CaError> {
 }
 
 /// PEM of one certificate.
-#[must_use]
 pub fn certificate_pem(der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);

@@ -24,9 +24,6 @@ pub struct ApiKeyRecord {
 const COLUMNS: &str = "id, label, secret, scopes, created_at, revoked_at";
 
 /// Stores a new key.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
 pub fn insert(tx: &mut dyn Tx, key: &ApiKeyRecord) -> Result<(), DbError> {
     let sql = format!("INSERT INTO api_keys ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, NULL)");
     let args: [Value; 5] = [
@@ -40,45 +37,30 @@ pub fn insert(tx: &mut dyn Tx, key: &ApiKeyRecord) -> Result<(), DbError> {
 }
 
 /// The key with this name.
-///
-/// # Errors
-/// [`DbError`].
 pub fn by_id(tx: &mut dyn Tx, id: &str) -> Result<Option<ApiKeyRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1");
     tx.first(&sql, &[id.into()])?.map(|row| record(&row)).transpose()
 }
 
 /// All keys, newest first.
-///
-/// # Errors
-/// [`DbError`].
 pub fn list(tx: &mut dyn Tx) -> Result<Vec<ApiKeyRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created_at DESC, id");
     tx.query(&sql, &[])?.iter().map(record).collect()
 }
 
 /// Takes a key back; says whether it was in force.
-///
-/// # Errors
-/// [`DbError`].
 pub fn revoke(tx: &mut dyn Tx, id: &str, now: i64) -> Result<bool, DbError> {
     let sql = "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     Ok(tx.execute(sql, &[id.into(), now.into()])? == 1)
 }
 
 /// Remembers a nonce; says whether the key never used it before.
-///
-/// # Errors
-/// [`DbError`].
 pub fn use_nonce(tx: &mut dyn Tx, key_id: &str, nonce: &str, now: i64) -> Result<bool, DbError> {
     let sql = "INSERT INTO api_nonces (key_id, nonce, seen_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     Ok(tx.execute(sql, &[key_id.into(), nonce.into(), now.into()])? == 1)
 }
 
 /// Forgets nonces seen before this moment.
-///
-/// # Errors
-/// [`DbError`].
 pub fn forget_nonces(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
     tx.execute("DELETE FROM api_nonces WHERE seen_at < $1", &[before.into()])
 }

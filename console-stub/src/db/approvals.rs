@@ -42,9 +42,6 @@ const COLUMNS: &str = "id, token_id, spki_sha256, ruling, node_name, cluster_id,
                        asked_at, last_asked_at, decided_at, decided_by";
 
 /// Puts an enrollment on the list, in place of an earlier one of the same node with another key that nobody decided about.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
 pub fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbError> {
     let sql = "DELETE FROM approvals WHERE token_id = $1 AND node_name = $2 AND ruling = 'waiting' \
                AND COALESCE(cluster_id, '') = $3 AND COALESCE(install_id, '') = $4";
@@ -76,36 +73,24 @@ pub fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbError> {
 }
 
 /// Writes down that a waiting host has asked again.
-///
-/// # Errors
-/// [`DbError`].
 pub fn asked_again(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32], now: i64) -> Result<(), DbError> {
     let sql = "UPDATE approvals SET last_asked_at = $3 WHERE token_id = $1 AND spki_sha256 = $2";
     tx.execute(sql, &[token.to_string().into(), spki.into(), now.into()]).map(|_| ())
 }
 
 /// Takes an enrollment that has succeeded off the list.
-///
-/// # Errors
-/// [`DbError`].
 pub fn done(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32]) -> Result<(), DbError> {
     let sql = "DELETE FROM approvals WHERE token_id = $1 AND spki_sha256 = $2";
     tx.execute(sql, &[token.to_string().into(), spki.into()]).map(|_| ())
 }
 
 /// All, oldest first, or only those that nobody decided about.
-///
-/// # Errors
-/// [`DbError`].
 pub fn list(tx: &mut dyn Tx, only: Option<Ruling>) -> Result<Vec<ApprovalRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM approvals WHERE ruling = $1 OR $1 = '' ORDER BY asked_at, id");
     tx.query(&sql, &[only.map_or("", Ruling::as_str).into()])?.iter().map(record).collect()
 }
 
 /// The next ones of a ruling behind this one, oldest first.
-///
-/// # Errors
-/// [`DbError`].
 pub fn piece(
     tx: &mut dyn Tx,
     ruling: Ruling,
@@ -121,27 +106,18 @@ pub fn piece(
 }
 
 /// How many nobody decided about yet.
-///
-/// # Errors
-/// [`DbError`].
 pub fn count_waiting(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let sql = "SELECT COUNT(*) FROM approvals WHERE ruling = 'waiting'";
     tx.first(sql, &[])?.map_or(Ok(0), |row| row.int(0))
 }
 
 /// One of them; it stays as it is until the transaction ends.
-///
-/// # Errors
-/// [`DbError`].
 pub fn by_id(tx: &mut dyn Tx, id: ApprovalId) -> Result<Option<ApprovalRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM approvals WHERE id = $1{}", tx.lock_clause());
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// Writes down what an operator made of one.
-///
-/// # Errors
-/// [`DbError`].
 pub fn decide(
     tx: &mut dyn Tx,
     id: ApprovalId,
@@ -154,9 +130,6 @@ pub fn decide(
 }
 
 /// Forgets those that were not denied and have not asked since this moment, and gives their tokens free.
-///
-/// # Errors
-/// [`DbError`].
 pub fn forget_silent(tx: &mut dyn Tx, before: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET reserved_at = NULL WHERE reserved_at IS NOT NULL AND id IN \
                (SELECT token_id FROM approvals WHERE ruling <> 'denied' AND last_asked_at < $1)";

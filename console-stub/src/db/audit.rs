@@ -12,9 +12,6 @@ const COLUMNS: &str =
     "seq, created_at, action_type, outcome, actor_email, sensor_id, detail, client_ip, user_agent";
 
 /// Appends a record behind the last.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
 pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) -> Result<(), DbError> {
     let head = head(tx)?;
     let detail = entry.detail.clone().maybe("by_api_key", origin.api_key.as_ref());
@@ -64,9 +61,6 @@ pub fn head(tx: &mut dyn Tx) -> Result<Head, DbError> {
 }
 
 /// The first place and the last one, of these, that a record stands at.
-///
-/// # Errors
-/// [`DbError`].
 pub fn ends(tx: &mut dyn Tx, from: i64, to: i64) -> Result<Option<(i64, i64)>, DbError> {
     let sql = "SELECT MIN(seq), MAX(seq) FROM audit WHERE seq >= $1 AND seq <= $2";
     let row = tx.first(sql, &[from.into(), to.into()])?;
@@ -74,9 +68,6 @@ pub fn ends(tx: &mut dyn Tx, from: i64, to: i64) -> Result<Option<(i64, i64)>, D
 }
 
 /// How many records there are. Unlike [`head`], it keeps nobody waiting.
-///
-/// # Errors
-/// [`DbError`].
 pub fn count(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let row = tx.first("SELECT seq FROM audit_head WHERE id = 1", &[])?;
     row.map_or(Ok(0), |row| row.int(0))
@@ -91,9 +82,6 @@ fn set_head(tx: &mut dyn Tx, head: Head) -> Result<(), DbError> {
 }
 
 /// Makes a chain of records that were written before there was one.
-///
-/// # Errors
-/// [`DbError`].
 pub(super) fn chain_up(tx: &mut dyn Tx) -> Result<(), DbError> {
     let mut head = Head { seq: 0, hash: START };
     for row in tx.query(&format!("SELECT {COLUMNS} FROM audit ORDER BY seq"), &[])? {
@@ -121,9 +109,6 @@ pub struct AuditFilter {
 }
 
 /// The newest records before this place, newest first.
-///
-/// # Errors
-/// [`DbError`].
 pub fn list(tx: &mut dyn Tx, filter: &AuditFilter, before: i64, most: i64) -> Result<Vec<Record>, DbError> {
     let mut all = Conditions::default();
     all.add("seq < ?", [before.into()]);
@@ -143,9 +128,6 @@ pub fn list(tx: &mut dyn Tx, filter: &AuditFilter, before: i64, most: i64) -> Re
 }
 
 /// The next records behind this place with their hashes, oldest first.
-///
-/// # Errors
-/// [`DbError`].
 pub fn after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Linked>, DbError> {
     let sql = format!("SELECT {COLUMNS}, prev_hash, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2");
     let linked =
@@ -154,9 +136,6 @@ pub fn after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Linked>, DbErro
 }
 
 /// The same, and where a record cannot be read its place alone.
-///
-/// # Errors
-/// [`DbError`].
 pub fn found_after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Result<Linked, i64>>, DbError> {
     match after(tx, seq, most) {
         Ok(whole) => return Ok(whole.into_iter().map(Ok).collect()),

@@ -77,9 +77,6 @@ pub struct ServerCertificate {
 }
 
 /// Stores a CA certificate with its key.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
 pub fn insert_issuer(tx: &mut dyn Tx, issuer: &IssuerRecord) -> Result<(), DbError> {
     let sql = "INSERT INTO issuers (id, kind, certificate, private_key, created_at, not_after) \
                VALUES ($1, $2, $3, $4, $5, $6)";
@@ -95,9 +92,6 @@ pub fn insert_issuer(tx: &mut dyn Tx, issuer: &IssuerRecord) -> Result<(), DbErr
 }
 
 /// The CA certificates in force: the root first, then the issuers, newest first.
-///
-/// # Errors
-/// [`DbError`].
 pub fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
     let sql = "SELECT id, kind, certificate, private_key, created_at, not_after FROM issuers \
                WHERE retired_at IS NULL ORDER BY kind DESC, created_at DESC";
@@ -105,9 +99,6 @@ pub fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
 }
 
 /// Whether this issuer is the one that signs: the newest in force.
-///
-/// # Errors
-/// [`DbError`].
 pub fn signs(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
     let sql = "SELECT id, kind FROM issuers WHERE retired_at IS NULL ORDER BY created_at DESC";
     for row in &*tx.once("issuers", sql)? {
@@ -119,9 +110,6 @@ pub fn signs(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
 }
 
 /// What changes whenever another authority has to be read: the issuers in force and the server certificate.
-///
-/// # Errors
-/// [`DbError`].
 pub fn stamp(tx: &mut dyn Tx) -> Result<String, DbError> {
     let sql = "SELECT id FROM issuers WHERE retired_at IS NULL ORDER BY kind DESC, created_at DESC, id";
     let ids: Result<Vec<String>, DbError> =
@@ -147,9 +135,6 @@ pub struct IssuerUse {
 }
 
 /// Every issuer that ever signed, newest first.
-///
-/// # Errors
-/// [`DbError`].
 pub fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, DbError> {
     // By the sensors' newest certificates, which an index counts, and those that were replaced and still overlap.
     let sql = "SELECT i.id, i.created_at, i.not_after, i.retired_at, CASE WHEN i.retired_at IS NULL THEN \
@@ -174,9 +159,6 @@ pub fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, DbError>
 }
 
 /// Takes an issuer out of force, and with it every certificate that it signed.
-///
-/// # Errors
-/// [`DbError`].
 pub fn retire_issuer(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError> {
     let args: [Value; 2] = [id.into(), now.into()];
     tx.execute("UPDATE issuers SET retired_at = $2 WHERE id = $1", &args)?;
@@ -197,27 +179,18 @@ fn issuer(row: &Row) -> Result<IssuerRecord, DbError> {
 }
 
 /// Stores a key (PKCS #8).
-///
-/// # Errors
-/// [`DbError`].
 pub fn insert_key(tx: &mut dyn Tx, purpose: KeyPurpose, key: &[u8], now: i64) -> Result<(), DbError> {
     let sql = "INSERT INTO keys (purpose, private_key, created_at) VALUES ($1, $2, $3)";
     tx.execute(sql, &[purpose.as_str().into(), key.into(), now.into()]).map(|_| ())
 }
 
 /// A key (PKCS #8), if there is one for the purpose.
-///
-/// # Errors
-/// [`DbError`].
 pub fn key(tx: &mut dyn Tx, purpose: KeyPurpose) -> Result<Option<Zeroizing<Vec<u8>>>, DbError> {
     let row = tx.first("SELECT private_key FROM keys WHERE purpose = $1", &[purpose.as_str().into()])?;
     row.map(|row| Ok(Zeroizing::new(row.blob(0)?.to_vec()))).transpose()
 }
 
 /// Stores a server certificate in place of the one before.
-///
-/// # Errors
-/// [`DbError`].
 pub fn put_server_certificate(tx: &mut dyn Tx, made: &ServerCertificate) -> Result<(), DbError> {
     tx.execute("DELETE FROM server_certificates", &[])?;
     let sql = "INSERT INTO server_certificates (fingerprint, issuer_id, certificate, not_before, not_after) \
@@ -233,9 +206,6 @@ pub fn put_server_certificate(tx: &mut dyn Tx, made: &ServerCertificate) -> Resu
 }
 
 /// The server certificate.
-///
-/// # Errors
-/// [`DbError`].
 pub fn server_certificate(tx: &mut dyn Tx) -> Result<Option<ServerCertificate>, DbError> {
     let sql = "SELECT fingerprint, issuer_id, certificate, not_before, not_after FROM server_certificates";
     let row = tx.first(sql, &[])?;

@@ -36,7 +36,6 @@ pub struct CertificateRecord {
 
 impl CertificateRecord {
     /// It, as far as rules hang on it.
-    #[must_use]
     pub fn credential(&self) -> Credential {
         Credential {
             generation: self.generation,
@@ -52,9 +51,6 @@ const COLUMNS: &str = "fingerprint, sensor_id, generation, issuer_id, serial, sp
                        not_after, issued_at, first_seen_at, overlap_until";
 
 /// Stores a new certificate; what lists and counts ask of the newest stands with its sensor.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
 pub fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> {
     let sql = format!(
         "INSERT INTO certificates ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
@@ -77,18 +73,12 @@ pub fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> 
 }
 
 /// The certificate with this fingerprint.
-///
-/// # Errors
-/// [`DbError`].
 pub fn by_fingerprint(tx: &mut dyn Tx, fingerprint: &[u8; 32]) -> Result<Option<CertificateRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM certificates WHERE fingerprint = $1");
     tx.first(&sql, &[fingerprint.into()])?.map(|row| record(&row)).transpose()
 }
 
 /// A sensor's newest certificate.
-///
-/// # Errors
-/// [`DbError`].
 pub fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<CertificateRecord>, DbError> {
     let sql =
         format!("SELECT {COLUMNS} FROM certificates WHERE sensor_id = $1 ORDER BY generation DESC LIMIT 1");
@@ -96,18 +86,12 @@ pub fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<Certificate
 }
 
 /// Lets the sensor's newest certificate overlap with a successor until this moment.
-///
-/// # Errors
-/// [`DbError`].
 pub fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, until: i64) -> Result<(), DbError> {
     let sql = "UPDATE certificates SET overlap_until = $2 WHERE sensor_id = $1 AND overlap_until IS NULL";
     tx.later(sql, &[sensor_id.to_string().into(), until.into()], Rows::Any)
 }
 
 /// Writes down the first sight of a certificate, and ends the overlap of those before it.
-///
-/// # Errors
-/// [`DbError`].
 pub fn first_seen(tx: &mut dyn Tx, seen: &CertificateRecord, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE certificates SET first_seen_at = $2 WHERE fingerprint = $1";
     tx.later(sql, &[(&seen.fingerprint).into(), now.into()], Rows::One)?;

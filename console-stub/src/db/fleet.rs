@@ -25,7 +25,6 @@ pub struct Listed {
 
 impl Listed {
     /// Its place in the list.
-    #[must_use]
     pub fn cursor(&self) -> Cursor {
         Cursor { at: self.sensor.created_at, id: self.sensor.id.to_string() }
     }
@@ -38,9 +37,6 @@ const FEW: i64 = 2000;
 
 /// At most so many sensors behind this one that may pass the filter at this moment, oldest first; fewer only where there
 /// are no more. [`SensorFilter::shows`] has the last word: a label is only looked for in the text of the labels.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
 pub fn list(
     tx: &mut dyn Tx,
     filter: &SensorFilter,
@@ -98,9 +94,6 @@ fn walk(
 }
 
 /// One sensor as the fleet list shows it.
-///
-/// # Errors
-/// [`DbError`].
 pub fn one(tx: &mut dyn Tx, id: SensorId) -> Result<Option<Listed>, DbError> {
     let sql = format!("SELECT {COLUMNS}, certificate_from, certificate_until FROM sensors WHERE id = $1");
     tx.first(&sql, &[id.to_string().into()])?.map(|row| listed(&row)).transpose()
@@ -224,16 +217,12 @@ pub struct FleetCounts {
 
 impl FleetCounts {
     /// Every record.
-    #[must_use]
     pub fn all(&self) -> i64 {
         self.healthy + self.stale + self.disabled + self.revoked + self.decommissioned
     }
 }
 
 /// Counts the fleet; who was not heard of after `since`, in unix seconds, is stale.
-///
-/// # Errors
-/// [`DbError`].
 pub fn count_by_standing(tx: &mut dyn Tx, since: i64) -> Result<FleetCounts, DbError> {
     let sql = "SELECT COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL \
                                   AND (last_seen_at > $1 OR enrolled_at > $1) THEN 1 END), \

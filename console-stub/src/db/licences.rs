@@ -20,9 +20,6 @@ pub struct LicenceRecord {
 }
 
 /// Stores a licence; the same id again replaces it.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
 pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
     let sql = "INSERT INTO licences (id, seq, source, bundle, max_protected_nodes, not_after, imported_at) \
                SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6 FROM licences WHERE true \
@@ -41,9 +38,6 @@ pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
 }
 
 /// The licence that counts, if there is one.
-///
-/// # Errors
-/// [`DbError`].
 pub fn current(tx: &mut dyn Tx) -> Result<Option<LicenceRecord>, DbError> {
     let sql = "SELECT id, source, bundle, max_protected_nodes, not_after, imported_at FROM licences \
                ORDER BY seq DESC LIMIT 1";

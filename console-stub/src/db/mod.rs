@@ -135,32 +135,20 @@ impl Rows {
 /// One transaction, or one step of it, on some engine. SQL is portable; placeholders are `$1`, `$2`, ….
 pub trait Tx {
     /// Runs a statement; gives the number of rows changed.
-    ///
-    /// # Errors
-    /// [`DbError::Engine`].
     fn execute(&mut self, sql: &str, args: &[Value]) -> Result<u64, DbError>;
 
     /// Runs a query; gives all its rows.
-    ///
-    /// # Errors
-    /// [`DbError::Engine`].
     fn query(&mut self, sql: &str, args: &[Value]) -> Result<Vec<Row>, DbError>;
 
     /// Runs a statement whose outcome nothing hangs on but the change itself, at once or together with what comes next: where a
     /// server is asked, the way there and back is most of what a statement costs. Where it fails, or changes another number
     /// of rows than it has to, the whole change is undone and its caller is told.
-    ///
-    /// # Errors
-    /// [`DbError`], of this statement or of an earlier one.
     fn later(&mut self, sql: &str, args: &[Value], rows: Rows) -> Result<(), DbError> {
         rows.check(self.execute(sql, args)?)
     }
 
     /// Asks this of a table that hardly ever changes, and asks it once in a commit, whoever changes something in it: the rows are
     /// given again until something is written into that table. There is one question for each table.
-    ///
-    /// # Errors
-    /// [`DbError`].
     fn once(&mut self, table: &'static str, sql: &str) -> Result<Arc<[Row]>, DbError> {
         let _ = table;
         Ok(self.query(sql, &[])?.into())
@@ -176,9 +164,6 @@ pub trait Tx {
     fn lock_clause(&self) -> &'static str;
 
     /// Runs a query for at most one row.
-    ///
-    /// # Errors
-    /// [`DbError::Engine`].
     fn first(&mut self, sql: &str, args: &[Value]) -> Result<Option<Row>, DbError> {
         Ok(self.query(sql, args)?.into_iter().next())
     }
@@ -260,9 +245,6 @@ impl Database {
     }
 
     /// Reads the database, from a connection that cannot change it.
-    ///
-    /// # Errors
-    /// The closure's, or [`DbError`].
     pub async fn read<T, E, F>(&self, look: F) -> Result<T, E>
     where
         T: Send + 'static,
@@ -273,7 +255,6 @@ impl Database {
     }
 
     /// How many changes were made in how many commits since this was opened.
-    #[must_use]
     pub fn write_counts(&self) -> WriteCounts {
         self.0.writer.counts()
     }

@@ -45,9 +45,6 @@ impl Conditions {
 
 /// The rows with these ids, in their order. `select` ends before its `WHERE`; its first column is the id, which it calls
 /// by `id`.
-///
-/// # Errors
-/// [`DbError`].
 pub(super) fn rows_of(
     tx: &mut dyn Tx,
     select: &str,

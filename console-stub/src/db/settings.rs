@@ -20,9 +20,6 @@ pub const LICENCE_TRUST: &str = "licence_trust";
 const COUNTERS: &str = "counters";
 
 /// The value of a setting, if it has one.
-///
-/// # Errors
-/// [`DbError`].
 pub fn get(tx: &mut dyn Tx, name: &str) -> Result<Option<String>, DbError> {
     found(tx, name, |row| row.text(1).map(str::to_owned))
 }
@@ -42,27 +39,18 @@ fn found<T>(
 }
 
 /// The value of an administrator's setting that is a number, or its default.
-///
-/// # Errors
-/// [`DbError::Corrupt`] when it is not one.
 pub fn number(tx: &mut dyn Tx, setting: Setting) -> Result<i64, DbError> {
     let set = found(tx, setting.name(), |row| row.parse(1, "a number"))?;
     Ok(set.unwrap_or_else(|| setting.default_number()))
 }
 
 /// Which enrollments wait for an operator.
-///
-/// # Errors
-/// [`DbError::Corrupt`] when the word is not a mode.
 pub fn approval_mode(tx: &mut dyn Tx) -> Result<Mode, DbError> {
     let read = |row: &Row| row.word(1, "an approval mode", Mode::from_word);
     Ok(found(tx, Setting::ApprovalMode.name(), read)?.unwrap_or(Mode::Nobody))
 }
 
 /// How long tokens may live.
-///
-/// # Errors
-/// [`DbError`].
 pub fn lifetimes(tx: &mut dyn Tx) -> Result<Lifetimes, DbError> {
     Ok(Lifetimes {
         once: number(tx, Setting::OnceTtlSeconds)?,
@@ -74,9 +62,6 @@ pub fn lifetimes(tx: &mut dyn Tx) -> Result<Lifetimes, DbError> {
 }
 
 /// Gives a setting a value.
-///
-/// # Errors
-/// [`DbError`].
 pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), DbError> {
     let sql = "INSERT INTO settings (name, value) VALUES ($1, $2) \
                ON CONFLICT (name) DO UPDATE SET value = excluded.value";
@@ -84,9 +69,6 @@ pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), DbError> {
 }
 
 /// Licence slots in use: sensors neither revoked nor decommissioned.
-///
-/// # Errors
-/// [`DbError`].
 pub fn slots_taken(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let sql = "SELECT value FROM counters WHERE name = 'protected_nodes'";
     tx.once(COUNTERS, sql)?.first().map_or(Ok(0), |row| row.int(0))
@@ -94,9 +76,6 @@ pub fn slots_taken(tx: &mut dyn Tx) -> Result<i64, DbError> {
 
 /// Takes one slot if fewer than `limit` are taken; says whether it did. The condition stands in the statement too, so that no
 /// two takers on any engine can both have the last.
-///
-/// # Errors
-/// [`DbError`].
 pub fn take_slot(tx: &mut dyn Tx, limit: i64) -> Result<bool, DbError> {
     let taken = slots_taken(tx)?;
     if taken >= limit {
@@ -109,9 +88,6 @@ pub fn take_slot(tx: &mut dyn Tx, limit: i64) -> Result<bool, DbError> {
 }
 
 /// Gives one slot back.
-///
-/// # Errors
-/// [`DbError`].
 pub fn free_slot(tx: &mut dyn Tx) -> Result<(), DbError> {
     let sql = "UPDATE counters SET value = value - 1 WHERE name = 'protected_nodes' AND value > 0";
     tx.execute(sql, &[]).map(|_| ())

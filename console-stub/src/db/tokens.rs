@@ -14,9 +14,6 @@ const COLUMNS: &str = "id, token_type, status, label, cluster_id, sensor_id, max
                        created_at, expires_at, used_at, reserved_at";
 
 /// Stores a new token: its hash, never itself.
-///
-/// # Errors
-/// [`DbError`]; likewise below.
 pub fn insert(
     tx: &mut dyn Tx,
     id: TokenId,
@@ -42,9 +39,6 @@ pub fn insert(
 }
 
 /// The token with this hash; it stays as it is until the transaction ends.
-///
-/// # Errors
-/// [`DbError`].
 pub fn by_hash(tx: &mut dyn Tx, hash: &TokenHash) -> Result<Option<TokenRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE token_hash = $1{}", tx.lock_clause());
     tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()
@@ -69,9 +63,6 @@ pub struct Presented {
 
 /// The token with this hash as it stands for this key and this node, found by one question; it stays as it is until the
 /// transaction ends.
-///
-/// # Errors
-/// [`DbError`].
 pub fn presented(
     tx: &mut dyn Tx,
     hash: &TokenHash,
@@ -113,9 +104,6 @@ pub fn presented(
 }
 
 /// How the token with this hash stands at this moment; holds nobody up.
-///
-/// # Errors
-/// [`DbError`].
 pub fn status_by_hash(tx: &mut dyn Tx, hash: &TokenHash, now: i64) -> Result<Option<TokenStatus>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE token_hash = $1");
     let token = tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()?;
@@ -123,9 +111,6 @@ pub fn status_by_hash(tx: &mut dyn Tx, hash: &TokenHash, now: i64) -> Result<Opt
 }
 
 /// The token with this id.
-///
-/// # Errors
-/// [`DbError`].
 pub fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE id = $1{}", tx.lock_clause());
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
@@ -135,9 +120,6 @@ pub fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbErro
 const USED_STAYS_LISTED: i64 = 24 * 3600;
 
 /// The next tokens behind this one, newest first, without those used up a day ago. The status is the one of this moment.
-///
-/// # Errors
-/// [`DbError`].
 pub fn list(
     tx: &mut dyn Tx,
     filter: &TokenFilter,
@@ -174,18 +156,12 @@ pub fn list(
 }
 
 /// How many tokens are pending at this moment.
-///
-/// # Errors
-/// [`DbError`].
 pub fn count_pending(tx: &mut dyn Tx, now: i64) -> Result<i64, DbError> {
     let sql = "SELECT COUNT(*) FROM enrollment_tokens WHERE status = 'pending' AND expires_at > $1";
     tx.first(sql, &[now.into()])?.map_or(Ok(0), |row| row.int(0))
 }
 
 /// The sensors that enrolled with a token, newest first: identity and node name.
-///
-/// # Errors
-/// [`DbError`].
 pub fn enrolled_with(tx: &mut dyn Tx, id: TokenId, most: i64) -> Result<Vec<(String, String)>, DbError> {
     let sql = "SELECT s.id, s.node_name FROM enrollments e JOIN sensors s ON s.id = e.sensor_id \
                WHERE e.token_id = $1 ORDER BY e.used_at DESC, s.id LIMIT $2";
@@ -194,18 +170,12 @@ pub fn enrolled_with(tx: &mut dyn Tx, id: TokenId, most: i64) -> Result<Vec<(Str
 }
 
 /// The token with this id, to be looked at alone.
-///
-/// # Errors
-/// [`DbError`].
 pub fn look_up(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE id = $1");
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// Makes a pending one-time token `used`; a token that is no longer pending undoes the change.
-///
-/// # Errors
-/// [`DbError`].
 pub fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'used', use_count = use_count + 1, used_at = $2 \
                WHERE id = $1 AND status = 'pending'";
@@ -213,18 +183,12 @@ pub fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
 }
 
 /// Counts one more use of a cluster token.
-///
-/// # Errors
-/// [`DbError`].
 pub fn count_use(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET use_count = use_count + 1, used_at = $2 WHERE id = $1";
     tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
 }
 
 /// Counts one more node of a cluster token, and a use of it; a cap that does not allow it undoes the change.
-///
-/// # Errors
-/// [`DbError`].
 pub fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET node_count = node_count + 1, use_count = use_count + 1, used_at = $2 \
                WHERE id = $1 AND (max_nodes IS NULL OR node_count < max_nodes)";
@@ -234,9 +198,6 @@ pub fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64) -> Res
 }
 
 /// Writes down that a pending token has expired.
-///
-/// # Errors
-/// [`DbError`].
 pub fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'expired' \
                WHERE status = 'pending' AND expires_at <= $1 AND reserved_at IS NULL";
@@ -244,36 +205,24 @@ pub fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
 }
 
 /// Takes a pending token back; says whether it was pending.
-///
-/// # Errors
-/// [`DbError`].
 pub fn revoke(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'revoked', revoked_at = $2 WHERE id = $1 AND status = 'pending'";
     Ok(tx.execute(sql, &[id.to_string().into(), now.into()])? == 1)
 }
 
 /// Keeps a one-time token for a waiting enrollment, or ends that.
-///
-/// # Errors
-/// [`DbError`].
 pub fn reserve(tx: &mut dyn Tx, id: TokenId, since: Option<i64>) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET reserved_at = $2 WHERE id = $1 AND token_type = 'once'";
     tx.execute(sql, &[id.to_string().into(), since.into()]).map(|_| ())
 }
 
 /// Forgets one-time tokens used before this moment.
-///
-/// # Errors
-/// [`DbError`].
 pub fn forget_used(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
     let sql = "DELETE FROM enrollment_tokens WHERE status = 'used' AND used_at <= $1";
     tx.execute(sql, &[before.into()])
 }
 
 /// Forgets every token, with all that hangs on it: who enrolled by it, which nodes it counted, who waits. Gives how many.
-///
-/// # Errors
-/// [`DbError`].
 pub fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
     tx.execute("DELETE FROM enrollment_tokens", &[])
 }
@@ -290,9 +239,6 @@ pub struct Enrollment {
 }
 
 /// What this key got from this token, if it did.
-///
-/// # Errors
-/// [`DbError`].
 pub fn enrollment(tx: &mut dyn Tx, id: TokenId, spki: &[u8; 32]) -> Result<Option<Enrollment>, DbError> {
     let sql =
         "SELECT sensor_id, fingerprint, used_at FROM enrollments WHERE token_id = $1 AND spki_sha256 = $2";
@@ -310,9 +256,6 @@ fn enrolled(row: &Row, at: usize) -> Result<Enrollment, DbError> {
 }
 
 /// Remembers what a key got from a token.
-///
-/// # Errors
-/// [`DbError`].
 pub fn remember(tx: &mut dyn Tx, id: TokenId, spki: &[u8; 32], got: &Enrollment) -> Result<(), DbError> {
     let sql = "INSERT INTO enrollments (token_id, spki_sha256, sensor_id, fingerprint, used_at) \
                VALUES ($1, $2, $3, $4, $5) ON CONFLICT (token_id, spki_sha256) DO UPDATE SET \

@@ -47,7 +47,6 @@ pub struct Row(Vec<Value>);
 
 impl Row {
     /// The row with these columns.
-    #[must_use]
     pub fn new(columns: Vec<Value>) -> Self {
         Self(columns)
     }
@@ -64,9 +63,6 @@ impl Row {
     }
 
     /// The text in this column.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`].
     pub fn text(&self, at: usize) -> Result<&str, DbError> {
         match self.0.get(at) {
             Some(Value::Text(text)) => Ok(text),
@@ -75,9 +71,6 @@ impl Row {
     }
 
     /// The bytes in this column.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`].
     pub fn blob(&self, at: usize) -> Result<&[u8], DbError> {
         match self.0.get(at) {
             Some(Value::Blob(bytes)) => Ok(bytes),
@@ -86,25 +79,16 @@ impl Row {
     }
 
     /// The 32 bytes in this column.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`].
     pub fn hash(&self, at: usize) -> Result<[u8; 32], DbError> {
         self.blob(at)?.try_into().map_err(|_| corrupt("32 bytes", self.0.get(at)))
     }
 
     /// The number in this column, if there is one.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`].
     pub fn maybe_int(&self, at: usize) -> Result<Option<i64>, DbError> {
         if self.is_null(at) { Ok(None) } else { self.int(at).map(Some) }
     }
 
     /// The text in this column, if there is one.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`].
     pub fn maybe_text(&self, at: usize) -> Result<Option<&str>, DbError> {
         if self.is_null(at) { Ok(None) } else { self.text(at).map(Some) }
     }
@@ -118,9 +102,6 @@ impl Row {
     }
 
     /// Likewise, where the column may be empty.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`].
     pub fn maybe_parse<T: std::str::FromStr>(
         &self,
         at: usize,
@@ -130,9 +111,6 @@ impl Row {
     }
 
     /// The word in this column, read by a function of the contract.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`] for a word that it does not know.
     pub fn word<T>(
         &self,
         at: usize,

@@ -33,7 +33,6 @@ pub enum Scope {
 
 impl Scope {
     /// The word on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Read => "sensors:read",
@@ -42,7 +41,6 @@ impl Scope {
     }
 
     /// Reads the word back.
-    #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Read, Self::Write].into_iter().find(|scope| scope.as_str() == word)
     }
@@ -62,13 +60,11 @@ pub struct SignedCall {
 }
 
 /// `METHOD\nPATH\nUNIX_SECONDS\nNONCE\nHEX(SHA256(body))`: what is signed.
-#[must_use]
 pub fn signed_text(method: &str, path: &str, timestamp: i64, nonce: &str, body_sha256: &[u8; 32]) -> String {
     format!("{method}\n{path}\n{timestamp}\n{nonce}\n{}", hex(body_sha256))
 }
 
 /// The one refusal for every unsigned or wrongly signed call: it tells no guesser what was wrong.
-#[must_use]
 pub fn unauthorized() -> Refusal {
     Refusal::new(
         ErrorCode::Unauthorized,
@@ -77,9 +73,6 @@ pub fn unauthorized() -> Refusal {
 }
 
 /// Checks the call's time against ours.
-///
-/// # Errors
-/// `unauthorized` past [`MAX_SKEW`].
 pub fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
     if now.abs_diff(timestamp) <= MAX_SKEW.unsigned_abs() {
         return Ok(());
@@ -90,7 +83,6 @@ pub fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
 }
 
 /// Whether a nonce is one: 1 to 128 visible ASCII characters.
-#[must_use]
 pub fn is_nonce(text: &str) -> bool {
     (1..=MAX_NONCE).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic())
 }

@@ -30,7 +30,6 @@ macro_rules! uuid_names {
 
         impl $name {
             /// A fresh random one.
-            #[must_use]
             pub fn random() -> Self {
                 Self(Uuid::new_v4())
             }
@@ -74,7 +73,6 @@ impl Mode {
     pub const ALL: [Self; 3] = [Self::Nobody, Self::Cluster, Self::All];
 
     /// The word in the settings.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Nobody => "none",
@@ -84,7 +82,6 @@ impl Mode {
     }
 
     /// Reads the word back.
-    #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == word)
     }
@@ -111,7 +108,6 @@ pub enum Ruling {
 
 impl Ruling {
     /// The word in the list.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Waiting => "waiting",
@@ -121,7 +117,6 @@ impl Ruling {
     }
 
     /// Reads the word back.
-    #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         [Self::Waiting, Self::Approved, Self::Denied].into_iter().find(|ruling| ruling.as_str() == word)
     }
@@ -198,7 +193,6 @@ pub struct Case<'a> {
 }
 
 /// Judges.
-#[must_use]
 pub fn judge(case: &Case<'_>) -> Approval {
     match case.reservation {
         Reservation::Mine(Ruling::Denied) => return Approval::Denied,
@@ -236,9 +230,6 @@ pub struct RuleDraft {
 }
 
 /// Checks a draft.
-///
-/// # Errors
-/// `invalid_request`, naming the field.
 pub fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
     let label = &draft.label;
     if label.is_empty() || label.chars().count() > MAX_RULE_LABEL || label.chars().any(char::is_control) {
@@ -257,7 +248,6 @@ pub fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
 }
 
 /// The refusal for a role that the cluster's rules do not let in.
-#[must_use]
 pub fn role_not_allowed() -> Refusal {
     let message = "The rules of this cluster do not allow the node's role; declare another role, or ask for a rule that allows it.";
     Refusal::new(ErrorCode::RoleNotAllowed, message)

@@ -14,7 +14,6 @@ macro_rules! actions {
 
         impl Action {
             /// The word in `action_type`.
-            #[must_use]
             pub fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
             }
@@ -100,7 +99,6 @@ pub enum AuditOutcome {
 
 impl AuditOutcome {
     /// The word in `outcome`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -137,7 +135,6 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     /// A record of success.
-    #[must_use]
     pub fn success(action: Action, sensor_id: Option<SensorId>, detail: Detail) -> Self {
         Self { action, outcome: AuditOutcome::Success, sensor_id, detail }
     }
@@ -149,13 +146,11 @@ pub struct Detail(String);
 
 impl Detail {
     /// No particulars yet.
-    #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
     /// Adds one; control characters and spaces in the value become `_`, so that a record stays one line.
-    #[must_use]
     pub fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         let plain: String = clean(&value.to_string(), 256).replace(' ', "_");
         // Writing to a String cannot fail.
@@ -164,7 +159,6 @@ impl Detail {
     }
 
     /// Adds one where there is a value.
-    #[must_use]
     pub fn maybe(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
         match value {
             Some(value) => self.with(key, value),
@@ -173,14 +167,12 @@ impl Detail {
     }
 
     /// The text.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 /// A text from outside, fit for a record or a list: no control characters, at most `longest` characters.
-#[must_use]
 pub fn clean(text: &str, longest: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(longest).collect()
 }

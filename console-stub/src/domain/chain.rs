@@ -58,7 +58,6 @@ pub struct Head {
 }
 
 /// The hash of a record behind this one. Every field is written with its length, so that no two records read alike.
-#[must_use]
 pub fn link(prev_hash: &[u8; 32], record: &Record) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"telovix-audit-1\n");
@@ -165,14 +164,12 @@ pub struct Verifier {
 
 impl Verifier {
     /// Has seen nothing yet; looks for the head that somebody noted earlier, if one is given.
-    #[must_use]
     pub fn new(noted: Option<[u8; 32]>) -> Self {
         let noted = noted.filter(|noted| *noted != START);
         Self { last: Head { seq: 0, hash: START }, flaws: Vec::new(), misfits: Vec::new(), noted }
     }
 
     /// What was looked at last.
-    #[must_use]
     pub fn last(&self) -> Head {
         self.last
     }
@@ -212,7 +209,6 @@ impl Verifier {
     }
 
     /// Ends at this head; gives what is wrong, by place.
-    #[must_use]
     pub fn finish(mut self, head: Head) -> Vec<Flaw> {
         if self.noted.is_some() {
             self.flaws.push(Flaw::Anew);

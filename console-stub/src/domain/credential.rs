@@ -38,7 +38,6 @@ pub enum Succession {
 
 impl Credential {
     /// Whether a newer one has taken its place.
-    #[must_use]
     pub fn is_superseded(&self, now: i64) -> bool {
         self.overlap_until.is_some_and(|until| now >= until)
     }
@@ -73,7 +72,6 @@ pub fn check_in_force(presented: &Credential, standing: Standing, now: i64) -> R
 
 /// Whether this is a superseded certificate with the request that superseded it, whose answer nobody has used: then it is
 /// answered again, so that a lost answer and a long outage together lose no host.
-#[must_use]
 pub fn repeats_late(
     presented: &Credential,
     newest: Option<&Credential>,
@@ -104,20 +102,17 @@ pub fn succession(
 }
 
 /// The refusal of a certificate request.
-#[must_use]
 pub fn request_not_taken(why: &str) -> Refusal {
     let message = format!("The certificate request is not taken: {why}; make a new one.");
     Refusal::new(ErrorCode::InvalidCsr, message)
 }
 
 /// The refusal for a certificate that this Console never handed out.
-#[must_use]
 pub fn unknown_certificate() -> Refusal {
     untrusted("This Console does not know the certificate; enroll again.")
 }
 
 /// The refusal for a certificate that is not to be believed, and for none at all.
-#[must_use]
 pub fn untrusted(message: &str) -> Refusal {
     Refusal::new(ErrorCode::InvalidSensorTrust, message)
 }

@@ -141,13 +141,11 @@ pub enum TokenPlan {
 }
 
 /// The node key of CONTRACT.md section 4: the same three names are the same node. None of the names can hold a slash.
-#[must_use]
 pub fn node_key(cluster: &ClusterName, install: Option<&InstallId>, node: &NodeName) -> String {
     format!("{cluster}/{}/{node}", install.map_or("", InstallId::as_str))
 }
 
 /// Decides.
-#[must_use]
 pub fn decide(attempt: &Attempt, known: &Known) -> Decision {
     let outcome = match &known.token {
         None => Err(unknown_token()),
@@ -157,7 +155,6 @@ pub fn decide(attempt: &Attempt, known: &Known) -> Decision {
 }
 
 /// The refusal for unknown and malformed tokens alike.
-#[must_use]
 pub fn unknown_token() -> Refusal {
     let message = "This Console does not know the token; copy the whole token again, or make a new one.";
     Refusal::new(ErrorCode::InvalidEnrollmentToken, message)
@@ -293,20 +290,17 @@ fn check_standing(own: &Own) -> Result<(), Refusal> {
 }
 
 /// The refusal for a sensor that is switched off for good.
-#[must_use]
 pub fn revoked() -> Refusal {
     let message = "An operator revoked this sensor; ask for a token that enrolls the host anew.";
     Refusal::new(ErrorCode::SensorRevoked, message)
 }
 
 /// The refusal for a sensor that is switched off for a time.
-#[must_use]
 pub fn disabled() -> Refusal {
     Refusal::new(ErrorCode::SensorDisabled, "An operator disabled this sensor; ask to have it enabled again.")
 }
 
 /// The refusal when the licence is full.
-#[must_use]
 pub fn licence_full() -> Refusal {
     let message = "The licence is full; raise it, or decommission nodes that are no longer needed.";
     Refusal::new(ErrorCode::NodeLimitExceeded, message)

@@ -36,13 +36,11 @@ pub struct LicencePayload {
 
 impl LicencePayload {
     /// Unix seconds from which on no new host is let in.
-    #[must_use]
     pub fn grace_ends_at(&self) -> i64 {
         self.expires_at.saturating_add(i64::from(self.grace_days.min(MOST_GRACE_DAYS)) * DAY)
     }
 
     /// How its time stands.
-    #[must_use]
     pub fn term(&self, now: i64) -> Term {
         let (ended_at, grace_ends_at) = (self.expires_at, self.grace_ends_at());
         if now < self.not_before {
@@ -84,7 +82,6 @@ pub enum Term {
 
 impl Term {
     /// The word for programs: `valid`, `grace`, `expired`, `not_yet_valid`.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Valid => "valid",
@@ -95,7 +92,6 @@ impl Term {
     }
 
     /// The sentence for an operator, where there is something to do.
-    #[must_use]
     pub fn warning(self) -> Option<String> {
         match self {
             Self::Valid => None,
@@ -117,7 +113,6 @@ impl Term {
 
     /// The refusal for a new host, where it is not to be let in. The contract's only code for a licence says that asking
     /// again, minutes apart, is worth while: an operator can import another.
-    #[must_use]
     pub fn refusal(self) -> Option<Refusal> {
         match self {
             Self::Valid | Self::Grace { .. } => None,
@@ -142,13 +137,11 @@ pub struct Slots {
 
 impl Slots {
     /// Whether one more sensor fits.
-    #[must_use]
     pub fn one_left(self) -> bool {
         self.taken < self.limit
     }
 
     /// The sentence for the maker of a token when 90 % or more of the licence is in use; names the slots left.
-    #[must_use]
     pub fn capacity_warning(self) -> Option<String> {
         if self.taken.saturating_mul(10) < self.limit.saturating_mul(9) {
             return None;

@@ -21,15 +21,11 @@ pub struct Cursor {
 
 impl Cursor {
     /// The text for the caller.
-    #[must_use]
     pub fn to_text(&self) -> String {
         URL_SAFE_NO_PAD.encode(format!("{}.{}", self.at, self.id))
     }
 
     /// Reads the text back.
-    ///
-    /// # Errors
-    /// `invalid_request`.
     pub fn parse(text: &str) -> Result<Self, Refusal> {
         let wrong = || Refusal::field("cursor", "it is not one that this Console gave out");
         let plain = URL_SAFE_NO_PAD.decode(text).map_err(|_| wrong())?;
@@ -56,9 +52,6 @@ impl Default for Piece {
 
 impl Piece {
     /// Reads what a caller asks for.
-    ///
-    /// # Errors
-    /// `invalid_request` naming the field.
     pub fn parse(limit: Option<&str>, cursor: Option<&str>) -> Result<Self, Refusal> {
         let wrong = || Refusal::field("limit", format!("it can be 1 to {MOST_ROWS}"));
         let rows = match limit {
@@ -82,7 +75,6 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Makes a page of at most `most` rows out of rows of which one more was asked for.
-    #[must_use]
     pub fn cut(mut rows: Vec<T>, most: i64, cursor: impl Fn(&T) -> Cursor) -> Self {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let more = rows.len() > most;
@@ -92,7 +84,6 @@ impl<T> Page<T> {
     }
 
     /// The same page of other rows.
-    #[must_use]
     pub fn map<U>(self, view: impl FnMut(T) -> U) -> Page<U> {
         Page { rows: self.rows.into_iter().map(view).collect(), next: self.next }
     }

@@ -18,7 +18,6 @@ pub struct InvalidUrl(String);
 
 impl PublicUrl {
     /// The address, without a slash at its end.
-    #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }

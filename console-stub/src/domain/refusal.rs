@@ -16,25 +16,21 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal with this code and this sentence.
-    #[must_use]
     pub fn new(code: ErrorCode, message: impl Into<String>) -> Self {
         Self { code, message: message.into(), retry_after: None }
     }
 
     /// The same, to be tried again after so many seconds.
-    #[must_use]
     pub fn after(self, seconds: i64) -> Self {
         Self { retry_after: Some(seconds.max(1)), ..self }
     }
 
     /// `invalid_request`, saying which field breaks its rule and how.
-    #[must_use]
     pub fn field(name: &str, problem: impl std::fmt::Display) -> Self {
         Self::new(ErrorCode::InvalidRequest, format!("The field `{name}` is not right: {problem}."))
     }
 
     /// The body of the answer.
-    #[must_use]
     pub fn problem(&self) -> Problem {
         Problem::new(self.code, self.message.clone())
     }

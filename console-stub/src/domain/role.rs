@@ -26,7 +26,6 @@ impl Role {
     pub const ALL: [Self; 5] = [Self::Viewer, Self::Analyst, Self::SensorOwner, Self::Operator, Self::Admin];
 
     /// The word on the wire.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Viewer => "viewer",
@@ -38,13 +37,11 @@ impl Role {
     }
 
     /// Reads the word back.
-    #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|role| role.as_str() == word)
     }
 
     /// The rank that the vendor gives it.
-    #[must_use]
     pub fn rank(self) -> u8 {
         match self {
             Self::Viewer => 1,
@@ -87,7 +84,6 @@ impl Act {
     ];
 
     /// The scope that an API key needs for it; `None` is for people alone.
-    #[must_use]
     pub fn scope(self) -> Option<Scope> {
         match self {
             Self::ReadSensors | Self::ReadTokens | Self::ReadAudit => Some(Scope::Read),
@@ -98,7 +94,6 @@ impl Act {
 }
 
 /// The table. Tokens are for operators and administrators, whatever a sensor owner's rank.
-#[must_use]
 pub fn may(role: Role, act: Act) -> bool {
     match act {
         Act::ReadSensors => true,

@@ -25,7 +25,6 @@ pub struct Moment {
 
 impl Moment {
     /// Unix seconds; who was last heard of then, or before, is stale.
-    #[must_use]
     pub fn stale_since(self) -> i64 {
         self.now - self.stale_after
     }
@@ -46,7 +45,6 @@ pub enum Standing {
 
 impl Standing {
     /// Whether a sensor that stands so takes a licence slot (CONTRACT.md section 4).
-    #[must_use]
     pub fn takes_a_slot(self) -> bool {
         match self {
             Self::Active | Self::Disabled => true,
@@ -93,7 +91,6 @@ pub struct SensorRecord {
 }
 
 /// From how many seconds of silence on a sensor's health is so, and below how many.
-#[must_use]
 pub fn silence_of(health: HealthState) -> (Option<i64>, Option<i64>) {
     match health {
         HealthState::Healthy => (None, Some(WATCH)),
@@ -111,7 +108,6 @@ impl SensorRecord {
     }
 
     /// The word in the fleet list. A decommissioned sensor is stale: it is not there.
-    #[must_use]
     pub fn status(&self, at: Moment) -> SensorStatus {
         match self.standing {
             Standing::Revoked => SensorStatus::Revoked,
@@ -123,7 +119,6 @@ impl SensorRecord {
     }
 
     /// How lately it was heard of.
-    #[must_use]
     pub fn health(&self, now: i64) -> HealthState {
         let silent = self.silence(now);
         let fits = |health: &HealthState| {
@@ -134,19 +129,16 @@ impl SensorRecord {
     }
 
     /// What the Console thinks of the identity.
-    #[must_use]
     pub fn trust(&self) -> TrustState {
         if self.standing == Standing::Revoked { TrustState::TrustRevoked } else { self.trust_state }
     }
 
     /// How its newest certificate stands, if it has one.
-    #[must_use]
     pub fn certificate_health(&self, now: i64, validity: Option<(i64, i64)>) -> TrustHealth {
         validity.map_or(TrustHealth::Degraded, |(from, to)| self.trust_health(now, from, to))
     }
 
     /// How its newest certificate stands, which is valid between these unix seconds.
-    #[must_use]
     pub fn trust_health(&self, now: i64, not_before: i64, not_after: i64) -> TrustHealth {
         let life = (not_after - not_before).max(1);
         if self.standing == Standing::Revoked {

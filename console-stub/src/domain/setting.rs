@@ -53,7 +53,6 @@ impl Vertical {
     pub const ALL: [Self; 2] = [Self::Standard, Self::Telecom];
 
     /// The word in the settings.
-    #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Standard => "standard",
@@ -106,7 +105,6 @@ impl Setting {
     ];
 
     /// What operators call it.
-    #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::ApprovalMode => "approval_mode",
@@ -123,7 +121,6 @@ impl Setting {
     }
 
     /// Reads the name back.
-    #[must_use]
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|setting| setting.name() == name)
     }
@@ -147,7 +144,6 @@ impl Setting {
     }
 
     /// What counts where nobody set anything.
-    #[must_use]
     pub fn default_value(self) -> String {
         match self.takes() {
             Takes::Word(words) => words.first().copied().unwrap_or_default().to_owned(),
@@ -156,7 +152,6 @@ impl Setting {
     }
 
     /// The words that it can be; none where it is a number.
-    #[must_use]
     pub fn words(self) -> Vec<&'static str> {
         match self.takes() {
             Takes::Word(words) => words,
@@ -165,7 +160,6 @@ impl Setting {
     }
 
     /// The same, of a setting that is a number.
-    #[must_use]
     pub fn default_number(self) -> i64 {
         match self.takes() {
             Takes::Word(_) => 0,
@@ -174,9 +168,6 @@ impl Setting {
     }
 
     /// Checks a value; gives it as it is to be stored.
-    ///
-    /// # Errors
-    /// `invalid_request` naming the setting and what it takes.
     pub fn check(self, text: &str) -> Result<String, Refusal> {
         match self.takes() {
             Takes::Word(words) if words.contains(&text) => Ok(text.to_owned()),

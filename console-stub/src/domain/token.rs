@@ -33,7 +33,6 @@ pub struct TokenId(Uuid);
 
 impl TokenId {
     /// A fresh random id.
-    #[must_use]
     pub fn random() -> Self {
         Self(Uuid::new_v4())
     }
@@ -86,7 +85,6 @@ pub struct TokenRecord {
 impl TokenRecord {
     /// The status at this moment: a pending token whose time has passed is expired, whether or not anyone wrote that down,
     /// unless it is kept for an enrollment that waits for approval.
-    #[must_use]
     pub fn status_at(&self, now: i64) -> TokenStatus {
         match self.status {
             TokenStatus::Pending if now >= self.expires_at && self.reserved_at.is_none() => {
@@ -174,9 +172,6 @@ impl Default for Lifetimes {
 }
 
 /// Checks what someone asks for.
-///
-/// # Errors
-/// `invalid_request`, naming the field.
 pub fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpec, Refusal> {
     let kind = draft.kind.unwrap_or(TokenType::Once);
     let lifetime = match kind {

@@ -21,9 +21,6 @@ pub const MOST_FAILURES: i64 = 5;
 pub const LOCKED_FOR: i64 = 15 * 60;
 
 /// Checks an account's address.
-///
-/// # Errors
-/// `invalid_request` naming `field`.
 pub fn check_email(field: &str, email: &str) -> Result<(), Refusal> {
     let plain = email.len() <= 254 && email.chars().all(|c| !c.is_control() && !c.is_whitespace());
     let parts = email.split('@').filter(|part| !part.is_empty()).count();
@@ -35,9 +32,6 @@ pub fn check_email(field: &str, email: &str) -> Result<(), Refusal> {
 }
 
 /// Checks a new password.
-///
-/// # Errors
-/// `invalid_request` naming `field`.
 pub fn check_password(field: &str, password: &str) -> Result<(), Refusal> {
     if (PASSWORD_SHORTEST..=PASSWORD_LONGEST).contains(&password.chars().count()) {
         return Ok(());
@@ -48,51 +42,43 @@ pub fn check_password(field: &str, password: &str) -> Result<(), Refusal> {
 }
 
 /// Whether an account with so many failures, the last at `last_at`, is locked.
-#[must_use]
 pub fn is_locked(failures: i64, last_at: i64, now: i64) -> bool {
     failures >= MOST_FAILURES && now - last_at < LOCKED_FOR
 }
 
 /// Failures after one more.
-#[must_use]
 pub fn one_more_failure(failures: i64, last_at: i64, now: i64) -> i64 {
     if now - last_at < LOCKED_FOR { failures + 1 } else { 1 }
 }
 
 /// Whether a session still counts.
-#[must_use]
 pub fn session_lives(created_at: i64, last_seen_at: i64, now: i64) -> bool {
     now - created_at < SESSION_LONGEST && now - last_seen_at < SESSION_IDLE
 }
 
 /// What a page has to send with each change, so that another site, which cannot read it, changes nothing. Made from the
 /// session's secret, which scripts cannot read either.
-#[must_use]
 pub fn csrf_token(secret: &str) -> String {
     hex(&Sha256::digest(format!("telovix-csrf\n{secret}")))
 }
 
 /// Compares in constant time.
-#[must_use]
 pub fn csrf_holds(secret: &str, given: &str) -> bool {
     csrf_token(secret).as_bytes().ct_eq(given.as_bytes()).into()
 }
 
 /// The one refusal for an unknown address, a wrong password and a disabled account.
-#[must_use]
 pub fn wrong_login() -> Refusal {
     Refusal::new(ErrorCode::Unauthorized, "The address or the password is wrong; try again.")
 }
 
 /// The refusal for an account with too many failures.
-#[must_use]
 pub fn locked(last_at: i64, now: i64) -> Refusal {
     let message = "There were too many failures for this address; try again a quarter of an hour later.";
     Refusal::new(ErrorCode::RateLimited, message).after(LOCKED_FOR - (now - last_at))
 }
 
 /// The refusal without a session.
-#[must_use]
 pub fn not_signed_in() -> Refusal {
     Refusal::new(ErrorCode::Unauthorized, "You are not signed in, or no longer; sign in at /api/v1/session.")
 }

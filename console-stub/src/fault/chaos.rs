@@ -128,23 +128,16 @@ pub enum ChaosError {
 
 impl Chaos {
     /// Reads rules.
-    ///
-    /// # Errors
-    /// [`ChaosError`].
     pub fn parse(json: &[u8]) -> Result<Self, ChaosError> {
         Ok(Self(Some(Arc::new(Mutex::new(Plan::parse(json)?)))))
     }
 
     /// Whether this server was started to have bad days, and takes other rules.
-    #[must_use]
     pub fn is_armed(&self) -> bool {
         self.0.is_some()
     }
 
     /// Takes other rules. What cannot be read changes nothing.
-    ///
-    /// # Errors
-    /// [`ChaosError`].
     pub fn replace(&self, json: &[u8]) -> Result<(), ChaosError> {
         let fresh = Plan::parse(json)?;
         if let Some(plan) = &self.0 {
@@ -154,20 +147,17 @@ impl Chaos {
     }
 
     /// The rules as they stand, with what is left of `skip` and `times`, JSON.
-    #[must_use]
     pub fn left(&self) -> String {
         let day = self.0.as_ref().map(|plan| plan.lock().unwrap_or_else(PoisonError::into_inner).day.clone());
         serde_json::to_string(&day.unwrap_or_default()).unwrap_or_default()
     }
 
     /// What to do to a request for this path, if anything; counts it.
-    #[must_use]
     pub fn strike(&self, path: &str) -> Option<Act> {
         self.0.as_ref()?.lock().unwrap_or_else(PoisonError::into_inner).strike(path)
     }
 
     /// What to do to a handshake, if anything; counts it.
-    #[must_use]
     pub fn strike_handshake(&self) -> Option<Wrong> {
         // No rule about handshakes says anything else.
         if let Act::Certificate { which } = self.strike(HANDSHAKE)? { Some(which) } else { None }

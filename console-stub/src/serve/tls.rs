@@ -43,7 +43,6 @@ pub struct TlsConfigs {
 
 impl TlsConfigs {
     /// That of this kind.
-    #[must_use]
     pub fn of(&self, door: Door) -> Arc<ServerConfig> {
         Arc::clone(match door {
             Door::Everyone => &self.everyone,
@@ -53,18 +52,12 @@ impl TlsConfigs {
 }
 
 /// The configurations for this authority, on this clock.
-///
-/// # Errors
-/// [`TlsError`].
 pub fn server_configs(authority: &Authority, clock: &Clock) -> Result<TlsConfigs, TlsError> {
     let config = |door| server_config(authority, clock, door);
     Ok(TlsConfigs { everyone: config(Door::Everyone)?, sensors: config(Door::Sensors)? })
 }
 
 /// The configuration of one listener.
-///
-/// # Errors
-/// [`TlsError`].
 pub fn server_config(
     authority: &Authority,
     clock: &Clock,
@@ -93,9 +86,6 @@ pub fn server_config(
 }
 
 /// A configuration that shows this certificate and asks for none.
-///
-/// # Errors
-/// [`TlsError::Unfit`].
 pub(super) fn plain_config(
     chain: Vec<CertificateDer<'static>>,
     key: PrivateKeyDer<'static>,

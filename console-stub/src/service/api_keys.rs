@@ -43,7 +43,6 @@ pub struct CreatedKeyView<'a> {
 
 impl CreatedKey {
     /// The answer.
-    #[must_use]
     pub fn view(&self) -> CreatedKeyView<'_> {
         let scopes = self.scopes.iter().map(|scope| scope.as_str()).collect();
         CreatedKeyView { key_id: &self.key_id, secret: &self.secret, scopes }
@@ -108,18 +107,12 @@ impl Console {
     }
 
     /// All API keys, newest first.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_api_keys(&self) -> Result<Vec<ApiKeyView>, ServiceError> {
         let rows = self.db().read(|tx| api_keys::list(tx)).await?;
         Ok(rows.into_iter().map(view).collect())
     }
 
     /// Takes an API key back.
-    ///
-    /// # Errors
-    /// `not_found` when there is no such key in force.
     pub async fn revoke_api_key(&self, key_id: String, origin: Origin) -> Result<(), ServiceError> {
         let now = self.now();
         self.db()

@@ -107,18 +107,12 @@ impl Console {
     }
 
     /// All rules, oldest first.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_rules(&self) -> Result<Vec<RuleView>, ServiceError> {
         let rows = self.db().read(|tx| rules::list(tx)).await?;
         Ok(rows.into_iter().map(rule_view).collect())
     }
 
     /// Deletes a rule; sensors that it let in stay.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn delete_rule(&self, id: RuleId, origin: Origin) -> Result<RuleView, ServiceError> {
         let now = self.now();
         let deleted = move |tx: &mut dyn Tx| {
@@ -132,18 +126,12 @@ impl Console {
     }
 
     /// The waiting list, oldest first; with `only`, those of one ruling.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_approvals(&self, only: Option<Ruling>) -> Result<Vec<ApprovalView>, ServiceError> {
         let rows = self.db().read(move |tx| approvals::list(tx, only)).await?;
         Ok(rows.into_iter().map(approval_view).collect())
     }
 
     /// A piece of the waiting list of one ruling, oldest first.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_approvals_of(
         &self,
         ruling: Ruling,
@@ -157,9 +145,6 @@ impl Console {
     }
 
     /// One rule.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn rule(&self, id: RuleId) -> Result<RuleView, ServiceError> {
         let found = self.db().read(move |tx| rules::by_id(tx, id)).await?;
         let none = || Refusal::new(ErrorCode::NotFound, "There is no such rule.");

@@ -64,9 +64,6 @@ pub struct AuditReport {
 
 impl Console {
     /// Records, newest first.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_audit(
         &self,
         filter: AuditFilter,
@@ -79,26 +76,17 @@ impl Console {
     }
 
     /// Follows the trail from its first record to its head.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn verify_audit(&self) -> Result<AuditReport, ServiceError> {
         self.db().read(|tx| Ok(verify(tx, None)?)).await
     }
 
     /// The same, and looks for a head that an earlier look gave and somebody noted elsewhere: whoever owns the database can
     /// cut the trail off or write it anew, head and all, and nothing else shows that.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn verify_audit_since(&self, noted: [u8; 32]) -> Result<AuditReport, ServiceError> {
         self.db().read(move |tx| Ok(verify(tx, Some(noted))?)).await
     }
 
     /// The next records behind this place, oldest first, as they are taken out.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn export_audit(&self, after: i64) -> Result<Vec<ExportedRecord>, ServiceError> {
         let rows = self.db().read(move |tx| audit::after(tx, after, AT_ONCE)).await?;
         Ok(rows.into_iter().map(exported).collect())

@@ -14,7 +14,6 @@ pub enum ExportFormat {
 
 impl ExportFormat {
     /// Reads the word: `json` or `csv`.
-    #[must_use]
     pub fn from_word(word: &str) -> Option<Self> {
         match word {
             "json" => Some(Self::Json),
@@ -43,15 +42,11 @@ enum Stage {
 
 impl Export {
     /// Begins with the first record.
-    #[must_use]
     pub fn new(console: Console, format: ExportFormat) -> Self {
         Self { console, format, last: 0, stage: Stage::Head }
     }
 
     /// The next text; `None` when all has been given.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn next(&mut self) -> Result<Option<String>, ServiceError> {
         if self.stage == Stage::Head {
             self.stage = Stage::FirstRows;

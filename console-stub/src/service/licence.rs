@@ -62,9 +62,6 @@ impl Console {
     }
 
     /// The same; where keys are given, these and no others are trusted from now on, if one of them signed the bundle.
-    ///
-    /// # Errors
-    /// As above.
     pub async fn import_licence_of(
         &self,
         bundle: String,
@@ -90,9 +87,6 @@ impl Console {
     }
 
     /// How the licence stands.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up.
     pub async fn licence(&self) -> Result<LicenceView, ServiceError> {
         let now = self.now();
         self.db().read(move |tx| view(tx, now)).await
@@ -100,9 +94,6 @@ impl Console {
 }
 
 /// Makes a bundle, signed by this key.
-///
-/// # Errors
-/// [`rcgen::Error`] when signing fails.
 pub fn issue(payload: &LicencePayload, key: &KeyPair) -> Result<Bundle, rcgen::Error> {
     let json = serde_json::to_vec(payload).expect("a payload of texts and numbers is JSON");
     let signature = key.sign(&json)?;
@@ -173,9 +164,6 @@ fn check_time(payload: &LicencePayload, now: i64) -> Result<(), Refusal> {
 }
 
 /// Reads a bundle (JSON), as far as one of the Ed25519 keys among these PEM blocks signed it. Its time is not looked at.
-///
-/// # Errors
-/// `invalid_request` naming what is wrong.
 pub fn read(text: &str, trust_pem: &str) -> Result<LicencePayload, Refusal> {
     verify(text, &trusted_keys(trust_pem))
 }

@@ -85,9 +85,6 @@ impl Console {
     }
 
     /// Reads the CA again; says whether there is one.
-    ///
-    /// # Errors
-    /// [`ServiceError`].
     pub async fn reload(&self) -> Result<bool, ServiceError> {
         let held = self.0.db.read(load_authority).await?;
         let ready = held.authority.is_some();
@@ -96,9 +93,6 @@ impl Console {
     }
 
     /// Reads the CA again if the database holds another one than this process; says whether it did.
-    ///
-    /// # Errors
-    /// [`ServiceError`].
     pub async fn reload_if_changed(&self) -> Result<bool, ServiceError> {
         let stamp = self.0.db.read::<_, ServiceError, _>(|tx| Ok(authority::stamp(tx)?)).await?;
         let same = self.0.held.read().unwrap_or_else(PoisonError::into_inner).stamp == stamp;
@@ -106,43 +100,33 @@ impl Console {
     }
 
     /// Changes whenever the CA in memory does.
-    #[must_use]
     pub fn stamp(&self) -> String {
         self.0.held.read().unwrap_or_else(PoisonError::into_inner).stamp.clone()
     }
 
     /// The CA.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up.
     pub fn authority(&self) -> Result<Arc<Authority>, ServiceError> {
         let held = self.0.held.read().unwrap_or_else(PoisonError::into_inner).authority.clone();
         held.ok_or_else(|| not_set_up().into())
     }
 
     /// Whether the Console is set up and its database answers.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up; [`ServiceError::Db`].
     pub async fn ready(&self) -> Result<(), ServiceError> {
         self.authority()?;
         self.0.db.read(|tx| require_setup(tx)).await
     }
 
     /// Unix seconds.
-    #[must_use]
     pub fn now(&self) -> i64 {
         self.0.clock.now()
     }
 
     /// The clock.
-    #[must_use]
     pub fn clock(&self) -> &Clock {
         &self.0.clock
     }
 
     /// The database.
-    #[must_use]
     pub fn db(&self) -> &Database {
         &self.0.db
     }
@@ -158,7 +142,6 @@ impl Console {
     }
 
     /// The faults under test.
-    #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.0.faults
     }

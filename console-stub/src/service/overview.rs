@@ -56,9 +56,6 @@ pub struct TokenStory {
 
 impl Console {
     /// Counts.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn overview(&self) -> Result<Overview, ServiceError> {
         let now = self.now();
         let fleet = self.fleet_counts(now).await?;
@@ -89,9 +86,6 @@ impl Console {
 
     /// Changes when there may be something new to see: with every record of the trail, and with the time in which sensors
     /// send heartbeats, which leave no record.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn stamp_of_news(&self) -> Result<String, ServiceError> {
         let beat = self.now() / i64::from(DEFAULT_HEARTBEAT_SECONDS);
         let mut last = self.watched().0.lock().await;
@@ -107,9 +101,6 @@ impl Console {
     }
 
     /// One sensor.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn sensor(&self, id: SensorId) -> Result<SensorView, ServiceError> {
         let now = self.now();
         let look = move |tx: &mut dyn Tx| {
@@ -120,9 +111,6 @@ impl Console {
     }
 
     /// One token, and the sensors that enrolled with it.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn token(&self, id: TokenId) -> Result<TokenStory, ServiceError> {
         let now = self.now();
         let look = move |tx: &mut dyn Tx| {

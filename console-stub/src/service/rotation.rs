@@ -74,9 +74,6 @@ impl Console {
     }
 
     /// The issuers, newest first.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_issuers(&self) -> Result<Vec<IssuerView>, ServiceError> {
         let now = self.now();
         let uses = self.db().read::<_, ServiceError, _>(move |tx| Ok(table::issuer_uses(tx, now)?)).await?;
@@ -86,9 +83,6 @@ impl Console {
 
     /// Takes an issuer out of force. Refused for the one that signs, and while sensors need it, unless `anyway`: those have
     /// to enroll again then.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` as above.
     pub async fn retire_issuer(
         &self,
         id: String,

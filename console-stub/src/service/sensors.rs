@@ -77,9 +77,6 @@ pub enum Verdict {
 
 impl Console {
     /// The fleet, oldest first.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_sensors(
         &self,
         filter: SensorFilter,

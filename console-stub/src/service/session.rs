@@ -57,9 +57,6 @@ impl Console {
     /// Hands out the successor of a certificate, for a new key. The same request again gets the same certificate, as long
     /// as nobody has used it; a certificate whose hour is over may still repeat the request that superseded it, so that a
     /// lost answer and a long outage together lose no host.
-    ///
-    /// # Errors
-    /// As [`Console::heartbeat`]; `invalid_csr`.
     pub async fn renew(
         &self,
         certificate: &[u8],
@@ -84,9 +81,6 @@ impl Console {
     }
 
     /// Whose certificate this is, whether or not it is still to be believed.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn holder(&self, certificate: &[u8]) -> Result<Option<SensorId>, ServiceError> {
         let fingerprint = Sha256::digest(certificate).into();
         let found = self.db().read(move |tx| certificates::by_fingerprint(tx, &fingerprint)).await?;

@@ -24,9 +24,6 @@ pub struct SettingView {
 
 impl Console {
     /// All settings.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_settings(&self) -> Result<Vec<SettingView>, ServiceError> {
         let list = |tx: &mut dyn Tx| Setting::ALL.into_iter().map(|setting| view(tx, setting)).collect();
         self.db().read(list).await

@@ -60,14 +60,12 @@ pub struct CreatedView<'a> {
 impl CreatedToken {
     /// The line for a host of which the name, the role and the edition are known. Each is of an alphabet that a shell takes
     /// as it is.
-    #[must_use]
     pub fn install_command_for(&self, node: &NodeName, role: &NodeRole, flavor: Flavor) -> String {
         let more = format!(" --token-stdin --node-name '{node}' --node-role '{role}' --flavor '{flavor}';");
         self.install_command.replacen(" --token-stdin;", &more, 1)
     }
 
     /// The answer.
-    #[must_use]
     pub fn view(&self) -> CreatedView<'_> {
         CreatedView {
             id: self.id,
@@ -146,17 +144,11 @@ impl Console {
     }
 
     /// The address that hosts are told.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn public_url(&self) -> Result<String, ServiceError> {
         Ok(self.db().read(|tx| public_url(tx)).await?)
     }
 
     /// Tokens, newest first.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_tokens(
         &self,
         filter: TokenFilter,
@@ -170,18 +162,12 @@ impl Console {
     }
 
     /// How the token with this hash stands at this moment, if there is one.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn token_status(&self, hash: TokenHash) -> Result<Option<TokenStatus>, ServiceError> {
         let now = self.now();
         Ok(self.db().read(move |tx| tokens::status_by_hash(tx, &hash, now)).await?)
     }
 
     /// Forgets every token and every rule, whoever waits included.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn forget_tokens(&self, origin: Origin) -> Result<(), ServiceError> {
         let now = self.now();
         let forget = move |tx: &mut dyn Tx| {
@@ -193,9 +179,6 @@ impl Console {
     }
 
     /// Takes a pending token back.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` when it is not pending any more.
     pub async fn revoke_token(&self, id: TokenId, origin: Origin) -> Result<TokenView, ServiceError> {
         let now = self.now();
         let revoked = move |tx: &mut dyn Tx| {
@@ -222,7 +205,6 @@ impl Console {
 /// The line that installs and enrolls: it pins the server's key for the download, which carries no secret and follows a
 /// redirection only to where that key is, and hands the token over on standard input, so that it stands in no process list.
 /// It works for root without sudo and where sudo is an alias, and its exit status is that of the part that failed.
-#[must_use]
 pub fn install_command(url: &str, fingerprint: &CaFingerprint, pin: &str, token: &EnrollmentToken) -> String {
     format!(
         "f=$(mktemp) && curl -fsSL -k --proto '=https' --connect-timeout 20 -m 90 --pinnedpubkey 'sha256//{pin}' -o \"$f\" \
@@ -245,7 +227,6 @@ pub(super) fn public_url(tx: &mut dyn Tx) -> Result<String, DbError> {
 }
 
 /// `https://host:port`, IPv6 addresses in brackets.
-#[must_use]
 pub fn url_for(host: &str, port: u16) -> String {
     let bracketed = host.contains(':') && !host.starts_with('[');
     if bracketed { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") }

@@ -15,9 +15,6 @@ const WAITING_STAYS: i64 = 7 * 24 * 3600;
 
 impl Console {
     /// One round of cleaning up.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn clean_up(&self) -> Result<(), ServiceError> {
         let now = self.now();
         self.db()
@@ -62,9 +59,6 @@ impl Console {
     }
 
     /// Writes down the address that this process serves under: as an operator gave it, or derived from the listener.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn publish_url(&self, given: Option<PublicUrl>, derived: String) -> Result<(), ServiceError> {
         self.db()
             .write(move |tx| {
@@ -77,9 +71,6 @@ impl Console {
     }
 
     /// The first name of the server certificate, if an operator gave one.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn first_server_name(&self) -> Result<Option<String>, ServiceError> {
         let names = self.db().read(|tx| settings::get(tx, settings::SERVER_NAMES)).await?;
         Ok(names.and_then(|names| names.split_whitespace().next().map(str::to_owned)))

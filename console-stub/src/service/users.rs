@@ -107,18 +107,12 @@ impl Console {
     }
 
     /// All users, oldest first.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn list_users(&self) -> Result<Vec<UserView>, ServiceError> {
         let rows = self.db().read(|tx| users::list(tx)).await?;
         Ok(rows.into_iter().map(view).collect())
     }
 
     /// Disables a user; the sessions end.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` for the last administrator.
     pub async fn disable_user(&self, email: String, origin: Origin) -> Result<UserView, ServiceError> {
         let now = self.now();
         let change = move |tx: &mut dyn Tx| {
@@ -136,9 +130,6 @@ impl Console {
     }
 
     /// Lets a disabled user sign in again.
-    ///
-    /// # Errors
-    /// `not_found`.
     pub async fn enable_user(&self, email: String, origin: Origin) -> Result<UserView, ServiceError> {
         let now = self.now();
         let change = move |tx: &mut dyn Tx| {
@@ -155,9 +146,6 @@ impl Console {
     }
 
     /// Gives a user another role; the sessions end.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` for the last administrator.
     pub async fn change_role(
         &self,
         email: String,
@@ -182,9 +170,6 @@ impl Console {
     }
 
     /// Gives a user another password; the sessions end, and a lock is lifted.
-    ///
-    /// # Errors
-    /// `invalid_request` naming the field; `not_found`.
     pub async fn change_password(
         &self,
         email: String,
@@ -239,9 +224,6 @@ impl Console {
     }
 
     /// Whose session this is. A call of somebody who is there keeps the session alive.
-    ///
-    /// # Errors
-    /// `unauthorized` when it is none, or no longer.
     pub async fn operator(&self, secret: &str, presence: Presence) -> Result<Operator, ServiceError> {
         let (now, hash) = (self.now(), hash_of(secret));
         let found = self.db().read(move |tx| users::session(tx, &hash)).await?;
@@ -256,9 +238,6 @@ impl Console {
     }
 
     /// Ends a session.
-    ///
-    /// # Errors
-    /// [`ServiceError::Db`].
     pub async fn log_out(&self, secret: &str, origin: Origin) -> Result<(), ServiceError> {
         let (now, hash) = (self.now(), hash_of(secret));
         let end = move |tx: &mut dyn Tx| {
@@ -318,9 +297,6 @@ fn hash_password(password: &str) -> Result<String, Refusal> {
 }
 
 /// Hashes a password, off the threads that serve.
-///
-/// # Errors
-/// `invalid_request`.
 pub(super) async fn hashed(password: Zeroizing<String>) -> Result<String, ServiceError> {
     Ok(off_the_runtime(move || hash_password(&password)).await??)
 }

@@ -73,9 +73,6 @@ pub(super) fn visited(
 }
 
 /// Checks that a form came from a page that [`visited`] made for this browser.
-///
-/// # Errors
-/// `forbidden`.
 pub(super) fn require_visit(headers: &HeaderMap, form: &Form) -> Result<(), Refusal> {
     require_token(&session::cookie(headers, VISIT).unwrap_or_default(), form)
 }

@@ -66,9 +66,6 @@ pub(super) async fn opened(api: &Api, request: Request, act: Act) -> Result<(Vis
 }
 
 /// The id in an address.
-///
-/// # Errors
-/// `not_found`, saying that there is no such thing.
 pub(super) fn named<T: FromStr>(id: &str, thing: &str) -> Result<T, Refusal> {
     id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, format!("There is no such {thing}.")))
 }
@@ -86,9 +83,6 @@ pub(super) async fn posted(api: &Api, request: Request, act: Act) -> Result<(Vis
 }
 
 /// Checks that a form came from a page that holds this secret's token.
-///
-/// # Errors
-/// `forbidden`.
 pub(super) fn require_token(secret: &str, form: &Form) -> Result<(), Refusal> {
     if csrf_holds(secret, form.text(CSRF_FIELD).unwrap_or_default()) {
         return Ok(());
@@ -124,9 +118,6 @@ impl Form {
     }
 
     /// A field of this type, if it was filled in.
-    ///
-    /// # Errors
-    /// `invalid_request` naming it.
     pub(super) fn parsed<T>(&self, name: &str) -> Result<Option<T>, Refusal>
     where
         T: FromStr<Err: std::fmt::Display>,
@@ -141,9 +132,6 @@ pub(super) struct Asked(BTreeMap<String, String>);
 
 impl Asked {
     /// Reads the query.
-    ///
-    /// # Errors
-    /// `invalid_request`.
     pub(super) fn of(parts: &Parts) -> Result<Self, Refusal> {
         let wrong =
             |_| Refusal::new(ErrorCode::InvalidRequest, "The address cannot be read; follow a link instead.");
@@ -161,18 +149,12 @@ impl Asked {
     }
 
     /// A filter that is one of the contract's words.
-    ///
-    /// # Errors
-    /// `invalid_request` naming it.
     pub(super) fn word<T>(&self, name: &str, read: fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
         let wrong = || Refusal::field(name, "it is no word of the contract");
         self.text(name).map(|word| read(&word).ok_or_else(wrong)).transpose()
     }
 
     /// Which piece of the list.
-    ///
-    /// # Errors
-    /// `invalid_request`.
     pub(super) fn piece(&self) -> Result<Piece, Refusal> {
         let after = self.text("cursor").map(|text| Cursor::parse(&text)).transpose()?;
         Ok(Piece { rows: ROWS, after })

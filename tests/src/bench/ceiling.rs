@@ -41,9 +41,6 @@ type KeyOf = fn(&str, &NodeName) -> Option<CheckedCsr>;
 
 /// Serves until it is ended; writes its CA to this file and its address to standard output. Where `checks` is set, it
 /// checks a request before it signs.
-///
-/// # Errors
-/// Whatever keeps it from serving.
 pub fn run(ca_file: &Path, checks: bool) -> io::Result<()> {
     let key_of: KeyOf = if checks { checked } else { cut_out };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;

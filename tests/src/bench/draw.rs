@@ -26,9 +26,6 @@ type Drawn = Result<(), Box<dyn Error>>;
 type Chart<'a, 'b> = ChartContext<'a, SVGBackend<'b>, Cartesian2d<RangedCoordf64, RangedCoordf64>>;
 
 /// The pictures: the name of each file, and what is in it. A picture without points is left out.
-///
-/// # Errors
-/// When something cannot be drawn.
 pub fn pictures(report: &Report) -> Result<Vec<(String, String)>, Box<dyn Error>> {
     let mut made = Vec::new();
     let drawn = |name: &str, draw: &dyn Fn(&DrawingArea<SVGBackend<'_>, Shift>) -> Drawn| {

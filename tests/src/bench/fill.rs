@@ -12,9 +12,6 @@ use telovix_console_stub::domain::chain::{Head, Record, link};
 use crate::world::World;
 
 /// Fills the database of a Console that has enrolled one host with a cluster token, and starts it again.
-///
-/// # Panics
-/// When the database is not as expected.
 pub(super) fn fill(world: &World, rows: u64) {
     world.kill();
     let file = world.data_dir().join("console.db");

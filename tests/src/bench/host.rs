@@ -26,7 +26,6 @@ const GOAL_BYTES: u64 = 4_000_000;
 const GOAL_BEYOND: f64 = 5.0;
 
 /// All of it; of these builds, the first of which is the one that runs, what they cost when idle.
-#[must_use]
 pub(super) fn agent(plan: &Plan, builds: &[(String, PathBuf)]) -> AgentFigures {
     let side = Side::sqlite();
     plan.say("whole processes of enroll");

@@ -35,10 +35,6 @@ pub struct Machine {
 
 impl Machine {
     /// This one, with the databases in this folder.
-    ///
-    /// # Panics
-    /// When the folder cannot be written.
-    #[must_use]
     pub fn here(folder: &Path) -> Self {
         let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
         let after = |text: String, name: &str| {
@@ -61,7 +57,6 @@ impl Machine {
 }
 
 /// Processes that wanted a processor, on average of the last minute.
-#[must_use]
 pub fn load() -> f64 {
     let text = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     text.split(' ').next().and_then(|load| load.parse().ok()).unwrap_or(0.0)

@@ -36,7 +36,6 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Everything.
-    #[must_use]
     pub(super) fn full() -> Self {
         Self {
             rounds: 5,
@@ -57,7 +56,6 @@ impl Plan {
     }
 
     /// A little of everything: shows that it works. Its numbers are worth nothing.
-    #[must_use]
     pub(super) fn quick() -> Self {
         Self {
             rounds: 1,
@@ -78,7 +76,6 @@ impl Plan {
     }
 
     /// Calls of one turn.
-    #[must_use]
     pub(super) fn calls(&self, work: &str) -> usize {
         let full = match work {
             "enroll" => 3_000.0,
@@ -95,7 +92,6 @@ impl Plan {
     }
 
     /// Seconds since the beginning.
-    #[must_use]
     pub(super) fn elapsed(&self) -> f64 {
         self.begin.elapsed().as_secs_f64()
     }

@@ -5,7 +5,6 @@ use std::fs;
 use nix::unistd::{SysconfVar, sysconf};
 
 /// Seconds of processor time of a process, of its children, and of those that it has outlived.
-#[must_use]
 pub(super) fn tree_seconds(pid: u32) -> f64 {
     let Some(own) = Times::of(pid) else { return 0.0 };
     let living = fs::read_dir("/proc").into_iter().flatten().flatten();
@@ -16,20 +15,17 @@ pub(super) fn tree_seconds(pid: u32) -> f64 {
 }
 
 /// A number of /proc/PID/status, in its own unit; 0 where there is none.
-#[must_use]
 pub(super) fn status_number(pid: u32, name: &str) -> u64 {
     number_in(&fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default(), name)
 }
 
 /// What a process has in memory, with what it shares counted in shares (`Pss` of smaps_rollup), kilobytes; 0 where that
 /// cannot be read.
-#[must_use]
 pub(super) fn proportional_kilobytes(pid: u32) -> u64 {
     number_in(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap_or_default(), "Pss")
 }
 
 /// How often the threads of a process gave up their processors of their own accord, and the nanoseconds that they used.
-#[must_use]
 pub(super) fn switches_and_nanoseconds(pid: u32) -> (u64, u64) {
     let threads = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
     threads.fold((0, 0), |(switches, nanoseconds), thread| {

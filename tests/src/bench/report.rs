@@ -205,7 +205,6 @@ pub struct Idle {
 
 impl Report {
     /// One without results.
-    #[must_use]
     pub fn new(quick: bool, taken_at: String, machine: Machine) -> Self {
         Self {
             tool: "bench".to_owned(),
@@ -229,26 +228,22 @@ impl Report {
 
 impl Contest {
     /// The median of what `get` takes from the Console's turns.
-    #[must_use]
     pub fn console(&self, get: impl Fn(&Pace) -> f64) -> f64 {
         median(self.rounds.iter().map(|round| get(&round.console)))
     }
 
     /// The same of the ceiling's.
-    #[must_use]
     pub fn ceiling(&self, get: impl Fn(&Pace) -> f64) -> f64 {
         median(self.rounds.iter().map(|round| get(&round.ceiling)))
     }
 
     /// The median of the turns' ratios: Console to ceiling, turn by turn, so that a slow minute of the machine counts in
     /// both.
-    #[must_use]
     pub fn ratio(&self, get: impl Fn(&Pace) -> f64) -> f64 {
         median(self.rounds.iter().map(|round| get(&round.console) / get(&round.ceiling)))
     }
 
     /// The same to the ceiling that checks the request; `None` where it took no part.
-    #[must_use]
     pub fn ratio_checking(&self, get: impl Fn(&Pace) -> f64) -> Option<f64> {
         let ratio = |round: &Round| Some(get(&round.console) / get(&round.checking?));
         self.rounds.iter().map(ratio).collect::<Option<Vec<f64>>>().map(median)

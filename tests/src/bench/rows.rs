@@ -84,7 +84,6 @@ impl Full {
 }
 
 /// Median times of calls by the number of rows, and what the most rows cost.
-#[must_use]
 pub(super) fn by_rows(plan: &Plan) -> (Vec<Curve>, Vec<RowRatio>) {
     let consoles: Vec<Full> = plan
         .row_numbers

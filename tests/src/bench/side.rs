@@ -61,17 +61,12 @@ impl Drop for Keeper {
 
 impl Side {
     /// A new Console with the embedded database.
-    #[must_use]
     pub(super) fn sqlite() -> Self {
         let world = World::terms().setup(&["--trial-nodes", NODES]).serve(&["--enroll-rate", "0"]).start();
         Self::console(world, &[], Vec::new())
     }
 
     /// A new Console in a new database of this server.
-    ///
-    /// # Panics
-    /// When the database cannot be made.
-    #[must_use]
     pub(super) fn postgres(server: &Postgres) -> Self {
         let name = format!("bench_{}", uuid::Uuid::new_v4().simple());
         let made = Program::new(Path::new("psql"))
@@ -100,10 +95,6 @@ impl Side {
     }
 
     /// The ceiling, which is this program in another role; with `checks`, the one that checks requests.
-    ///
-    /// # Panics
-    /// When it cannot be started.
-    #[must_use]
     pub(super) fn ceiling(checks: bool) -> Self {
         let folder = Place::new();
         let ca_file = folder.path().join("ca.pem");
@@ -133,10 +124,6 @@ impl Side {
     }
 
     /// The Console, where it is one.
-    ///
-    /// # Panics
-    /// When it is the ceiling.
-    #[must_use]
     pub(super) fn world(&self) -> &World {
         match &self.keeper {
             Keeper::Console(world) => world,
@@ -145,7 +132,6 @@ impl Side {
     }
 
     /// Enrolls so many agents and gives the file that holds their identities.
-    #[must_use]
     pub(super) fn identities(&self, agents: usize) -> PathBuf {
         let file = self.place.path().join("identities");
         let _ = std::fs::remove_file(&file);
@@ -155,7 +141,6 @@ impl Side {
     }
 
     /// The file with so many identities that nobody renews: made once.
-    #[must_use]
     pub(super) fn standing(&self, agents: usize) -> PathBuf {
         let standing = self.place.path().join("standing");
         if !standing.exists() {
@@ -165,25 +150,21 @@ impl Side {
     }
 
     /// Hosts that enroll. `args` say how many and how fast; likewise below.
-    #[must_use]
     pub(super) fn enroll(&self, args: &[&str]) -> Pace {
         self.pace("enroll", &self.token(args))
     }
 
     /// Agents with these identities that send heartbeats.
-    #[must_use]
     pub(super) fn heartbeat(&self, identities: &Path, args: &[&str]) -> Pace {
         self.pace("heartbeat", &with(identities, args))
     }
 
     /// Agents with these identities that renew.
-    #[must_use]
     pub(super) fn renew(&self, identities: &Path, args: &[&str]) -> Pace {
         self.pace("renew", &with(identities, args))
     }
 
     /// A path of the operators' interface, read again and again.
-    #[must_use]
     pub(super) fn get(&self, path: &str, api_key: &Path, args: &[&str]) -> Pace {
         let key = api_key.to_str().expect("a UTF-8 name");
         self.pace("get", &[&["--path", path, "--api-key-file", key], args].concat().map_owned())

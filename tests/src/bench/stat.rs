@@ -1,7 +1,6 @@
 //! The few numbers that stand for many.
 
 /// The middle one, or the mean of the two in the middle; 0 of none.
-#[must_use]
 pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
     let mut values: Vec<f64> = values.into_iter().collect();
     values.sort_by(f64::total_cmp);
@@ -14,7 +13,6 @@ pub(super) fn median(values: impl IntoIterator<Item = f64>) -> f64 {
 }
 
 /// The smallest of these that so large a share of them does not exceed; 0 of none.
-#[must_use]
 pub(super) fn quantile(values: &[f64], share: f64) -> f64 {
     let mut values = values.to_vec();
     values.sort_by(f64::total_cmp);

@@ -13,7 +13,6 @@ pub const BEGIN: &str = "<!-- made by tests/bench: what follows, up to the end m
 pub const END: &str = "<!-- end of what tests/bench made -->\n";
 
 /// All tables, with a heading each.
-#[must_use]
 pub fn tables(report: &Report) -> String {
     let parts =
         [machine(report), contests(report), half_load(report), rows(report), agent(report), sizes(report)];
@@ -21,7 +20,6 @@ pub fn tables(report: &Report) -> String {
 }
 
 /// The document with these tables between its marks; `None` where it has no marks.
-#[must_use]
 pub fn placed(document: &str, tables: &str) -> Option<String> {
     let (before, rest) = document.split_once(BEGIN)?;
     let (_, after) = rest.split_once(END)?;

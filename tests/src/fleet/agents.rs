@@ -148,9 +148,6 @@ impl Agent {
 }
 
 /// Writes identities for a later run. The file is made for its owner alone, and is not there beforehand.
-///
-/// # Errors
-/// When it cannot be made or written.
 pub(super) fn keep(path: &Path, identities: &[Identity]) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     let mut file = std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
@@ -162,9 +159,6 @@ pub(super) fn keep(path: &Path, identities: &[Identity]) -> io::Result<()> {
 }
 
 /// Reads what [`keep`] wrote.
-///
-/// # Errors
-/// When it cannot be read, or a line is something else.
 pub(super) fn kept(path: &Path) -> io::Result<Vec<Identity>> {
     let text = std::fs::read_to_string(path)?;
     text.lines().map(|line| serde_json::from_str(line).map_err(io::Error::from)).collect()

@@ -17,10 +17,6 @@ pub struct Cost {
 
 impl Cost {
     /// Of this process so far.
-    ///
-    /// # Panics
-    /// Never: getrusage(2) of oneself cannot fail.
-    #[must_use]
     pub fn now() -> Self {
         let usage = getrusage(UsageWho::RUSAGE_SELF).expect("a process may ask for itself");
         // Kilobytes on Linux, whatever POSIX leaves open.
@@ -33,7 +29,6 @@ impl Cost {
     }
 
     /// What was spent after `earlier`; the peak is that of the whole life.
-    #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self {
             user_seconds: self.user_seconds - earlier.user_seconds,
@@ -43,7 +38,6 @@ impl Cost {
     }
 
     /// Both kinds of time.
-    #[must_use]
     pub fn cpu_seconds(self) -> f64 {
         self.user_seconds + self.system_seconds
     }

@@ -39,7 +39,6 @@ pub struct ConnectProxy {
 
 impl ConnectProxy {
     /// A proxy on any loopback port; with credentials, one that asks for them.
-    #[must_use]
     pub fn start(credentials: Option<Credentials>) -> Self {
         let state = Arc::new(Mutex::new(State::default()));
         let shared = Arc::clone(&state);
@@ -54,37 +53,31 @@ impl ConnectProxy {
     }
 
     /// Its URL, without credentials.
-    #[must_use]
     pub fn url(&self) -> String {
         format!("http://{}", self.serving.address())
     }
 
     /// Its URL with credentials in it, as people write it into `HTTPS_PROXY`.
-    #[must_use]
     pub fn url_with(&self, credentials: &str) -> String {
         format!("http://{credentials}@{}", self.serving.address())
     }
 
     /// Tunnels that were opened.
-    #[must_use]
     pub fn tunnels(&self) -> usize {
         self.state().tunnels
     }
 
     /// Requests that were turned away.
-    #[must_use]
     pub fn refused(&self) -> usize {
         self.state().refused
     }
 
     /// Every target that was asked for.
-    #[must_use]
     pub fn targets(&self) -> Vec<String> {
         self.state().targets.clone()
     }
 
     /// Every request head, to see what a client tells a proxy.
-    #[must_use]
     pub fn heads(&self) -> Vec<Message> {
         self.state().heads.clone()
     }

@@ -51,7 +51,6 @@ pub struct FaultProxy {
 
 impl FaultProxy {
     /// A wire to `upstream` that does nothing yet.
-    #[must_use]
     pub fn start(upstream: SocketAddr) -> Self {
         let state = Arc::new(State {
             wire: Mutex::new((Fault::Pass, upstream)),
@@ -64,41 +63,31 @@ impl FaultProxy {
     }
 
     /// Changes what happens to connections from now on.
-    ///
-    /// # Panics
-    /// When a connection panicked.
     pub fn set(&self, fault: Fault) {
         self.state.wire.lock().expect("no connection panicked").0 = fault;
     }
 
     /// Leads connections elsewhere from now on.
-    ///
-    /// # Panics
-    /// When a connection panicked.
     pub fn lead_to(&self, upstream: SocketAddr) {
         self.state.wire.lock().expect("no connection panicked").1 = upstream;
     }
 
     /// The address before the wire.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.serving.address()
     }
 
     /// Connections so far.
-    #[must_use]
     pub fn connections(&self) -> u64 {
         self.state.connections.load(Ordering::SeqCst)
     }
 
     /// Bytes that went up so far.
-    #[must_use]
     pub fn up(&self) -> u64 {
         self.state.up.load(Ordering::SeqCst)
     }
 
     /// Bytes that went down so far.
-    #[must_use]
     pub fn down(&self) -> u64 {
         self.state.down.load(Ordering::SeqCst)
     }

@@ -53,39 +53,28 @@ pub enum After {
 
 impl Script {
     /// A JSON answer.
-    ///
-    /// # Panics
-    /// When the value has no JSON form.
-    #[must_use]
     pub fn json(status: u16, value: &impl Serialize) -> Self {
         let body = serde_json::to_vec(value).expect("a JSON value");
         Self::Respond { status, headers: vec![("content-type".into(), "application/json".into())], body }
     }
 
     /// A refusal as CONTRACT.md section 6 has it.
-    #[must_use]
     pub fn problem(code: ErrorCode) -> Self {
         Self::json(code.status(), &Problem::new(code, "The rogue says no."))
     }
 
     /// A page, as proxies and captive portals send it.
-    #[must_use]
     pub fn html(status: u16, page: &str) -> Self {
         let headers = vec![("content-type".into(), "text/html; charset=utf-8".into())];
         Self::Respond { status, headers, body: page.as_bytes().to_vec() }
     }
 
     /// A redirect.
-    #[must_use]
     pub fn redirect(status: u16, to: &str) -> Self {
         Self::Respond { status, headers: vec![("location".into(), to.into())], body: Vec::new() }
     }
 
     /// Another header on a [`Script::Respond`].
-    ///
-    /// # Panics
-    /// On any other script.
-    #[must_use]
     pub fn header(mut self, name: &str, value: &str) -> Self {
         let Self::Respond { headers, .. } = &mut self else { panic!("only an answer has headers") };
         headers.push((name.to_owned(), value.to_owned()));

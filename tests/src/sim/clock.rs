@@ -21,13 +21,11 @@ impl SimClock {
     }
 
     /// Simulated time so far.
-    #[must_use]
     pub fn elapsed(&self) -> Duration {
         Duration::from_millis(self.0.load(Ordering::SeqCst))
     }
 
     /// Unix seconds.
-    #[must_use]
     pub fn unix(&self) -> i64 {
         i64::try_from(BEGIN + self.elapsed().as_secs()).expect("this century")
     }

@@ -37,9 +37,6 @@ pub struct SimConsole {
 
 impl SimConsole {
     /// One that is set up and serves.
-    ///
-    /// # Panics
-    /// When it cannot be.
     pub async fn start(sim: &Sim) -> Self {
         // The database waits for its disk at every commit, and a simulation has no disk to prove.
         let place = Place::in_memory();
@@ -67,56 +64,42 @@ impl SimConsole {
     }
 
     /// A folder for hosts.
-    #[must_use]
     pub fn place(&self) -> &Place {
         &self.place
     }
 
     /// The CA, PEM.
-    #[must_use]
     pub fn ca_pem(&self) -> &str {
         &self.ca_pem
     }
 
     /// The CA's fingerprint, `sha256:` and 64 digits.
-    #[must_use]
     pub fn ca_fingerprint(&self) -> &str {
         &self.ca_fingerprint
     }
 
     /// The Console itself, for what operators do.
-    #[must_use]
     pub fn console(&self) -> &Console {
         &self.console
     }
 
     /// Rules for its bad days; none for good ones.
-    ///
-    /// # Panics
-    /// When they cannot be followed.
     pub fn chaos(&self, rules: &str) {
         self.chaos.replace(rules.as_bytes()).unwrap_or_else(|error| panic!("{error}: {rules}"));
     }
 
     /// The rules as they stand, with what is left of each, JSON.
-    #[must_use]
     pub fn chaos_left(&self) -> String {
         self.chaos.left()
     }
 
     /// Gives a setting a value.
-    ///
-    /// # Panics
-    /// When it is refused.
     pub async fn set(&self, setting: Setting, value: &str) {
         let done = self.console.change_setting(setting, value.to_owned(), Origin::default()).await;
         done.expect("the setting takes it");
     }
 
     /// Makes a token.
-    ///
-    /// # Panics
-    /// When it is refused.
     pub async fn token(&self, draft: TokenDraft) -> String {
         let made = self.console.create_token(draft, Origin::default()).await;
         made.expect("a token can be made").token.expose().to_owned()
@@ -146,17 +129,12 @@ impl SimConsole {
     }
 
     /// The first column of the first row, from the database itself; `None` where there is no row.
-    ///
-    /// # Panics
-    /// When the question fails.
-    #[must_use]
     pub fn ask<T: FromSql>(&self, sql: &str, params: impl Params) -> Option<T> {
         let found = self.reader.query_row(sql, params, |row| row.get(0)).optional();
         found.unwrap_or_else(|error| panic!("{sql}: {error}"))
     }
 
     /// Whether the Console takes a certificate of this fingerprint now, by its own database.
-    #[must_use]
     pub fn trusts(&self, fingerprint: &[u8]) -> bool {
         let sql = "SELECT count(*) FROM certificates c JOIN sensors s ON s.id = c.sensor_id WHERE c.fingerprint = ?1 \
                    AND s.revoked_at IS NULL AND s.disabled_at IS NULL AND c.not_after >= ?2 \
@@ -165,7 +143,6 @@ impl SimConsole {
     }
 
     /// Tokens that made more than one sensor or were counted more than once.
-    #[must_use]
     pub fn tokens_spent_twice(&self) -> i64 {
         let sql = "SELECT count(*) FROM enrollment_tokens WHERE token_type = 'once' AND (use_count > 1 OR \
                    (SELECT count(DISTINCT sensor_id) FROM enrollments WHERE token_id = enrollment_tokens.id) > 1)";

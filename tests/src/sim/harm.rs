@@ -65,7 +65,6 @@ pub struct Tape {
 
 impl Tape {
     /// The records of one way.
-    #[must_use]
     pub fn records(&self, way: Way) -> Vec<Record> {
         let bytes = if way == Way::Up { &self.up } else { &self.down };
         let (mut records, mut at) = (Vec::new(), 0);

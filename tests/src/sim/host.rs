@@ -57,19 +57,11 @@ struct Running {
 
 impl SimHost {
     /// A host of this name that knows the Console by its CA. Nothing runs on it yet.
-    ///
-    /// # Panics
-    /// When its folder cannot be written.
-    #[must_use]
     pub fn new(sim: &Sim, console: &SimConsole, name: &str) -> Self {
         Self::knowing(sim, console, name, By::File, "")
     }
 
     /// The same, by what it knows the Console, and with these lines in its configuration besides.
-    ///
-    /// # Panics
-    /// When its folder cannot be written.
-    #[must_use]
     pub fn knowing(sim: &Sim, console: &SimConsole, name: &str, by: By, more: &str) -> Self {
         let folder = console.place().path().join(name);
         fs::create_dir_all(&folder).expect("the folder can be made");
@@ -92,18 +84,12 @@ impl SimHost {
     }
 
     /// Adds a line to its configuration, which a daemon reads when it starts.
-    ///
-    /// # Panics
-    /// When the configuration cannot be written.
     pub fn configure(&self, line: &str) {
         let text = fs::read_to_string(self.config_file()).expect("it was written");
         fs::write(self.config_file(), format!("{text}{line}\n")).expect("the configuration can be written");
     }
 
     /// Starts the daemon.
-    ///
-    /// # Panics
-    /// When it cannot be started, or runs.
     pub fn run(&mut self) {
         assert!(self.running.is_none(), "it runs");
         let line = ["telovix-agent".into(), "--config".into(), self.config_file().into(), "run".into()];
@@ -147,10 +133,6 @@ impl SimHost {
     }
 
     /// What the daemon says of itself.
-    ///
-    /// # Panics
-    /// When none runs.
-    #[must_use]
     pub fn report(&self) -> Report {
         let running = self.running.as_ref().expect("it runs");
         assert!(!running.task.is_finished(), "the daemon has ended by itself");
@@ -158,39 +140,28 @@ impl SimHost {
     }
 
     /// What `/readyz` says.
-    #[must_use]
     pub fn is_ready(&self) -> bool {
         let clock: Clock = Arc::clone(&self.clock) as Arc<dyn TimeProvider>;
         self.report().is_ready(telovix_agent::clock::now(&clock))
     }
 
     /// Whether it is in order: ready, and nothing to say.
-    #[must_use]
     pub fn is_well(&self) -> bool {
         let report = self.report();
         report.state == StateName::Active && report.last_error.is_none() && self.is_ready()
     }
 
     /// The code of the last failure that still matters.
-    #[must_use]
     pub fn trouble(&self) -> Option<String> {
         self.report().last_error.map(|error| error.code)
     }
 
     /// Asks for a renewal at once.
-    ///
-    /// # Panics
-    /// When none runs.
-    #[must_use]
     pub fn renew(&self) -> oneshot::Receiver<CommandResult> {
         self.ask(|answer| ControlRequest::Renew { urgency: Urgency::Now, answer })
     }
 
     /// Asks to retire.
-    ///
-    /// # Panics
-    /// When none runs.
-    #[must_use]
     pub fn decommission(&self) -> oneshot::Receiver<CommandResult> {
         self.ask(|answer| ControlRequest::Decommission { answer })
     }
@@ -206,9 +177,6 @@ impl SimHost {
     }
 
     /// Puts a token where the daemon looks for it, whole.
-    ///
-    /// # Panics
-    /// When it cannot be written.
     pub fn give(&self, token: &str) {
         let new = self.folder.join("token.new");
         fs::write(&new, token).expect("the token can be written");
@@ -217,9 +185,6 @@ impl SimHost {
     }
 
     /// What a consumer finds in this moment; `None` where nothing is published.
-    ///
-    /// # Errors
-    /// What it finds does not belong together.
     pub fn pair(&self) -> Result<Option<Pair>, String> {
         let current = self.state_dir().join("current");
         let Ok(generation) = fs::canonicalize(&current) else { return Ok(None) };
@@ -238,13 +203,11 @@ impl SimHost {
     }
 
     /// The state directory.
-    #[must_use]
     pub fn state_dir(&self) -> PathBuf {
         self.folder.join("state")
     }
 
     /// The folder of this host.
-    #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
     }

@@ -62,7 +62,6 @@ impl Wire {
     }
 
     /// The address before it.
-    #[must_use]
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -89,23 +88,17 @@ impl Wire {
     }
 
     /// Connections so far.
-    #[must_use]
     pub fn connections(&self) -> u64 {
         lock(&self.state).connections
     }
 
     /// What went over the last connection, or so many before it.
-    ///
-    /// # Panics
-    /// When that is too long ago.
-    #[must_use]
     pub fn tape(&self, before: usize) -> Tape {
         let state = lock(&self.state);
         state.tapes.iter().rev().nth(before).expect("it is remembered").1.clone()
     }
 
     /// Blows so far that met something: bytes, or the end of a way that came to their place.
-    #[must_use]
     pub fn struck(&self) -> u64 {
         lock(&self.state).struck
     }

@@ -1,7 +1,6 @@
 //! Rust without its comments and its string literals, so that a check reads code and not prose.
 
 /// The text with comments and the contents of literals blanked out; lines stay where they are.
-#[must_use]
 pub fn code_of(text: &str) -> String {
     let mut code = String::with_capacity(text.len());
     let mut rest = text;

@@ -37,7 +37,6 @@ pub const STUB_ORDER: &[&str] = &[
 const TEST_ONLY: &[&str] = &["testpki"];
 
 /// Imports that point at a module further on in `order`, or at one that is not in it, in the sources below `folder`.
-#[must_use]
 pub fn layers(sources: &[Source], folder: &str, order: &[&str]) -> Vec<String> {
     let rank = |module: &str| order.iter().position(|name| *name == module);
     let mut complaints = Vec::new();
@@ -75,7 +74,6 @@ fn depth_of(inside: &str) -> usize {
 
 /// Modules that `lib.rs` declares in another order than `order`, or that are not in it, and test helpers that are
 /// declared for everyone.
-#[must_use]
 pub fn declared_order(lib: &Source, order: &[&str]) -> Vec<String> {
     let code = code_of(&lib.text);
     let mut complaints = Vec::new();

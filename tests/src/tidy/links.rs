@@ -8,7 +8,6 @@ use pulldown_cmark::{Event, LinkType, Options, Parser, Tag, TagEnd};
 use super::Source;
 
 /// Relative links that lead nowhere. What has a scheme is somebody else's, and is not asked.
-#[must_use]
 pub fn dead_links(sources: &[Source]) -> Vec<String> {
     let mut complaints = Vec::new();
     for source in sources.iter().filter(|source| source.path.ends_with(".md")) {

@@ -7,7 +7,6 @@ use toml::Table;
 const FREE_IN_TESTS: &[&str] = &["disallowed_methods", "unwrap_used"];
 
 /// Manifests of members that do not inherit the workspace's lints.
-#[must_use]
 pub fn lints(sources: &[Source]) -> Vec<String> {
     let table = |path: &str| -> Option<Table> {
         sources.iter().find(|source| source.path == path).and_then(|source| source.text.parse().ok())

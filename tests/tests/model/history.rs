@@ -51,9 +51,6 @@ pub(crate) struct Explored {
 
 impl History {
     /// Visits every state. Every law has to hold, and what has to be reachable has to be reached.
-    ///
-    /// # Panics
-    /// When one does not, with the way to it.
     pub(crate) fn explore(self, name: &str) -> Explored {
         let checker = self.checker().spawn_dfs().join();
         let (states, depth) = (checker.unique_state_count(), checker.max_depth());

@@ -69,9 +69,6 @@ async fn export(State(api): State<Api>, request: Request) -> Result<Response, Fa
 }
 
 /// Sends piece by piece, as fast as the caller takes it: a trail may be longer than memory.
-///
-/// # Errors
-/// [`ServiceError`] when the first piece cannot be read.
 pub(crate) async fn stream(console: Console, format: ExportFormat) -> Result<Response, ServiceError> {
     let media = match format {
         ExportFormat::Json => "application/json",

@@ -67,7 +67,6 @@ pub struct ServerUrl {
 
 impl ServerUrl {
     /// The server and the name of the database, for people: nothing secret.
-    #[must_use]
     pub fn place(&self) -> String {
         let host = match self.config.get_hosts().first() {
             Some(Host::Tcp(name)) => name.clone(),
