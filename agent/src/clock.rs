@@ -3,6 +3,7 @@
 //! Invariant: time comes in as a [`Clock`], which is rustls' own trait, so that the object that judges a certificate in
 //! a handshake is the object that plans its renewal, and a test moves both with one hand ([`ManualClock`]).
 
+use std::fmt;
 use std::future::pending;
 use std::io;
 use std::os::fd::AsFd as _;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use nix::errno::Errno;
 use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
@@ -80,6 +81,56 @@ impl Uptime for SinceBoot {
 pub fn now(clock: &Clock) -> Timestamp {
     let seconds = clock.current_time().map_or(0, |time| time.as_secs());
     i64::try_from(seconds).ok().and_then(|s| Timestamp::from_second(s).ok()).unwrap_or(Timestamp::MAX)
+}
+
+/// The Console's clock beside this host's, at one moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sighting {
+    /// `Date` of the answer (RFC 9110 section 6.6.1), in whole seconds.
+    pub console: Timestamp,
+    /// This host's clock when the answer came.
+    pub host: Timestamp,
+}
+
+/// How far the clocks may differ before the difference is a fault: what a certificate's not-before reaches back
+/// (CONTRACT.md section 3), so that a host which is further behind takes a fresh certificate for one of the future.
+pub const TOLERATED_SKEW: SignedDuration = SignedDuration::from_mins(5);
+
+impl Sighting {
+    /// How far this host's clock is ahead of the Console's; negative where it is behind.
+    pub fn ahead(&self) -> SignedDuration {
+        self.host.duration_since(self.console)
+    }
+
+    /// Whether the clocks differ by more than [`TOLERATED_SKEW`].
+    pub fn is_wrong(&self) -> bool {
+        self.ahead().abs() > TOLERATED_SKEW
+    }
+}
+
+impl fmt::Display for Sighting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&skew_text(self.ahead()))
+    }
+}
+
+/// How far this host's clock is ahead of the Console's, or behind it, as a sentence.
+pub fn skew_text(ahead: SignedDuration) -> String {
+    let side = if ahead.is_negative() { "behind" } else { "ahead of" };
+    format!("this host's clock is {} {side} the Console's", length_text(ahead.unsigned_abs()))
+}
+
+/// A length of time in its two largest units.
+fn length_text(length: Duration) -> String {
+    let seconds = length.as_secs();
+    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
+    let (large, small) = match (days, hours, minutes) {
+        (1.., _, _) => (format!("{days} d"), (hours, "h")),
+        (0, 1.., _) => (format!("{hours} h"), (minutes, "min")),
+        (0, 0, 1..) => (format!("{minutes} min"), (seconds % 60, "s")),
+        (0, 0, 0) => (format!("{seconds} s"), (0, "")),
+    };
+    if small.0 == 0 { large } else { format!("{large} {} {}", small.0, small.1) }
 }
 
 /// Hears at once of what sleepers miss: that the wall clock was set, and that the host woke from suspend
@@ -210,6 +261,25 @@ mod tests {
         assert_eq!(now(&clock).to_string(), "2026-11-02T10:01:30Z");
         manual.set("1969-01-01T00:00:00Z".parse().unwrap());
         assert_eq!(now(&clock), Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn a_skew_is_told_with_its_side_and_its_two_largest_units() {
+        let console: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        for (ahead, wrong, text) in [
+            (-42, false, "42 s behind the Console's"),
+            (300, false, "5 min ahead of"),
+            (301, true, "5 min 1 s ahead of"),
+            (370, true, "6 min 10 s ahead of"),
+            (7200, true, "2 h ahead of"),
+            (-10_920, true, "3 h 2 min behind"),
+            (-1_767_225_600, true, "20454 d behind"),
+            (86_400 * 400 + 3600 * 3, true, "400 d 3 h ahead of"),
+        ] {
+            let sighting = Sighting { console, host: console + SignedDuration::from_secs(ahead) };
+            assert_eq!(sighting.is_wrong(), wrong, "{ahead}");
+            assert!(sighting.to_string().contains(text), "{sighting}");
+        }
     }
 
     #[tokio::test]

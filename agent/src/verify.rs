@@ -235,7 +235,7 @@ fn check_chain(
     let leaf = EndEntityCert::try_from(&chain[0]).map_err(failed)?;
     let seconds = u64::try_from(now.as_second()).unwrap_or(0);
     leaf.verify_for_usage(
-        crate::console::tls::provider().signature_verification_algorithms.all,
+        crate::tls::provider().signature_verification_algorithms.all,
         &anchors,
         &chain[1..],
         UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)),

@@ -1,7 +1,7 @@
 //! Refusals: the error body, its codes, and what follows from each (CONTRACT.md section 6).
 //!
-//! Invariant: an agent decides by the code first and by the HTTP status second; [`ErrorCode::retry`] is the one place
-//! where that decision stands.
+//! Invariant: an agent decides by the code first and by the HTTP status second; [`ErrorCode::advice`] is the one place
+//! where that decision is made.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ pub struct Problem {
 }
 
 macro_rules! error_codes {
-    ($($(#[$doc:meta])* $variant:ident = $word:literal, $status:literal, $retry:ident;)+) => {
+    ($($(#[$doc:meta])* $variant:ident = $word:literal, $status:literal, $advice:ident;)+) => {
         /// The codes of CONTRACT.md section 6, and the few that the operators' API adds.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
@@ -41,8 +41,8 @@ macro_rules! error_codes {
             }
 
             /// What a sensor does about it.
-            pub fn retry(self) -> Retry {
-                match self { $(Self::$variant => Retry::$retry,)+ }
+            pub fn advice(self) -> Advice {
+                match self { $(Self::$variant => Advice::$advice,)+ }
             }
 
             /// Reads a code back; `None` for one that this version does not know: then the status decides.
@@ -53,43 +53,34 @@ macro_rules! error_codes {
     };
 }
 
-/// What a sensor does about a refusal (the right column of CONTRACT.md section 6).
+/// What a sensor does about a failed call (the right column of CONTRACT.md section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Retry {
-    /// A bug or bad configuration: the same request will be refused again.
-    Never,
-    /// Permanent for this token: stop asking, wait for another.
-    OtherToken,
-    /// Permanent for this token and this configuration.
-    OtherTokenOrConfiguration,
-    /// An operator can change it: ask again, minutes apart.
+pub enum Advice {
+    /// It passes: exponential, full jitter.
+    BackOff,
+    /// Nobody of the Console answered, and it is not the network's usual weather: minutes apart.
+    Later,
+    /// The Console refuses, and an operator there can change it: keep the credential; minutes apart.
     Slowly,
-    /// The credential is lost: enroll again where a usable token is at hand, else say so and wait.
+    /// Refused until another token comes.
+    OtherToken,
+    /// Refused until another token or configuration comes.
+    OtherTokenOrConfiguration,
+    /// The credential is lost: enroll again with a usable token, else say so and wait.
     CredentialLost,
     /// Final for the token that the host enrolled with.
-    Final,
-    /// Keep the credential; ask again, minutes apart.
-    KeepAndRetrySlowly,
-    /// A passing fault: exponential, full jitter.
-    Backoff,
-}
-
-impl Retry {
-    /// What follows from a status alone, where no known code came with it.
-    pub fn from_status(status: u16) -> Self {
-        match status {
-            408 | 425 | 429 => Self::Backoff,
-            500.. => Self::Backoff,
-            _ => Self::Never,
-        }
-    }
+    Revoked,
+    /// The Console has no such path: go on without it.
+    MissingPath,
+    /// It fails on dates: ask the Console for the time before anything is called invalid.
+    AskTime,
 }
 
 error_codes! {
     /// The request cannot be read, or a field breaks its rule.
-    InvalidRequest = "invalid_request", 400, Never;
+    InvalidRequest = "invalid_request", 400, OtherTokenOrConfiguration;
     /// The certificate request is not one, is not signed by its key, or asks for a key that is not taken.
-    InvalidCsr = "invalid_csr", 422, Never;
+    InvalidCsr = "invalid_csr", 422, OtherTokenOrConfiguration;
     /// Unknown and malformed alike.
     InvalidEnrollmentToken = "invalid_enrollment_token", 401, OtherToken;
     /// Its time has passed.
@@ -113,29 +104,29 @@ error_codes! {
     /// The certificate chains but is unknown or superseded.
     InvalidSensorTrust = "invalid_sensor_trust", 401, CredentialLost;
     /// The sensor is switched off for good.
-    SensorRevoked = "sensor_revoked", 403, Final;
+    SensorRevoked = "sensor_revoked", 403, Revoked;
     /// The sensor is switched off for a time.
-    SensorDisabled = "sensor_disabled", 403, KeepAndRetrySlowly;
+    SensorDisabled = "sensor_disabled", 403, Slowly;
     /// The request took longer than the Console waits for one.
-    RequestTimeout = "request_timeout", 408, Backoff;
+    RequestTimeout = "request_timeout", 408, BackOff;
     /// Too many calls; `Retry-After` says when.
-    RateLimited = "rate_limited", 429, Backoff;
+    RateLimited = "rate_limited", 429, BackOff;
     /// The Console is not set up or not ready.
-    NotReady = "not_ready", 503, Backoff;
+    NotReady = "not_ready", 503, BackOff;
     /// The Console failed.
-    InternalError = "internal_error", 500, Backoff;
+    InternalError = "internal_error", 500, BackOff;
     /// No such path or thing.
-    NotFound = "not_found", 404, Never;
+    NotFound = "not_found", 404, MissingPath;
     /// The path does not take this method.
-    MethodNotAllowed = "method_not_allowed", 405, Never;
+    MethodNotAllowed = "method_not_allowed", 405, MissingPath;
     /// The body is larger than the path takes.
-    PayloadTooLarge = "payload_too_large", 413, Never;
+    PayloadTooLarge = "payload_too_large", 413, OtherTokenOrConfiguration;
     /// The operator is not signed in, or the API key's signature does not hold.
-    Unauthorized = "unauthorized", 401, Never;
+    Unauthorized = "unauthorized", 401, OtherTokenOrConfiguration;
     /// The operator's role or the API key's scope does not reach that far.
-    Forbidden = "forbidden", 403, Never;
+    Forbidden = "forbidden", 403, OtherTokenOrConfiguration;
     /// The thing is not in a state that allows this.
-    Conflict = "conflict", 409, Never;
+    Conflict = "conflict", 409, OtherTokenOrConfiguration;
 }
 
 impl fmt::Display for ErrorCode {
@@ -164,31 +155,25 @@ mod tests {
     #[test]
     fn section_6_of_the_contract() {
         let table = [
-            ("invalid_request", 400, Retry::Never),
-            ("invalid_csr", 422, Retry::Never),
-            ("invalid_enrollment_token", 401, Retry::OtherToken),
-            ("enrollment_token_expired", 401, Retry::OtherToken),
-            ("enrollment_token_revoked", 401, Retry::OtherToken),
-            ("enrollment_token_used", 409, Retry::OtherToken),
-            ("cluster_mismatch", 403, Retry::OtherTokenOrConfiguration),
-            ("sensor_binding_mismatch", 403, Retry::OtherTokenOrConfiguration),
-            ("max_nodes_exceeded", 403, Retry::OtherTokenOrConfiguration),
-            ("role_not_allowed", 403, Retry::OtherTokenOrConfiguration),
-            ("enrollment_denied", 403, Retry::OtherTokenOrConfiguration),
-            ("NodeLimitExceeded", 403, Retry::Slowly),
-            ("invalid_sensor_trust", 401, Retry::CredentialLost),
-            ("sensor_revoked", 403, Retry::Final),
-            ("sensor_disabled", 403, Retry::KeepAndRetrySlowly),
+            ("invalid_request", 400, Advice::OtherTokenOrConfiguration),
+            ("invalid_csr", 422, Advice::OtherTokenOrConfiguration),
+            ("invalid_enrollment_token", 401, Advice::OtherToken),
+            ("enrollment_token_expired", 401, Advice::OtherToken),
+            ("enrollment_token_revoked", 401, Advice::OtherToken),
+            ("enrollment_token_used", 409, Advice::OtherToken),
+            ("cluster_mismatch", 403, Advice::OtherTokenOrConfiguration),
+            ("sensor_binding_mismatch", 403, Advice::OtherTokenOrConfiguration),
+            ("max_nodes_exceeded", 403, Advice::OtherTokenOrConfiguration),
+            ("role_not_allowed", 403, Advice::OtherTokenOrConfiguration),
+            ("enrollment_denied", 403, Advice::OtherTokenOrConfiguration),
+            ("NodeLimitExceeded", 403, Advice::Slowly),
+            ("invalid_sensor_trust", 401, Advice::CredentialLost),
+            ("sensor_revoked", 403, Advice::Revoked),
+            ("sensor_disabled", 403, Advice::Slowly),
         ];
-        for (word, status, retry) in table {
+        for (word, status, advice) in table {
             let code = ErrorCode::from_word(word).unwrap();
-            assert_eq!((code.status(), code.retry()), (status, retry), "{word}");
-        }
-        for status in [408, 425, 429, 500, 502, 503, 504] {
-            assert_eq!(Retry::from_status(status), Retry::Backoff);
-        }
-        for status in [301, 400, 401, 403, 404, 422] {
-            assert_eq!(Retry::from_status(status), Retry::Never);
+            assert_eq!((code.status(), code.advice()), (status, advice), "{word}");
         }
     }
 

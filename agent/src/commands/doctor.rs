@@ -1,22 +1,23 @@
 //! `telovix-agent doctor`: checks everything from the configuration to the Console, and explains.
 
 use super::report::say;
-use super::{Exit, log, report};
+use super::{log, report, runtime};
 use crate::cli::{Cli, DoctorArgs, Output, redact_tokens};
 use crate::clock::Clock;
 use crate::config::{self, Environment};
 use crate::doctor::{self, Diagnosis, Kind};
+use crate::machine::Exit;
 
-pub(super) fn run(cli: &Cli, args: &DoctorArgs, clock: &Clock) -> Exit {
+pub(super) fn run(cli: &Cli, args: &DoctorArgs, clock: Clock) -> Exit {
     let diagnosis = match config::load(cli, &Environment::from_process()) {
         Err(errors) => Diagnosis::unusable(&errors),
         Ok(config) => {
             log::start(&config.log, &config.service);
-            let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+            let runtime = match runtime() {
                 Ok(runtime) => runtime,
-                Err(error) => return report::failure(&error, "", Exit::Unexpected),
+                Err(exit) => return exit,
             };
-            let diagnosis = runtime.block_on(doctor::examine(&config, clock));
+            let diagnosis = runtime.block_on(doctor::examine(config, clock));
             // A resolver that hangs must not keep a finished command from ending.
             runtime.shutdown_background();
             diagnosis

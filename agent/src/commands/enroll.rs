@@ -1,20 +1,19 @@
 //! `telovix-agent enroll`: makes sure that this host holds a working identity, then exits.
 
-use tokio::time::Instant;
-
 use super::report::say;
-use super::{Exit, report};
+use super::{report, runtime};
 use crate::cli::EnrollArgs;
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::enrollment::{self, Approval, EnrollError, Host, NewSensor, Outcome, Proof, Wish};
+use crate::console::Console;
+use crate::driver::{Approval, Driver, Event, Host, IdentityChange, NewSensor, Patience};
 use crate::facts;
-use crate::schedule;
-use crate::store::{Generation, Publication, Store};
+use crate::machine::{Code, Exit, Fault, Report};
+use crate::store::{Publication, Store};
 
-pub(super) fn run(config: &Config, args: &EnrollArgs, clock: Clock) -> Exit {
+pub(super) fn run(config: Config, args: &EnrollArgs, clock: Clock) -> Exit {
     let console_url = match config.require_console_url() {
-        Ok(setting) => &setting.value,
+        Ok(setting) => setting.value.clone(),
         Err(errors) => return report::failure(&errors, "", Exit::Usage),
     };
     let token = match config.token.resolve(&mut report::TokenInput::default()) {
@@ -24,59 +23,71 @@ pub(super) fn run(config: &Config, args: &EnrollArgs, clock: Clock) -> Exit {
     for warning in token.iter().flat_map(|found| &found.warnings) {
         tracing::warn!("{warning}");
     }
-    let mut store = match Store::open_as(&config.state_dir.value, Publication::from(&config.publish)) {
+    let store = match Store::open_as(&config.state_dir.value, Publication::from(&config.publish)) {
         Ok(store) => store,
         Err(error) => return report::failure(&error, "", Exit::LocalState),
     };
-    let facts = facts::gather(config);
-    let host = Host { config, console_url, facts: &facts, clock };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return report::failure(&error, "", Exit::Unexpected),
+        Err(exit) => return exit,
     };
-    let done = runtime.block_on(async {
-        let wish = Wish {
-            new_sensor: if args.new_sensor { NewSensor::Allow } else { NewSensor::Refuse },
-            approval: if args.no_wait { Approval::DoNotWait } else { Approval::Wait },
-            until: Instant::now() + config.timeout.value,
+    let patience = Patience {
+        limit: config.timeout.value,
+        approval: if args.no_wait { Approval::DoNotWait } else { Approval::Wait },
+    };
+    let new_sensor = if args.new_sensor { NewSensor::Allow } else { NewSensor::Refuse };
+    let how_to_give_a_token = token.is_none().then(|| config.token.why_none());
+    let console = Console::new(console_url.clone(), &config.proxy, clock.clone());
+    let host = Host { facts: facts::gather(&config), config, clock };
+    let mut driver = Driver::new(host, console_url, console, clock::uptime(), store, new_sensor);
+    let (mut change, mut notes) = (None, Vec::new());
+    let result = runtime.block_on(async {
+        let mut hear = |event| match event {
+            Event::IdentityChanged(identity) => change = Some(identity),
+            Event::Warning(warning) => notes.push(warning),
+            Event::Enrollment(_) | Event::Renewal(_) | Event::CommandDone(_) => {}
         };
-        enrollment::ensure(&host, &mut store, token.as_ref(), &wish).await
+        driver.start(token).into_iter().for_each(&mut hear);
+        driver.settle(patience, hear).await
     });
     // A resolver that hangs must not keep a finished command from ending.
     runtime.shutdown_background();
-    match done {
-        Ok(outcome) => say(&outcome),
-        Err(error) => fail(&error),
+    match result {
+        Ok(()) => say(&driver, change, &notes),
+        Err(fault) => fail(&fault, how_to_give_a_token.as_deref()),
     }
 }
 
-fn say(outcome: &Outcome) -> Exit {
-    let (generation, proof, notes) = match outcome {
-        Outcome::Kept { generation, proof, notes } => {
-            say!("already enrolled, nothing to do");
-            (generation, proof, notes)
+fn say(driver: &Driver, change: Option<IdentityChange>, notes: &[String]) -> Exit {
+    match (change, driver.enroll_reason()) {
+        (Some(IdentityChange::Enrolled), Some(reason)) => say!("enrolled ({reason})"),
+        (Some(IdentityChange::Enrolled), None) => {
+            say!("enrolled (an enrollment that was cut short is complete)")
         }
-        Outcome::Enrolled { generation, reason, proof, notes } => {
-            say!("enrolled ({reason})");
-            (generation, proof, notes)
-        }
-    };
-    describe(generation, proof);
-    for note in notes {
+        (Some(IdentityChange::Renewed), Some(reason)) => say!("enrolled ({reason})"),
+        (Some(IdentityChange::Renewed), None) => say!("renewed"),
+        (Some(IdentityChange::Restored) | None, _) => say!("already enrolled, nothing to do"),
+    }
+    let report = driver.report();
+    describe(&report);
+    for note in report.notes.iter().chain(notes) {
         say!("  note        {note}");
     }
     Exit::Done
 }
 
-fn describe(generation: &Generation, proof: &Proof) {
-    let verified = generation.verified();
-    let renew_at = schedule::renew_at(verified.not_before(), verified.not_after(), verified.serial());
-    say!("  sensor      {}", verified.sensor_id());
-    say!("  node        {} ({})", generation.state().node_name, generation.state().node_role);
-    say!("  console     {} ({proof})", generation.state().console_url);
-    say!("  valid until {:.0}, renewal due {renew_at:.0}", verified.not_after());
+fn describe(report: &Report) {
+    let text = |value: &Option<String>| value.clone().unwrap_or_default();
+    say!("  sensor      {}", report.sensor_id.map(|id| id.to_string()).unwrap_or_default());
+    say!("  node        {} ({})", text(&report.node_name), text(&report.node_role));
+    say!("  console     {} ({})", text(&report.console_url), report.reason);
+    if let (Some(not_after), Some(renew_at)) = (report.not_after, report.renew_at) {
+        say!("  valid until {not_after:.0}, renewal due {renew_at:.0}");
+    }
 }
 
-fn fail(error: &EnrollError) -> Exit {
-    report::failure(error, &error.action(), Exit::from(error))
+fn fail(fault: &Fault, how_to_give_a_token: Option<&str>) -> Exit {
+    let needs_token = matches!(fault.code, Code::Unenrolled | Code::IdentityLost | Code::IdentityCopied);
+    let action = how_to_give_a_token.filter(|_| needs_token).unwrap_or_else(|| fault.code.action());
+    report::failure(&fault.message, action, fault.code.exit())
 }

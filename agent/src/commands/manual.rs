@@ -4,8 +4,9 @@ use std::io::Write as _;
 
 use clap::CommandFactory as _;
 
-use super::{Exit, report};
+use super::report;
 use crate::cli::{Cli, CompletionsArgs, ManArgs};
+use crate::machine::Exit;
 
 /// Prints a completion script.
 pub(super) fn completions(args: &CompletionsArgs) -> Exit {

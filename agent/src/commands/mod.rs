@@ -1,4 +1,4 @@
-//! What people type, carried out. Each command gives an [`Exit`]; the table of DESIGN.md section 3 stands here once.
+//! What people type, carried out. Each command gives an [`Exit`].
 
 mod decommission;
 mod doctor;
@@ -16,58 +16,16 @@ mod token;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::cli::{self, Cli, Command, TokenCommand};
 use crate::clock;
 use crate::config::{self, Environment};
-use crate::enrollment::EnrollError;
-
-/// Exit status (DESIGN.md section 3).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Exit {
-    /// Done.
-    Done = 0,
-    /// Unexpected failure.
-    Unexpected = 1,
-    /// The command line or the configuration is wrong.
-    Usage = cli::EXIT_USAGE,
-    /// Refused by the Console until an operator acts.
-    Refused = 3,
-    /// Still waiting for an operator's approval.
-    Waiting = 4,
-    /// The Console was not reached in time.
-    NotReached = 5,
-    /// No valid identity.
-    NoIdentity = 6,
-    /// The Console's certificate is not trusted.
-    NotTrusted = 7,
-    /// Local state: permissions, disk, lock, clock.
-    LocalState = 8,
-}
+use crate::machine::Exit;
 
 impl From<Exit> for ExitCode {
     fn from(exit: Exit) -> Self {
         ExitCode::from(exit as u8)
-    }
-}
-
-impl From<&EnrollError> for Exit {
-    fn from(error: &EnrollError) -> Self {
-        match error {
-            EnrollError::NoToken { .. } | EnrollError::Config(_) => Self::Usage,
-            EnrollError::NotReached(_) | EnrollError::OutOfTime(_) => Self::NotReached,
-            EnrollError::WrongClock { cause: Some(cause), .. } => Self::from(&**cause),
-            EnrollError::WrongClock { cause: None, .. } => Self::LocalState,
-            EnrollError::Waiting => Self::Waiting,
-            EnrollError::Refused(_) | EnrollError::NotAccepted { .. } => Self::Refused,
-            EnrollError::NotTrusted(_) => Self::NotTrusted,
-            EnrollError::Store(_) => Self::LocalState,
-            EnrollError::Unexpected(_)
-            | EnrollError::BadAnswer(_)
-            | EnrollError::OtherSensor { .. }
-            | EnrollError::Key(_)
-            | EnrollError::Csr(_) => Self::Unexpected,
-        }
     }
 }
 
@@ -85,7 +43,7 @@ fn dispatch(cli: Cli) -> Exit {
     match &cli.command {
         Command::Completions(args) => return manual::completions(args),
         Command::Man(args) => return manual::man(args),
-        Command::Doctor(args) => return doctor::run(&cli, args, &clock::system()),
+        Command::Doctor(args) => return doctor::run(&cli, args, clock::system()),
         Command::Enroll(_)
         | Command::Status(_)
         | Command::Run
@@ -108,10 +66,10 @@ fn dispatch(cli: Cli) -> Exit {
         tracing::warn!("{warning}");
     }
     match &cli.command {
-        Command::Enroll(args) => enroll::run(&config, args, clock::system()),
-        Command::Status(args) => status::run(&config, args, &clock::system()),
+        Command::Enroll(args) => enroll::run(config, args, clock::system()),
+        Command::Status(args) => status::run(config, args, clock::system()),
         Command::Run => run::run(cli, env, config, clock::system()),
-        Command::Decommission(args) => decommission::run(&config, args, &clock::system()),
+        Command::Decommission(args) => decommission::run(config, args, clock::system()),
         Command::Reset(args) => reset::run(&config, args),
         Command::Prepare(args) => prepare::run(&config, args),
         Command::Renew(args) => renew::run(&config, args),
@@ -122,6 +80,14 @@ fn dispatch(cli: Cli) -> Exit {
             unreachable!("these do without a configuration")
         }
     }
+}
+
+/// What a command's calls run on.
+fn runtime() -> Result<Runtime, Exit> {
+    Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| report::failure(&error, "", Exit::Unexpected))
 }
 
 /// Keeps keys and tokens out of core dumps and of other processes' reach (ptrace(2), /proc/PID/mem), and makes the modes

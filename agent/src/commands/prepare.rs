@@ -1,10 +1,11 @@
 //! `telovix-agent prepare`: gives the state directory to the user that the agent will run as, so that the agent itself
 //! needs no rights. For init containers, whose volumes are root's, and for hosts without systemd.
 
+use super::report;
 use super::report::say;
-use super::{Exit, report};
 use crate::cli::PrepareArgs;
 use crate::config::Config;
+use crate::machine::Exit;
 use crate::store::{Handover, Owner, hand_over};
 
 pub(super) fn run(config: &Config, args: &PrepareArgs) -> Exit {

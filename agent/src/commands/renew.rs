@@ -1,20 +1,18 @@
 //! `telovix-agent renew`: has the running agent renew the certificate. It alone may: it holds the state directory.
 
-use telovix_contract::problem::{ErrorCode, Retry};
-
 use super::report::say;
-use super::{Exit, report};
+use super::{report, runtime};
 use crate::cli::RenewArgs;
 use crate::config::Config;
-use crate::machine::{CommandResult, Fault, Urgency};
+use crate::machine::{CommandResult, Exit, Urgency};
 use crate::server::client::{Client, ClientError};
 
 pub(super) fn run(config: &Config, args: &RenewArgs) -> Exit {
     let client = Client::new(&config.server.control_socket.value);
     let urgency = if args.force { Urgency::Now } else { Urgency::WhenDue };
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return report::failure(&error, "", Exit::Unexpected),
+        Err(exit) => return exit,
     };
     match runtime.block_on(client.renew(urgency)) {
         Ok(answer) => say(answer),
@@ -37,9 +35,11 @@ fn say(answer: CommandResult) -> Exit {
             "`telovix-agent status` says what the agent needs",
             Exit::NoIdentity,
         ),
-        CommandResult::RenewFailed(fault) => {
-            report::failure(&format!("not renewed: {}", fault.message), &fault.action, exit_of(&fault))
-        }
+        CommandResult::RenewFailed(fault) => report::failure(
+            &format!("not renewed: {}", fault.message),
+            fault.code.action(),
+            fault.code.exit(),
+        ),
         // Not what was asked for; an agent of another version, perhaps.
         CommandResult::Decommissioned { .. } => {
             report::failure(&"the agent says that this node is decommissioned", "", Exit::Unexpected)
@@ -64,40 +64,5 @@ impl From<&ClientError> for Exit {
             ClientError::Absent(_) | ClientError::Denied { .. } => Self::LocalState,
             ClientError::Broken { .. } | ClientError::Refused(_) => Self::Unexpected,
         }
-    }
-}
-
-/// The exit status of a failure that comes as a word.
-fn exit_of(fault: &Fault) -> Exit {
-    if let Some(code) = ErrorCode::from_word(&fault.code) {
-        return if code.retry() == Retry::Backoff { Exit::NotReached } else { Exit::Refused };
-    }
-    match fault.code.as_str() {
-        "console_unreachable"
-        | "proxy_failed"
-        | "deadline_exceeded"
-        | "tls_handshake_failed"
-        | "connection_broken" => Exit::NotReached,
-        "console_not_trusted" => Exit::NotTrusted,
-        "certificate_refused" => Exit::Refused,
-        code if code.starts_with("state_") => Exit::LocalState,
-        _ => Exit::Unexpected,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_have_the_exit_status_of_the_table() {
-        let exit =
-            |code: &str| exit_of(&Fault { code: code.into(), message: String::new(), action: String::new() });
-        assert_eq!(exit("sensor_revoked"), Exit::Refused);
-        assert_eq!(exit("rate_limited"), Exit::NotReached);
-        assert_eq!(exit("console_unreachable"), Exit::NotReached);
-        assert_eq!(exit("console_not_trusted"), Exit::NotTrusted);
-        assert_eq!(exit("state_io_error"), Exit::LocalState);
-        assert_eq!(exit("http_503"), Exit::Unexpected);
     }
 }

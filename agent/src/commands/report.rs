@@ -3,7 +3,7 @@
 use std::fmt::{Arguments, Display};
 use std::io::{self, IsTerminal as _, Read, Write as _};
 
-use super::Exit;
+use crate::machine::Exit;
 
 /// Prints a line on standard output. Whoever closed it (`| head`) has read enough: that is no failure of the command.
 pub(super) fn say_line(line: Arguments<'_>) {

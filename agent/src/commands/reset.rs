@@ -3,10 +3,11 @@
 
 use std::path::Path;
 
+use super::report;
 use super::report::say;
-use super::{Exit, report};
 use crate::cli::ResetArgs;
 use crate::config::Config;
+use crate::machine::Exit;
 use crate::store::Store;
 
 pub(super) fn run(config: &Config, args: &ResetArgs) -> Exit {

@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
-use super::{Exit, report};
+use super::report;
 use crate::cli::Cli;
 use crate::clock::{self, Clock};
 use crate::config::{Config, Environment};
 use crate::confine;
+use crate::daemon::{self, Parts, RunError};
 use crate::facts;
+use crate::machine::Exit;
+use crate::machine::{Actor, Report, StateName};
 use crate::metrics::Metrics;
 use crate::server;
-use crate::status::{Actor, Report, StateName};
 use crate::store::{self, Publication, Store};
-use crate::supervisor::{self, Parts, RunError};
 
 /// Requests of people that may wait for their turn.
 const QUEUE: usize = 16;
@@ -65,7 +66,7 @@ pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> E
             requests,
             problems,
         };
-        supervisor::run(parts).await
+        daemon::run(parts).await
     });
     runtime.shutdown_background();
     match done {

@@ -3,28 +3,24 @@
 use jiff::Timestamp;
 
 use super::report::say;
-use super::{Exit, report};
+use super::{report, runtime};
 use crate::cli::{Output, Probe, StatusArgs};
 use crate::clock::{self, Clock};
 use crate::config::Config;
-use crate::schedule;
+use crate::driver::{self, Host};
+use crate::facts;
+use crate::machine::{Exit, Report};
 use crate::server::client::{Client, ClientError};
-use crate::status::{Actor, LastError, Report, StateName};
-use crate::store::{Generation, Loaded, Loss, SensorState, Store, StoreError};
+use crate::store::StoreError;
 
-const OWN_TOKEN: &str =
-    "make a token for this host in the Console, one of its own, and run `telovix-agent enroll`";
-const SAME_SENSOR: &str =
-    "make a re-enrollment token for this sensor in the Console and run `telovix-agent enroll`";
-
-pub(super) fn run(config: &Config, args: &StatusArgs, clock: &Clock) -> Exit {
-    let now = clock::now(clock);
+pub(super) fn run(config: Config, args: &StatusArgs, clock: Clock) -> Exit {
+    let now = clock::now(&clock);
     if args.probe() == Some(Probe::Live) {
-        return live(config, now);
+        return live(config, clock);
     }
-    let status = match ask(config) {
+    let status = match ask(&config) {
         Ok(report) => report,
-        Err(asked) => match read(&Store::peek(&config.state_dir.value), config, now) {
+        Err(asked) => match look(config, clock) {
             Ok(mut report) => {
                 report.notes.extend(asked);
                 report
@@ -49,7 +45,7 @@ pub(super) fn run(config: &Config, args: &StatusArgs, clock: &Clock) -> Exit {
 /// if anything.
 fn ask(config: &Config) -> Result<Report, Option<String>> {
     let client = Client::new(&config.server.control_socket.value);
-    let runtime = runtime().map_err(|error| Some(error.to_string()))?;
+    let Ok(runtime) = runtime() else { return Err(None) };
     match runtime.block_on(client.status()) {
         Ok(report) if report.is_of(&config.state_dir.value) => Ok(report),
         Ok(_) | Err(ClientError::Absent(_)) => Err(None),
@@ -58,15 +54,15 @@ fn ask(config: &Config) -> Result<Report, Option<String>> {
 }
 
 /// The running agent answers; where none runs, its state can be read.
-fn live(config: &Config, now: Timestamp) -> Exit {
+fn live(config: Config, clock: Clock) -> Exit {
     let client = Client::new(&config.server.control_socket.value);
     let asked = match runtime() {
         Ok(runtime) => runtime.block_on(client.live()),
-        Err(error) => return report::failure(&error, "", Exit::Unexpected),
+        Err(exit) => return exit,
     };
     match asked {
         Ok(()) => Exit::Done,
-        Err(ClientError::Absent(_)) => match read(&Store::peek(&config.state_dir.value), config, now) {
+        Err(ClientError::Absent(_)) => match look(config, clock) {
             Ok(_) => Exit::Done,
             Err(error) => report::failure(&error, "", Exit::LocalState),
         },
@@ -74,72 +70,11 @@ fn live(config: &Config, now: Timestamp) -> Exit {
     }
 }
 
-fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
-    tokio::runtime::Builder::new_current_thread().enable_all().build()
-}
-
-fn read(store: &Store, config: &Config, now: Timestamp) -> Result<Report, StoreError> {
-    let under_way = matches!(store.pending(), Ok(Some(_)));
-    let report = match store.load(now)? {
-        Loaded::Intact { generation, .. } if generation.state().is_copied_here() => {
-            let reason = "the identity here was made on another machine";
-            blank(config, StateName::Lost, reason, OWN_TOKEN)
-        }
-        Loaded::Intact { generation, mended } => active(store, &generation, mended),
-        Loaded::Nothing if under_way => {
-            let action = "run `telovix-agent enroll` again: it goes on with the same enrollment";
-            blank(config, StateName::Enrolling, "an enrollment is under way", action)
-        }
-        Loaded::Nothing => {
-            let action = "make a token in the Console and run `telovix-agent enroll`";
-            blank(config, StateName::Unenrolled, "this host has not enrolled yet", action)
-        }
-        Loaded::Lost(loss) => lost(&loss, config),
-    };
-    Ok(Report { state_dir: Some(config.state_dir.value.clone()), ..report })
-}
-
-fn active(store: &Store, generation: &Generation, notes: Vec<String>) -> Report {
-    let verified = generation.verified();
-    let renew_at = schedule::renew_at(verified.not_before(), verified.not_after(), verified.serial());
-    Report {
-        not_before: Some(verified.not_before()),
-        not_after: Some(verified.not_after()),
-        renew_at: Some(renew_at),
-        serial: Some(verified.serial_hex()),
-        generation: Some(generation.number()),
-        last_contact: store.ready_since(),
-        accepted: store.ready_since().is_some(),
-        notes,
-        ..Report::new(StateName::Active, "this host holds a valid identity", Actor::Agent)
-            .remembering(generation.state())
-    }
-}
-
-fn lost(loss: &Loss, config: &Config) -> Report {
-    let copied = loss.state.as_deref().is_some_and(SensorState::is_copied_here);
-    let action = if copied { OWN_TOKEN } else { SAME_SENSOR };
-    let report = blank(config, StateName::Lost, &loss.reason.to_string(), action);
-    match &loss.state {
-        Some(state) if !copied => report.remembering(state),
-        Some(_) | None => report,
-    }
-}
-
-/// A host without an identity.
-fn blank(config: &Config, state: StateName, reason: &str, action: &str) -> Report {
-    let error = LastError {
-        code: if state == StateName::Lost { "credential_lost" } else { "unenrolled" }.to_owned(),
-        message: reason.to_owned(),
-        action: action.to_owned(),
-        next_attempt: None,
-    };
-    Report {
-        node_name: Some(config.node_name.value.to_string()),
-        console_url: config.console_url.as_ref().map(|setting| setting.value.to_string()),
-        last_error: Some(error),
-        ..Report::new(state, reason, Actor::HostOperator)
-    }
+/// What this host holds, without a running agent. A token that cannot be read here may be readable for the agent.
+fn look(config: Config, clock: Clock) -> Result<Report, StoreError> {
+    let token = config.token.resolve(&mut std::io::empty()).ok().flatten();
+    let host = Host { facts: facts::gather(&config), config, clock };
+    driver::look(&host, token.as_ref()).map(|look| look.report)
 }
 
 fn print(status: &Report) {

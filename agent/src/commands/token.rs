@@ -2,10 +2,11 @@
 
 use serde::Serialize;
 
+use super::report;
 use super::report::say;
-use super::{Exit, report};
 use crate::cli::{InspectArgs, Output};
 use crate::config::{Config, FoundToken};
+use crate::machine::Exit;
 use crate::store::Store;
 
 /// What is said of a token. Its hash is what the Console keeps of it, and no secret.

@@ -13,11 +13,13 @@ use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use telovix_contract::CaFingerprint;
 use telovix_contract::enroll::{EnrollmentWaiting, TrustBootstrap};
-use telovix_contract::problem::{Problem, Retry};
+use telovix_contract::problem::Problem;
 
 use super::error::{ConsoleError, clean};
 use super::http::RawAnswer;
-use super::{EnrollReply, LONGEST_RETRY_AFTER, ServerTrust};
+use super::{EnrollReply, LONGEST_RETRY_AFTER};
+use crate::machine::Code;
+use crate::tls::ServerTrust;
 
 /// Sorts an answer by status: success, redirect, refusal.
 ///
@@ -45,13 +47,15 @@ pub fn expect_success(answer: RawAnswer, target: &str, now: Timestamp) -> Result
                 message: clean(&problem.message, 500),
                 retry_after: retry_after(&answer.headers, now),
             }),
-            Err(_) if Retry::from_status(status) == Retry::Backoff => Err(ConsoleError::Refused {
-                status,
-                known: None,
-                code: format!("http_{status}"),
-                message: format!("the answer was {}", kind_of(&answer)),
-                retry_after: retry_after(&answer.headers, now),
-            }),
+            Err(_) if Code::of_status(status, Code::NotAConsole) == Code::ConsoleUnavailable => {
+                Err(ConsoleError::Refused {
+                    status,
+                    known: None,
+                    code: format!("http_{status}"),
+                    message: format!("the answer was {}", kind_of(&answer)),
+                    retry_after: retry_after(&answer.headers, now),
+                })
+            }
             Err(_) => Err(not_a_console(status, target, &kind_of(&answer))),
         },
     }

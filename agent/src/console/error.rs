@@ -1,12 +1,14 @@
-//! What can go wrong between this host and the Console, as facts; what to do about each is one exhaustive match
-//! ([`ConsoleError::retry`], [`ConsoleError::action`]).
+//! What can go wrong between this host and the Console, as facts; what follows from each is read off its
+//! [`ConsoleError::code`].
 //!
 //! Invariant: no text here holds a token, a key, a proxy's password or a piece of a request's body. Text that came from
 //! the other side is cut short and cleaned of control characters before it is shown.
 
 use std::time::Duration;
 
-use telovix_contract::problem::{ErrorCode, Retry};
+use telovix_contract::problem::ErrorCode;
+
+use crate::machine::Code;
 
 /// One failed call to the Console.
 #[derive(Debug, thiserror::Error)]
@@ -146,160 +148,31 @@ pub enum ConsoleError {
 }
 
 impl ConsoleError {
-    /// Whether and how to ask again (CONTRACT.md section 6: by code, then by status).
-    pub fn retry(&self) -> Retry {
+    /// The failure as one of the agent's codes (CONTRACT.md section 6: by the Console's code, then by the status).
+    pub fn code(&self) -> Code {
         match self {
-            Self::Unreachable { .. }
-            | Self::Proxy { .. }
-            | Self::Deadline { .. }
-            | Self::Handshake { .. }
-            | Self::Broken { .. } => Retry::Backoff,
-            Self::NotAConsole { status, .. } => Retry::from_status(*status),
-            Self::NotTrusted { .. }
-            | Self::PinMismatch { .. }
-            | Self::NoSystemRoots { .. }
-            | Self::TooLarge { .. }
-            | Self::Redirect { .. }
-            | Self::Setup { .. } => Retry::Never,
-            Self::CertificateRefused { .. } => Retry::CredentialLost,
-            Self::Refused { status, known, .. } => {
-                known.map_or_else(|| Retry::from_status(*status), ErrorCode::retry)
-            }
-        }
-    }
-
-    /// A stable word for programs: the Console's code, or one of ours.
-    pub fn code(&self) -> &str {
-        if let Self::Refused { code, .. } = self { code } else { self.class() }
-    }
-
-    /// The same out of a fixed set: a code that we do not know is `refused`. For metrics, whose labels nobody outside
-    /// may make up.
-    pub fn class(&self) -> &'static str {
-        match self {
-            Self::Unreachable { .. } => "console_unreachable",
-            Self::Proxy { .. } => "proxy_failed",
-            Self::Deadline { .. } => "deadline_exceeded",
-            Self::NotTrusted { .. } | Self::PinMismatch { .. } | Self::NoSystemRoots { .. } => {
-                "console_not_trusted"
-            }
-            Self::Handshake { .. } => "tls_handshake_failed",
-            Self::CertificateRefused { .. } => "certificate_refused",
-            Self::Broken { .. } => "connection_broken",
-            Self::TooLarge { .. } => "answer_too_large",
-            Self::Redirect { .. } => "redirect_refused",
-            Self::NotAConsole { .. } => "not_a_console",
-            Self::Refused { known, .. } => known.map_or("refused", ErrorCode::as_str),
-            Self::Setup { .. } => "tls_setup_failed",
-        }
-    }
-
-    /// What a person can do about it, one sentence.
-    pub fn action(&self) -> String {
-        match self {
-            Self::Unreachable { .. } => {
-                "check console_url, name resolution, routes and firewalls between this host and the Console".into()
-            }
-            Self::Proxy { .. } => "check HTTPS_PROXY and NO_PROXY, and that the proxy allows CONNECT to the Console".into(),
-            Self::Deadline { .. } | Self::Broken { .. } | Self::Handshake { .. } => {
-                "check the network and any proxy or inspection device between this host and the Console".into()
-            }
-            Self::NotTrusted { .. } => {
-                "check that console_url names the right Console and that this host's clock is right; give its CA with \
-                 --bootstrap-ca or its fingerprint with --ca-fingerprint"
-                    .into()
-            }
-            Self::PinMismatch { .. } => {
-                "compare the fingerprint with the one that the Console's `setup` or its Deploy Sensor page shows; if \
-                 they differ, somebody else answers at this address"
-                    .into()
-            }
-            Self::NoSystemRoots { .. } => {
-                "install the system's CA certificates, or give the Console's CA with --bootstrap-ca or --ca-fingerprint"
-                    .into()
-            }
-            Self::TooLarge { .. } | Self::NotAConsole { .. } => {
-                "check that console_url names a Console and that no proxy answers in its place".into()
-            }
-            Self::Redirect { .. } => "set console_url to the Console's own address".into(),
-            Self::CertificateRefused { .. } => "enroll again with a new token".into(),
-            Self::Setup { .. } => "check the key type and the certificate files".into(),
-            Self::Refused { status, known, .. } => refusal_action(*known, *status).into(),
+            Self::Unreachable { .. } => Code::ConsoleUnreachable,
+            Self::Proxy { .. } => Code::ProxyFailed,
+            Self::Deadline { .. } => Code::DeadlineExceeded,
+            Self::NotTrusted { about_time: true, .. } => Code::ConsoleCertificateDates,
+            Self::NotTrusted { about_time: false, .. } => Code::ConsoleNotTrusted,
+            Self::PinMismatch { .. } => Code::PinMismatch,
+            Self::NoSystemRoots { .. } => Code::NoSystemRoots,
+            Self::Handshake { .. } => Code::TlsHandshakeFailed,
+            Self::CertificateRefused { .. } => Code::CertificateRefused,
+            Self::Broken { .. } => Code::ConnectionBroken,
+            Self::TooLarge { .. } => Code::AnswerTooLarge,
+            Self::Redirect { .. } => Code::RedirectRefused,
+            Self::NotAConsole { status, .. } => Code::of_status(*status, Code::NotAConsole),
+            Self::Refused { known: Some(code), .. } => Code::Console(*code),
+            Self::Refused { known: None, status, .. } => Code::of_status(*status, Code::UnknownRefusal),
+            Self::Setup { .. } => Code::TlsSetupFailed,
         }
     }
 
     /// How long the Console asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }
-    }
-
-    /// Whether the Console simply lacks the path: not a lost credential (CONTRACT.md section 3, ours).
-    pub fn is_missing_path(&self) -> bool {
-        match self {
-            Self::Refused { status, known, .. } => {
-                matches!(status, 404 | 405)
-                    && known.is_none_or(|k| matches!(k, ErrorCode::NotFound | ErrorCode::MethodNotAllowed))
-            }
-            Self::NotAConsole { status, .. } => matches!(status, 404 | 405),
-            Self::Unreachable { .. }
-            | Self::Proxy { .. }
-            | Self::Deadline { .. }
-            | Self::NotTrusted { .. }
-            | Self::PinMismatch { .. }
-            | Self::NoSystemRoots { .. }
-            | Self::Handshake { .. }
-            | Self::CertificateRefused { .. }
-            | Self::Broken { .. }
-            | Self::TooLarge { .. }
-            | Self::Redirect { .. }
-            | Self::Setup { .. } => false,
-        }
-    }
-}
-
-fn refusal_action(code: Option<ErrorCode>, status: u16) -> &'static str {
-    use ErrorCode as E;
-    match code {
-        Some(E::InvalidEnrollmentToken) => "create a new token in the Console and copy the whole of it",
-        Some(E::EnrollmentTokenExpired | E::EnrollmentTokenRevoked) => "create a new token in the Console",
-        Some(E::EnrollmentTokenUsed) => {
-            "another host or key has used this one-time token; create a new token in the Console"
-        }
-        Some(E::ClusterMismatch) => {
-            "set --cluster-name to the cluster that the token was made for, or use its token"
-        }
-        Some(E::SensorBindingMismatch) => {
-            "use the re-enrollment token of this sensor, or --new-sensor for a record of its own"
-        }
-        Some(E::MaxNodesExceeded) => {
-            "raise max_nodes with a new cluster token, or remove nodes of this cluster"
-        }
-        Some(E::RoleNotAllowed) => {
-            "set --node-role to a role that the cluster's rule allows, or change the rule"
-        }
-        Some(E::EnrollmentDenied) => "ask the Console's operator why this node was denied",
-        Some(E::NodeLimitExceeded) => "free a protected node in the Console, or import a larger licence",
-        Some(E::InvalidSensorTrust) => "enroll again with a new token",
-        Some(E::SensorRevoked) => "this sensor was revoked; enroll with a new token if it should come back",
-        Some(E::SensorDisabled) => "enable this sensor in the Console",
-        Some(E::InvalidRequest | E::InvalidCsr) => {
-            "check node name, role, cluster and tags; if they are right, report this as a bug"
-        }
-        Some(E::RequestTimeout | E::RateLimited | E::NotReady | E::InternalError) => {
-            "nothing; the agent asks again"
-        }
-        Some(
-            E::NotFound
-            | E::MethodNotAllowed
-            | E::PayloadTooLarge
-            | E::Unauthorized
-            | E::Forbidden
-            | E::Conflict,
-        )
-        | None => match status {
-            408 | 425 | 429 | 500.. => "nothing; the agent asks again",
-            _ => "check that console_url names a Console and that its version speaks this contract",
-        },
     }
 }
 
@@ -317,6 +190,8 @@ pub fn clean(text: &str, longest: usize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use telovix_contract::problem::Advice;
+
     use super::*;
 
     fn refused(status: u16, code: &str) -> ConsoleError {
@@ -331,18 +206,16 @@ mod tests {
 
     #[test]
     fn the_code_decides_before_the_status() {
-        assert_eq!(refused(403, "NodeLimitExceeded").retry(), Retry::Slowly);
-        assert_eq!(refused(500, "enrollment_token_used").retry(), Retry::OtherToken);
-        assert_eq!(refused(503, "tea_time").retry(), Retry::Backoff);
-        assert_eq!(refused(403, "tea_time").retry(), Retry::Never);
-        assert!(refused(404, "not_found").is_missing_path());
-        assert!(!refused(401, "invalid_sensor_trust").is_missing_path());
-    }
-
-    #[test]
-    fn every_refusal_says_what_to_do() {
-        for code in ErrorCode::ALL {
-            assert!(refused(code.status(), code.as_str()).action().len() > 15, "{code}");
+        for (status, word, advice) in [
+            (403, "NodeLimitExceeded", Advice::Slowly),
+            (500, "enrollment_token_used", Advice::OtherToken),
+            (503, "tea_time", Advice::BackOff),
+            (403, "tea_time", Advice::OtherTokenOrConfiguration),
+            (404, "not_found", Advice::MissingPath),
+            (404, "tea_time", Advice::MissingPath),
+            (401, "invalid_sensor_trust", Advice::CredentialLost),
+        ] {
+            assert_eq!(refused(status, word).code().advice(), advice, "{status} {word}");
         }
     }
 

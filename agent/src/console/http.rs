@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, header};
+use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
@@ -23,8 +23,8 @@ use tower_service::Service as _;
 use zeroize::Zeroizing;
 
 use super::error::{ConsoleError, clean};
-use super::tls::ServerTrust;
 use crate::config::{ConsoleUrl, ProxySettings};
+use crate::tls::ServerTrust;
 
 /// Largest answer body: certificates, CA and key of an enrollment are under 16 KiB.
 pub const MAX_BODY: usize = 1024 * 1024;
@@ -55,7 +55,7 @@ impl Default for Deadlines {
 }
 
 /// What to say.
-pub struct Call {
+pub struct Request {
     /// HTTP method.
     pub method: Method,
     /// One of `telovix_contract::paths`.
@@ -106,7 +106,7 @@ impl Transport {
         &self,
         tls: ClientConfig,
         trust: &ServerTrust,
-        call: Call,
+        call: Request,
     ) -> Result<RawAnswer, ConsoleError> {
         let has_identity = tls.client_auth_cert_resolver.has_certs();
         let stream = self.within("connecting", self.deadlines.connect, self.connect()).await?;
@@ -221,7 +221,7 @@ impl Exchange<'_> {
     async fn run(
         &self,
         stream: tokio_rustls::client::TlsStream<TcpStream>,
-        call: Call,
+        call: Request,
     ) -> Result<RawAnswer, ConsoleError> {
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(MAX_HEAD)
@@ -254,8 +254,8 @@ impl Exchange<'_> {
         }
     }
 
-    fn request(&self, call: Call) -> Request<Full<Bytes>> {
-        let mut request = Request::builder()
+    fn request(&self, call: Request) -> http::Request<Full<Bytes>> {
+        let mut request = http::Request::builder()
             .method(call.method)
             .uri(call.path)
             .header(header::HOST, self.transport.url.authority())

@@ -8,29 +8,26 @@ pub mod error;
 pub mod http;
 mod observe;
 mod probe;
-pub mod tls;
+mod tls;
 
-use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use ::http::Method;
-use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telovix_contract::enroll::Enrolled;
-use telovix_contract::problem::ErrorCode;
 use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewed};
 use telovix_contract::{CaFingerprint, paths};
 use zeroize::Zeroizing;
 
 use self::answer::date_of;
 pub use self::error::ConsoleError;
-use self::http::{Call, Deadlines, RawAnswer, Transport};
+use self::http::{Deadlines, RawAnswer, Request, Transport};
 pub use self::observe::CallObserver;
-pub use self::tls::{ClientIdentity, ServerTrust};
-use crate::clock::Clock;
+use crate::clock::{Clock, Sighting};
 use crate::config::{ConsoleUrl, ProxySettings};
+use crate::tls::{ClientIdentity, ServerTrust};
 
 /// Longest wait that an answer may ask of us; a larger one is a mistake or an attack.
 pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
@@ -42,48 +39,6 @@ pub struct Console {
     /// The Console's time in its latest answer, and ours at that moment.
     seen: Mutex<Option<Sighting>>,
     observer: Option<Arc<dyn CallObserver>>,
-}
-
-/// The Console's clock beside ours, at one moment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Sighting {
-    /// `Date` of the answer (RFC 9110 section 6.6.1), in whole seconds.
-    pub console: Timestamp,
-    /// This host's clock when the answer came.
-    pub host: Timestamp,
-}
-
-/// Difference between the two clocks from which on it is said to be wrong: more than a slow answer explains, and what a
-/// certificate's not-before allows (CONTRACT.md section 3).
-pub const WRONG_CLOCK: SignedDuration = SignedDuration::from_mins(5);
-
-impl Sighting {
-    /// How far this host's clock is ahead of the Console's; negative where it is behind.
-    pub fn ahead(&self) -> SignedDuration {
-        self.host.duration_since(self.console)
-    }
-
-    /// Whether the clocks differ by more than [`WRONG_CLOCK`].
-    pub fn is_wrong(&self) -> bool {
-        self.ahead().abs() > WRONG_CLOCK
-    }
-}
-
-impl fmt::Display for Sighting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ahead = self.ahead();
-        let (days, rest) = (ahead.abs().as_secs() / 86_400, ahead.abs().as_secs() % 86_400);
-        let (hours, minutes, seconds) = (rest / 3600, rest % 3600 / 60, rest % 60);
-        let side = if ahead.is_negative() { "behind" } else { "ahead of" };
-        f.write_str("this host's clock is ")?;
-        match (days, hours, minutes) {
-            (0, 0, 0) => write!(f, "{seconds} s")?,
-            (0, 0, _) => write!(f, "{minutes} min {seconds} s")?,
-            (0, _, _) => write!(f, "{hours} h {minutes} min")?,
-            (_, _, _) => write!(f, "{days} days {hours} h")?,
-        }
-        write!(f, " {side} the Console's")
-    }
 }
 
 /// What the Console answered to an enrollment. Not trusted yet.
@@ -136,7 +91,7 @@ impl Console {
     /// The same of a server that this trust verifies. Whatever it answers, a refusal too, tells the time; nothing does
     /// where no answer has had a date yet.
     pub async fn ask_time_of(&self, trust: &ServerTrust) -> Result<Option<Sighting>, ConsoleError> {
-        let call = Call { method: Method::GET, path: paths::HEALTHZ, body: None };
+        let call = Request { method: Method::GET, path: paths::HEALTHZ, body: None };
         match self.send(trust, None, call).await {
             Ok(_)
             | Err(
@@ -149,12 +104,12 @@ impl Console {
     }
 
     /// Fetches the Console's CA over a connection that carries no secret, and keeps of it the one certificate that the
-    /// operator pinned (CONTRACT.md section 2, point 2).
+    /// operator pinned (CONTRACT.md section 2).
     ///
     /// # Errors
     /// [`ConsoleError::PinMismatch`] when no certificate there has the fingerprint; anything that a call can meet.
     pub async fn trust_pin(&self, pinned: &CaFingerprint) -> Result<ServerTrust, ConsoleError> {
-        let call = Call { method: Method::GET, path: paths::TRUST_BOOTSTRAP, body: None };
+        let call = Request { method: Method::GET, path: paths::TRUST_BOOTSTRAP, body: None };
         let answer = self.send(&ServerTrust::DangerAnyServer, None, call).await?;
         answer::pinned(&answer, &self.transport.target(), pinned)
     }
@@ -165,7 +120,7 @@ impl Console {
         trust: &ServerTrust,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<EnrollReply, ConsoleError> {
-        let call = Call { method: Method::POST, path: paths::ENROLL, body: Some(body) };
+        let call = Request { method: Method::POST, path: paths::ENROLL, body: Some(body) };
         let answer = self.send(trust, None, call).await?;
         answer::enrollment(&answer, &self.transport.target())
     }
@@ -206,7 +161,7 @@ impl Console {
         said: &impl Serialize,
     ) -> Result<A, ConsoleError> {
         let body = serde_json::to_vec(said).map_err(|e| ConsoleError::Setup { cause: e.to_string() })?;
-        let call = Call { method: Method::POST, path, body: Some(Zeroizing::new(body)) };
+        let call = Request { method: Method::POST, path, body: Some(Zeroizing::new(body)) };
         let answer = self.send(trust, Some(identity), call).await?;
         answer::read(&answer, &self.transport.target())
     }
@@ -217,7 +172,7 @@ impl Console {
         trust: &ServerTrust,
         identity: ClientIdentity,
     ) -> Result<(), ConsoleError> {
-        let call = Call { method: Method::POST, path: paths::DECOMMISSION, body: None };
+        let call = Request { method: Method::POST, path: paths::DECOMMISSION, body: None };
         self.send(trust, Some(identity), call).await.map(|_| ())
     }
 
@@ -225,7 +180,7 @@ impl Console {
         &self,
         trust: &ServerTrust,
         identity: Option<ClientIdentity>,
-        call: Call,
+        call: Request,
     ) -> Result<RawAnswer, ConsoleError> {
         let path = call.path;
         let done = self.exchange(trust, identity, call).await;
@@ -239,7 +194,7 @@ impl Console {
         &self,
         trust: &ServerTrust,
         identity: Option<ClientIdentity>,
-        call: Call,
+        call: Request,
     ) -> Result<RawAnswer, ConsoleError> {
         let path = call.path;
         let tls = tls::client_config(&self.clock, trust, identity)?;
@@ -250,31 +205,5 @@ impl Console {
         }
         tracing::debug!(path, status = answer.status, bytes = answer.body.len(), "the Console answered");
         answer::expect_success(answer, &self.transport.target(), crate::clock::now(&self.clock))
-    }
-}
-
-/// The code of a refusal, where the failure was one.
-pub fn refusal(error: &ConsoleError) -> Option<ErrorCode> {
-    if let ConsoleError::Refused { known, .. } = error { *known } else { None }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_wrong_clock_is_told_with_its_size() {
-        let console: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
-        let at = |seconds| Sighting { console, host: console + SignedDuration::from_secs(seconds) };
-        for (seconds, wrong, text) in [
-            (-42, false, "42 s behind the Console's"),
-            (300, false, "5 min 0 s ahead of"),
-            (301, true, "5 min 1 s ahead of"),
-            (-10_920, true, "3 h 2 min behind"),
-            (-1_767_225_600, true, "20454 days 0 h behind"),
-        ] {
-            assert_eq!(at(seconds).is_wrong(), wrong, "{seconds}");
-            assert!(at(seconds).to_string().contains(text), "{}", at(seconds));
-        }
     }
 }

@@ -6,8 +6,9 @@ use std::net::SocketAddr;
 use ::http::Method;
 use telovix_contract::paths;
 
-use super::http::Call;
-use super::{ClientIdentity, Console, ConsoleError, ServerTrust};
+use super::http::Request;
+use super::{Console, ConsoleError};
+use crate::tls::{ClientIdentity, ServerTrust};
 
 impl Console {
     /// The proxy that calls go through, without its user and password.
@@ -37,7 +38,7 @@ impl Console {
         trust: &ServerTrust,
         identity: Option<ClientIdentity>,
     ) -> Result<(), ConsoleError> {
-        let call = Call { method: Method::GET, path: paths::READYZ, body: None };
+        let call = Request { method: Method::GET, path: paths::READYZ, body: None };
         self.send(trust, identity, call).await.map(drop)
     }
 }

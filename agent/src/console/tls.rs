@@ -7,48 +7,20 @@
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
-use rustls::crypto::{CryptoProvider, WebPkiSupportedAlgorithms, aws_lc_rs};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::crypto::WebPkiSupportedAlgorithms;
+use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::error::ConsoleError;
 use crate::clock::Clock;
-
-/// Whom to trust as the Console.
-#[derive(Debug, Clone)]
-pub enum ServerTrust {
-    /// Chains to one of these certificates, which came from a file, a pin or a verified enrollment.
-    Anchors {
-        /// The certificates.
-        certificates: Vec<CertificateDer<'static>>,
-        /// What they are, for error texts: `the CA file /etc/…`.
-        named: String,
-    },
-    /// Chains to the operating system's roots.
-    SystemRoots,
-    /// Takes any server. For a call that carries no secret, and for the explicit opt-in.
-    DangerAnyServer,
-}
-
-/// As whom to speak: a certificate chain, leaf first, and its key.
-pub struct ClientIdentity {
-    /// The chain in DER.
-    pub chain: Vec<CertificateDer<'static>>,
-    /// The private key.
-    pub key: PrivateKeyDer<'static>,
-}
-
-/// The one cryptography provider, handed to every TLS configuration (docs/decisions/0002).
-pub fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
-}
+use crate::tls::{ClientIdentity, ServerTrust, provider};
 
 /// Builds the TLS settings of one call.
 ///
 /// # Errors
 /// [`ConsoleError::NoSystemRoots`] when the system's roots are asked for and there are none; [`ConsoleError::Setup`]
 /// when a certificate or the key is not one that TLS can use.
-pub fn client_config(
+pub(super) fn client_config(
     clock: &Clock,
     trust: &ServerTrust,
     identity: Option<ClientIdentity>,
@@ -90,17 +62,6 @@ fn system_roots() -> Result<RootCertStore, ConsoleError> {
         return Err(ConsoleError::NoSystemRoots { cause });
     }
     Ok(roots)
-}
-
-impl ServerTrust {
-    /// What a server's certificate is checked against, for error texts.
-    pub fn describe(&self) -> String {
-        match self {
-            Self::Anchors { named, .. } => format!("checked against {named}"),
-            Self::SystemRoots => "checked against the system's root certificates".to_owned(),
-            Self::DangerAnyServer => "not checked".to_owned(),
-        }
-    }
 }
 
 /// Takes any certificate, but still wants the handshake signed by its key, so that what was fetched over the connection

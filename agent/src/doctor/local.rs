@@ -8,11 +8,11 @@ use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat};
 
 use super::{Finding, Kind};
-use crate::config::{Config, TokenError};
-use crate::schedule;
+use crate::config::{Config, FoundToken, TokenError};
+use crate::driver::Look;
+use crate::machine::{Code, Report, StateName};
 use crate::server::client::ClientError;
-use crate::status::{Report, StateName};
-use crate::store::{Generation, Loaded, Publication, Store, StoreError};
+use crate::store::{Publication, Store, StoreError};
 
 /// Name of the first check, the one that can fail before there is anything else to look at.
 pub(super) const CONFIGURATION: &str = "configuration";
@@ -26,7 +26,7 @@ const RENEWAL: &str = "renewal";
 /// Least room for the files of two generations, in bytes.
 const ROOM: u64 = 1024 * 1024;
 /// Least share of a certificate's life that a host which nothing renews should have left.
-const MARGIN: i64 = 10;
+const MARGIN: i32 = 10;
 
 pub(super) fn configuration(config: &Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = config
@@ -118,14 +118,17 @@ pub(super) fn confinement(report: &Report) -> Option<Finding> {
     report.confinement.as_ref().map(|text| Finding::ok(CONFINEMENT, text))
 }
 
-pub(super) fn token(config: &Config, store: &Store, report: Option<&Report>) -> Vec<Finding> {
-    // A running agent holds the last word of the Console on it.
-    let refused = report.filter(|report| report.state == StateName::Refused);
-    // Standard input belongs to the commands that ask for it.
-    let found = match config.token.resolve(&mut std::io::empty()) {
+pub(super) fn token(
+    config: &Config,
+    token: Result<Option<FoundToken>, TokenError>,
+    look: Option<&Look>,
+    report: Option<&Report>,
+) -> Vec<Finding> {
+    let paid_by = Store::peek(&config.state_dir.value).paid_by();
+    let found = match token {
         Ok(Some(found)) => found,
-        Ok(None) if store.paid_by().is_some() => {
-            return vec![Finding::ok(TOKEN, "none at hand, and none is needed while the identity stands")];
+        Ok(None) if paid_by.is_some() => {
+            return vec![Finding::ok(TOKEN, "no token configured; none needed while enrolled")];
         }
         Ok(None) => return vec![Finding::warn(TOKEN, config.token.why_none(), "")],
         Err(error @ TokenError::Unreadable { .. }) => {
@@ -137,69 +140,52 @@ pub(super) fn token(config: &Config, store: &Store, report: Option<&Report>) -> 
             return vec![Finding::fail(TOKEN, Kind::Configuration, error.to_string(), remedy)];
         }
     };
-    let paid = store.paid_by().is_some_and(|hash| found.token.matches(&hash));
-    let under_way =
-        matches!(store.pending(), Ok(Some(pending)) if found.token.matches(&pending.token_sha256));
     let source = &found.source;
-    let first = match (refused.and_then(|report| report.last_error.as_ref()), paid, under_way) {
+    let has_paid = paid_by.is_some_and(|hash| found.token.matches(&hash));
+    let under_way =
+        look.and_then(|look| look.under_way.as_ref()).is_some_and(|hash| found.token.matches(hash));
+    // A running agent has the Console's latest answer to it.
+    let refused = report.filter(|report| report.state == StateName::Refused);
+    let first = match (refused.and_then(|report| report.last_error.as_ref()), has_paid, under_way) {
         (Some(error), false, _) => {
-            let message = format!("the one of {source} was refused: {}", error.message);
-            Finding::warn(TOKEN, message, &error.action)
+            Finding::warn(TOKEN, format!("token of {source}: refused: {}", error.message), &error.action)
         }
-        (_, true, _) => Finding::ok(TOKEN, format!("the one of {source} paid for the identity of this host")),
+        (_, true, _) => Finding::ok(TOKEN, format!("token of {source}: already used to enroll this host")),
         (_, false, true) => {
-            Finding::ok(TOKEN, format!("an enrollment with the one of {source} is under way"))
+            Finding::ok(TOKEN, format!("token of {source}: an enrollment with it is under way"))
         }
         (None, false, false) => {
-            Finding::ok(TOKEN, format!("the one of {source} is well formed, and unused here"))
+            Finding::ok(TOKEN, format!("token of {source}: well formed, and unused here"))
         }
     };
     let warnings = found.warnings.iter().map(|warning| Finding::warn(TOKEN, warning, ""));
     std::iter::once(first).chain(warnings).collect()
 }
 
-pub(super) fn credential(loaded: &Result<Loaded, StoreError>, store: &Store) -> Finding {
-    match loaded {
-        Err(error) => Finding::fail(CREDENTIAL, Kind::LocalState, error.to_string(), ""),
-        Ok(Loaded::Nothing) => Finding::fail(
-            CREDENTIAL,
-            Kind::NoIdentity,
-            "this host holds no identity yet",
-            "make a token in the Console and run `telovix-agent enroll`, or give it to the running agent",
-        ),
-        Ok(Loaded::Lost(loss)) => Finding::fail(
-            CREDENTIAL,
-            Kind::NoIdentity,
-            format!("the identity is lost: {}", loss.reason),
-            "make a re-enrollment token for this sensor in the Console and give it to the agent",
-        ),
-        Ok(Loaded::Intact { generation, mended }) => held(generation, mended, store),
-    }
-}
-
-fn held(generation: &Generation, mended: &[String], store: &Store) -> Finding {
-    let verified = generation.verified();
-    if generation.state().is_copied_here() {
-        return Finding::fail(
-            CREDENTIAL,
-            Kind::NoIdentity,
-            "the identity was made on another machine: this host is a copy of it",
-            "run `telovix-agent reset --yes` and enroll this host with a token of its own",
-        );
-    }
+pub(super) fn credential(look: &Result<Look, StoreError>) -> Finding {
+    let look = match look {
+        Ok(look) => look,
+        Err(error) => return Finding::fail(CREDENTIAL, Kind::LocalState, error.to_string(), ""),
+    };
+    let report = &look.report;
+    let Some(current) = &look.current else {
+        let action =
+            report.last_error.as_ref().map_or(Code::Unenrolled.action(), |error| error.action.as_str());
+        return Finding::fail(CREDENTIAL, Kind::NoIdentity, &report.reason, action);
+    };
+    let verified = current.verified();
     let message = format!("sensor {}, valid until {:.0}", verified.sensor_id(), verified.not_after());
-    if let Some(damage) = mended.first() {
+    if let Some(damage) = report.notes.first() {
         return Finding::warn(CREDENTIAL, format!("{message}; {damage}"), "nothing: the agent mends it");
     }
-    if store.ready_since().is_none() {
+    if !report.accepted {
         let message = format!("{message}; the Console has not accepted it, as far as this host knows");
         return Finding::warn(CREDENTIAL, message, "see the checks of the Console above");
     }
     Finding::ok(CREDENTIAL, message)
 }
 
-pub(super) fn renewal(held: &Generation, now: Timestamp, report: Option<&Report>) -> Finding {
-    let verified = held.verified();
+pub(super) fn renewal(look: &Look, now: Timestamp, report: Option<&Report>) -> Finding {
     if let Some(at) = report.and_then(|report| report.renew_at) {
         return match now > at {
             false => Finding::ok(RENEWAL, format!("due {at:.0}; the running agent sees to it")),
@@ -210,13 +196,16 @@ pub(super) fn renewal(held: &Generation, now: Timestamp, report: Option<&Report>
             ),
         };
     }
-    let at = schedule::renew_at(verified.not_before(), verified.not_after(), verified.serial());
-    let left = verified.not_after().duration_since(now).as_secs();
-    let life = verified.not_after().duration_since(verified.not_before()).as_secs();
-    let soon = if left < life / MARGIN { ", which is soon" } else { "" };
+    let text = |at: Option<Timestamp>| at.map(|at| format!("{at:.0}")).unwrap_or_default();
+    let (from, until) = (look.report.not_before, look.report.not_after);
+    let soon = from
+        .zip(until)
+        .is_some_and(|(from, until)| until.duration_since(now) < until.duration_since(from) / MARGIN);
+    let soon = if soon { ", which is soon" } else { "" };
+    let (due, end) = (text(look.report.renew_at), text(until));
     Finding::warn(
         RENEWAL,
-        format!("due {at:.0}, and no agent runs that would do it; it ends {:.0}{soon}", verified.not_after()),
+        format!("due {due}, but no agent is running to do it; the certificate ends {end}{soon}"),
         "start the agent: systemctl enable --now telovix-agent",
     )
 }

@@ -10,9 +10,10 @@ use serde::Serialize;
 
 use crate::clock::{self, Clock};
 use crate::config::{Config, ConfigErrors};
+use crate::driver::{self, Host};
+use crate::facts;
+use crate::machine::Report;
 use crate::server::client::{Client, ClientError};
-use crate::status::Report;
-use crate::store::{Loaded, Store};
 
 /// How a check came out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
@@ -37,7 +38,7 @@ impl Level {
     }
 }
 
-/// What kind of failure it is; each has an exit status (DESIGN.md section 3).
+/// What kind of failure it is; each has an exit status.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -114,26 +115,24 @@ impl Diagnosis {
 }
 
 /// Looks at everything.
-pub async fn examine(config: &Config, clock: &Clock) -> Diagnosis {
-    let now = clock::now(clock);
+pub async fn examine(config: Config, clock: Clock) -> Diagnosis {
     let agent = Client::new(&config.server.control_socket.value).status().await;
-    let store = Store::peek(&config.state_dir.value);
-    let loaded = store.load(now);
-    let held = match &loaded {
-        // A copied identity is another machine's, which nobody here may speak as.
-        Ok(Loaded::Intact { generation, .. }) => {
-            Some(&**generation).filter(|held| !held.state().is_copied_here())
-        }
-        Ok(Loaded::Nothing | Loaded::Lost(_)) | Err(_) => None,
-    };
+    // Standard input belongs to the commands that ask for it.
+    let token = config.token.resolve(&mut std::io::empty());
+    let host = Host { facts: facts::gather(&config), config, clock };
+    let look = driver::look(&host, token.as_ref().ok().and_then(Option::as_ref));
+    let (config, clock) = (&host.config, &host.clock);
+    let report = report_of(&agent, config);
+    let current = look.as_ref().ok().and_then(|look| look.current.as_ref());
     let mut checks = local::configuration(config);
     checks.extend(local::state_directory(config));
     checks.push(local::agent(&agent, config));
-    checks.extend(report_of(&agent, config).and_then(local::confinement));
-    checks.extend(local::token(config, &store, report_of(&agent, config)));
-    checks.extend(network::examine(config, clock, held).await);
-    checks.push(local::credential(&loaded, &store));
-    checks.extend(held.map(|held| local::renewal(held, now, report_of(&agent, config))));
+    checks.extend(report.and_then(local::confinement));
+    checks.extend(local::token(config, token, look.as_ref().ok(), report));
+    checks.extend(network::examine(config, clock, current).await);
+    checks.push(local::credential(&look));
+    checks
+        .extend(current.and(look.as_ref().ok()).map(|look| local::renewal(look, clock::now(clock), report)));
     Diagnosis::of(checks)
 }
 

@@ -4,12 +4,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use super::{Finding, Kind};
-use crate::clock::Clock;
+use telovix_contract::problem::Advice;
+
+use crate::clock::{Clock, Sighting};
 use crate::config::{Config, ConsoleUrl};
 use crate::console::http::Deadlines;
-use crate::console::{Console, ConsoleError, ServerTrust, Sighting};
-use crate::enrollment::obtain::FirstContact;
+use crate::console::{Console, ConsoleError};
+use crate::driver::FirstContact;
 use crate::store::Generation;
+use crate::tls::ServerTrust;
 
 const NAMES: &str = "name resolution";
 const CONNECTION: &str = "connection";
@@ -73,10 +76,10 @@ async fn reach(console: &Console, url: &ConsoleUrl) -> Vec<Finding> {
             Finding::ok(PROXY, format!("{proxy} makes a tunnel to {}", url.authority())),
         ],
         (Err(error @ ConsoleError::Proxy { .. }), _) => {
-            vec![Finding::fail(PROXY, Kind::NotReached, error.to_string(), error.action())]
+            vec![Finding::fail(PROXY, Kind::NotReached, error.to_string(), error.code().action())]
         }
         (Err(error), _) => {
-            vec![Finding::fail(CONNECTION, Kind::NotReached, error.to_string(), error.action())]
+            vec![Finding::fail(CONNECTION, Kind::NotReached, error.to_string(), error.code().action())]
         }
     }
 }
@@ -161,7 +164,7 @@ fn tls(asked: &Result<(), ConsoleError>, trust: &str, sighting: Option<Sighting>
             | ConsoleError::Proxy { .. }
             | ConsoleError::Broken { .. }
             | ConsoleError::Deadline { phase: "connecting" | "the TLS handshake", .. } => {
-                Finding::fail(TLS, Kind::NotReached, error.to_string(), error.action())
+                Finding::fail(TLS, Kind::NotReached, error.to_string(), error.code().action())
             }
             ConsoleError::NotTrusted { .. }
             | ConsoleError::PinMismatch { .. }
@@ -183,12 +186,12 @@ fn tls(asked: &Result<(), ConsoleError>, trust: &str, sighting: Option<Sighting>
             Finding::fail(TLS, Kind::LocalState, message, "set this host's clock right (timedatectl)")
         }
         (ConsoleError::Handshake { .. } | ConsoleError::Setup { .. }, _) => {
-            Finding::fail(TLS, Kind::NotReached, error.to_string(), error.action())
+            Finding::fail(TLS, Kind::NotReached, error.to_string(), error.code().action())
         }
         (ConsoleError::CertificateRefused { .. }, _) => {
-            Finding::fail(TLS, Kind::NoIdentity, error.to_string(), error.action())
+            Finding::fail(TLS, Kind::NoIdentity, error.to_string(), error.code().action())
         }
-        (_, _) => Finding::fail(TLS, Kind::NotTrusted, error.to_string(), error.action()),
+        (_, _) => Finding::fail(TLS, Kind::NotTrusted, error.to_string(), error.code().action()),
     }
 }
 
@@ -203,7 +206,7 @@ fn clocks(sighting: &Sighting) -> Finding {
 fn readiness(asked: &Result<(), ConsoleError>) -> Finding {
     match asked {
         Ok(()) => Finding::ok(CONSOLE, "it is set up and ready"),
-        Err(error) if error.is_missing_path() => {
+        Err(error) if error.code().advice() == Advice::MissingPath => {
             let message = "it does not say whether it is ready (no /readyz)";
             Finding::warn(CONSOLE, message, "nothing, where its version has none; else check console_url")
         }
@@ -213,6 +216,6 @@ fn readiness(asked: &Result<(), ConsoleError>) -> Finding {
             format!("it is not ready: {error}"),
             "finish its set-up (licence, administrator), or wait until it has started",
         ),
-        Err(error) => Finding::fail(CONSOLE, Kind::NotReached, error.to_string(), error.action()),
+        Err(error) => Finding::fail(CONSOLE, Kind::NotReached, error.to_string(), error.code().action()),
     }
 }

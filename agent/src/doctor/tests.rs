@@ -39,7 +39,7 @@ impl Host {
         let default_file = Path::new("/nowhere/agent.toml");
         let sources = Sources { args: &args, env: &env, host_name: "h".into(), default_file };
         match load_from(&sources) {
-            Ok(config) => examine(&config, &crate::clock::system()).await,
+            Ok(config) => examine(config, crate::clock::system()).await,
             Err(errors) => Diagnosis::unusable(&errors),
         }
     }

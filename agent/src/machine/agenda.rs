@@ -7,10 +7,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::effect::Call;
-use super::held::{Candidate, Held, Road, Standing, Verdict};
+use super::identity::{Candidate, CurrentIdentity, Endpoint, Validity, Verdict};
+use super::input::Now;
+use super::retry::SHORTEST;
 use super::skew::Clock;
-use super::wait::SHORTEST;
-use super::{Life, Machine, Now, Retirement};
+use super::state::{Life, Machine, Retirement};
 
 /// The first job that is due, and the moment when the next one will be.
 #[derive(Debug)]
@@ -77,54 +78,57 @@ impl Machine {
             self.plan_candidate(now, candidate, &mut agenda);
         }
         self.plan_enrollment(now, &mut agenda);
-        if let Some(held) = &self.held {
-            self.plan_identity(now, held, &mut agenda);
+        if let Some(current) = &self.current {
+            self.plan_identity(now, current, &mut agenda);
         }
         agenda
     }
 
     fn plan_candidate(&self, now: Now, candidate: &Candidate, agenda: &mut Agenda) {
         let generation = candidate.identity.generation;
-        match candidate.standing(now, &self.skew) {
-            Standing::Suspect => return,
-            Standing::Expired => return agenda.add(Duration::ZERO, || Todo::Discard(generation)),
-            Standing::Good => self.wake_at_end(now, candidate.identity.not_after, agenda),
+        match candidate.validity(now, &self.skew) {
+            Validity::Suspect => return,
+            Validity::Expired => return agenda.add(Duration::ZERO, || Todo::Discard(generation)),
+            Validity::Good => self.wake_at_end(now, candidate.identity.not_after, agenda),
         }
-        if candidate.proof.is_some() || self.held.is_none() {
+        if candidate.proof.is_some() || self.current.is_none() {
             agenda.add(candidate.publish.due(), || Todo::Publish(generation));
         } else if candidate.refused && self.brings_another(candidate) {
             agenda.add(Duration::ZERO, || Todo::Discard(generation));
-        } else if candidate.road == Road::Open {
+        } else if candidate.endpoint == Endpoint::Available {
             agenda.add(candidate.prove.due(), || Todo::Call(Call::Prove { generation }));
         }
     }
 
     fn plan_enrollment(&self, now: Now, agenda: &mut Agenda) {
-        if !self.may_enroll_by_clock() || self.barred().is_some() {
+        if !self.may_enroll_by_clock() || self.blocked().is_some() {
             return;
         }
-        if let Some(wish) = self.wish(now) {
+        if let Some(intent) = self.intent(now) {
             agenda.add(self.enrolling.tries.due(), || {
-                Todo::Call(Call::Enroll { replaces: wish.replaces, reason: wish.reason })
+                Todo::Call(Call::Enroll { replaces: intent.replaces, reason: intent.reason })
             });
         }
     }
 
-    fn plan_identity(&self, now: Now, held: &Held, agenda: &mut Agenda) {
-        match held.standing(now, &self.skew) {
-            Standing::Suspect | Standing::Expired => return,
-            Standing::Good => self.wake_at_end(now, held.identity.not_after, agenda),
+    fn plan_identity(&self, now: Now, current: &CurrentIdentity, agenda: &mut Agenda) {
+        match current.validity(now, &self.skew) {
+            Validity::Suspect | Validity::Expired => return,
+            Validity::Good => self.wake_at_end(now, current.identity.not_after, agenda),
         }
-        if !held.is_usable(now, &self.skew) || self.candidate.is_some() {
+        if !current.is_usable(now, &self.skew) || self.candidate.is_some() {
             return;
         }
-        if held.renew_road != Road::Barred && !self.skew.is_behind() {
-            let moment =
-                if held.renews_at_once() { Duration::ZERO } else { self.skew.mono_of(now, held.renew_at()) };
-            agenda.add(moment.max(held.renew.due()), || Todo::Call(Call::Renew));
+        if current.renewal_endpoint != Endpoint::Blocked && !self.skew.is_behind() {
+            let moment = if current.renews_at_once() {
+                Duration::ZERO
+            } else {
+                self.skew.mono_of(now, current.renew_at())
+            };
+            agenda.add(moment.max(current.renew.due()), || Todo::Call(Call::Renew));
         }
-        if held.beat_road != Road::Barred {
-            agenda.add(held.beat.due(), || Todo::Call(Call::Heartbeat));
+        if current.heartbeat_endpoint != Endpoint::Blocked {
+            agenda.add(current.heartbeat.due(), || Todo::Call(Call::Heartbeat));
         }
     }
 
@@ -156,42 +160,42 @@ impl Machine {
                     || self
                         .candidate
                         .as_ref()
-                        .is_some_and(|c| c.standing(now, &self.skew) == Standing::Suspect)
-                    || self.held.as_ref().is_some_and(|held| self.suspects(now, held))
-                    || (!self.skew.was_told() && self.wishes(now))
+                        .is_some_and(|c| c.validity(now, &self.skew) == Validity::Suspect)
+                    || self.current.as_ref().is_some_and(|current| self.suspects(now, current))
+                    || (!self.skew.was_told() && self.wants_to_enroll(now))
             }
             Clock::Wrong(_) => {
                 loss_may_be_the_clock()
-                    || (self.skew.is_behind() && (self.wishes(now) || self.renewal_is_due(now)))
+                    || (self.skew.is_behind() && (self.wants_to_enroll(now) || self.renewal_is_due(now)))
             }
         }
     }
 
-    fn suspects(&self, now: Now, held: &Held) -> bool {
-        match held.verdict {
+    fn suspects(&self, now: Now, current: &CurrentIdentity) -> bool {
+        match current.verdict {
             Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => {
-                held.standing(now, &self.skew) == Standing::Suspect
+                current.validity(now, &self.skew) == Validity::Suspect
             }
             Verdict::Lost(_) | Verdict::Revoked(_) => false,
         }
     }
 
-    fn wishes(&self, now: Now) -> bool {
-        self.barred().is_none() && self.wish(now).is_some()
+    pub(super) fn wants_to_enroll(&self, now: Now) -> bool {
+        self.blocked().is_none() && self.intent(now).is_some()
     }
 
     /// Whether the identity's time for renewal has come, whatever stands in its way.
     pub(super) fn renewal_is_due(&self, now: Now) -> bool {
-        self.held.as_ref().is_some_and(|held| {
-            held.is_usable(now, &self.skew)
-                && (held.renews_at_once() || self.skew.corrected(now) >= held.renew_at())
+        self.current.as_ref().is_some_and(|current| {
+            current.is_usable(now, &self.skew)
+                && (current.renews_at_once() || self.skew.corrected(now) >= current.renew_at())
         })
     }
 
     /// Whether the token in hand could bring another identity than a refused candidate.
     fn brings_another(&self, candidate: &Candidate) -> bool {
         self.token.is_some_and(|token| {
-            !token.matches(&candidate.identity.token_sha256) && self.enrolling.barred(&token).is_none()
+            !token.matches(&candidate.identity.token_sha256) && self.enrolling.blocked(&token).is_none()
         })
     }
 }

@@ -1,22 +1,21 @@
 //! What follows from the answer to a call.
 //!
-//! Invariant: an answer changes the identity that stands only by proving its successor, or by saying of that identity
+//! Invariant: an answer changes the identity in use only by proving its successor, or by saying of that identity
 //! itself that it is not accepted; whatever else goes wrong leaves it alone.
 
 use std::time::Duration;
 
-use telovix_contract::problem::Retry;
+use telovix_contract::problem::Advice;
 use telovix_contract::states::TokenType;
 
+use super::code::Code;
 use super::effect::{Call, CommandResult, Effect};
-use super::held::{Candidate, Held, Origin, Proof, Road, Verdict};
-use super::input::{Accepted, Answer, Failure, Fault, Identity, Nature, Outcome};
-use super::policy::{Advice, Until, advice};
+use super::enroll::Block;
+use super::identity::{Candidate, CurrentIdentity, Endpoint, ObtainedBy, Proof, Verdict};
+use super::input::{Accepted, Answer, Failure, Fault, Identity, Now, Outcome};
+use super::schedule;
 use super::skew::{Clock, Skew};
-use super::wait::Trouble;
-use super::wish::Bar;
-use super::{Job, Machine, Now};
-use crate::schedule;
+use super::state::{Job, Machine};
 
 /// Bounds of the wait that a Console may ask of an enrollment which waits for approval.
 const APPROVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
@@ -39,11 +38,11 @@ impl Machine {
             (Call::Enroll { .. }, Outcome::Enrolled(identity)) => {
                 self.enrolling.tries.succeed();
                 self.enrolling.waiting = false;
-                self.candidate = Some(Candidate::new(identity, Origin::Enrollment));
+                self.candidate = Some(Candidate::new(identity, ObtainedBy::Enrollment));
             }
             (Call::Enroll { .. }, Outcome::Waiting(asked)) => {
                 // Another token than the waiting one is tried at once.
-                if self.is_outdated(Until::Token) {
+                if self.token_changed_meanwhile() {
                     return;
                 }
                 let asked = asked.clamp(APPROVAL.0, APPROVAL.1);
@@ -90,21 +89,19 @@ impl Machine {
             // Ask again now and then: it may have been the Console's clock.
             Clock::Wrong(_) => {
                 let fault = self.skew.fault().unwrap_or_else(|| mismatch().fault);
-                let failure =
-                    Failure { nature: Nature::Dates, retry: Retry::Backoff, fault, retry_after: None };
-                self.probe.back_off(now, &failure);
+                self.probe.back_off(now, &Failure { fault, retry_after: None });
             }
         }
     }
 
     fn renewed(&mut self, identity: Identity) {
-        if let Some(held) = &mut self.held {
-            held.renew.succeed();
-            held.renew_now = false;
-            held.renew_begun = false;
-            held.renew_road = Road::Open;
+        if let Some(current) = &mut self.current {
+            current.renew.succeed();
+            current.renew_now = false;
+            current.renew_begun = false;
+            current.renewal_endpoint = Endpoint::Available;
         }
-        self.candidate = Some(Candidate::new(identity, Origin::Renewal));
+        self.candidate = Some(Candidate::new(identity, ObtainedBy::Renewal));
     }
 
     fn proved(&mut self, proof: Proof) {
@@ -116,14 +113,14 @@ impl Machine {
     }
 
     fn accepted(&mut self, now: Now, answer: &Accepted) {
-        if let Some(held) = &mut self.held {
-            held.accept(now, answer);
+        if let Some(current) = &mut self.current {
+            current.accept(now, answer);
         }
     }
 
     fn failed(&mut self, now: Now, call: &Call, failure: &Failure, dated: bool, effects: &mut Vec<Effect>) {
         // Before a certificate is called invalid the Console is asked for the time, unless this answer told it.
-        self.doubts_dates |= failure.nature == Nature::Dates && !dated;
+        self.doubts_dates |= failure.fault.code.advice() == Advice::AskTime && !dated;
         match call {
             Call::Enroll { .. } => self.enrollment_failed(now, failure),
             Call::Renew => self.renewal_failed(now, failure, effects),
@@ -134,35 +131,35 @@ impl Machine {
         }
     }
 
-    /// Whether what would have to change for another attempt has changed while the call was under way.
-    fn is_outdated(&self, until: Until) -> bool {
-        let now = self.at_hand();
-        match until {
-            Until::Token => now.token != self.presented.token,
-            Until::TokenOrConfiguration => now != self.presented,
-        }
+    /// Whether the token changed while the call was under way.
+    fn token_changed_meanwhile(&self) -> bool {
+        self.at_hand().token != self.presented.token
+    }
+
+    /// Whether token or configuration changed while the call was under way: then a refusal is of what was.
+    fn is_outdated(&self) -> bool {
+        self.at_hand() != self.presented
     }
 
     fn enrollment_failed(&mut self, now: Now, failure: &Failure) {
-        if self.is_outdated(Until::Token) {
+        if self.token_changed_meanwhile() {
             return;
         }
-        let outdated = self.is_outdated(Until::TokenOrConfiguration);
+        let outdated = self.is_outdated();
         let enrolling = &mut self.enrolling;
-        let until = match advice(failure) {
-            Advice::BackOff | Advice::AskClock => return enrolling.tries.back_off(now, failure),
+        match failure.fault.code.advice() {
+            Advice::BackOff | Advice::AskTime => return enrolling.tries.back_off(now, failure),
             // No credential is presented here that could be lost: something in between wants a client certificate.
-            Advice::AskLater | Advice::Slowly | Advice::Missing | Advice::CredentialLost => {
-                return enrolling.tries.slowly(now, failure);
+            Advice::Later | Advice::Slowly | Advice::MissingPath | Advice::CredentialLost => {
+                return enrolling.tries.retry_in_minutes(now, failure);
             }
-            Advice::Stop(Until::TokenOrConfiguration) if outdated => return,
-            Advice::Stop(until) => until,
-            Advice::Revoked => Until::Token,
-        };
+            Advice::OtherTokenOrConfiguration if outdated => return,
+            Advice::OtherToken | Advice::OtherTokenOrConfiguration | Advice::Revoked => {}
+        }
         enrolling.waiting = false;
         enrolling.tries.succeed();
         if let Some(token) = &self.token {
-            enrolling.bar = Some(Bar { token: token.hash(), until, trouble: Trouble::new(failure) });
+            enrolling.block = Some(Block { token: token.hash(), fault: failure.fault.clone() });
         }
     }
 
@@ -170,29 +167,25 @@ impl Machine {
         if std::mem::take(&mut self.renew_asked) {
             effects.push(Effect::CommandDone(CommandResult::RenewFailed(failure.fault.clone())));
         }
-        let outdated = self.is_outdated(Until::TokenOrConfiguration);
-        let Some(held) = &mut self.held else { return };
-        let advice = advice(failure);
+        let outdated = self.is_outdated();
+        let Some(current) = &mut self.current else { return };
+        let advice = failure.fault.code.advice();
+        // Nothing came back that says whether it was done.
+        current.renew_begun |= matches!(advice, Advice::BackOff | Advice::AskTime | Advice::Later);
         match advice {
-            // Nothing came back that says whether it was done.
-            Advice::BackOff | Advice::AskClock | Advice::AskLater => held.renew_begun = true,
-            Advice::Slowly | Advice::Stop(_) | Advice::Missing | Advice::CredentialLost | Advice::Revoked => {
+            Advice::BackOff | Advice::AskTime => current.renew.back_off(now, failure),
+            Advice::Later | Advice::Slowly => current.renew.retry_in_minutes(now, failure),
+            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
+            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
+                current.renew.stop(failure);
+                current.renewal_endpoint = Endpoint::Blocked;
+                current.renew_now = false;
+                current.renew_begun = false;
             }
-        }
-        match advice {
-            Advice::BackOff | Advice::AskClock => held.renew.back_off(now, failure),
-            Advice::AskLater | Advice::Slowly => held.renew.slowly(now, failure),
-            Advice::Stop(_) if outdated => {}
-            Advice::Stop(_) => {
-                held.renew.stop(failure);
-                held.renew_road = Road::Barred;
-                held.renew_now = false;
-                held.renew_begun = false;
-            }
-            Advice::Missing => {
-                held.renew.rarely(now, failure, held.missing_wait());
-                held.renew_road = Road::Missing;
-                held.renew_now = false;
+            Advice::MissingPath => {
+                current.renew.rarely(now, failure, current.missing_wait());
+                current.renewal_endpoint = Endpoint::Unsupported;
+                current.renew_now = false;
             }
             Advice::CredentialLost => self.credential_lost(now, failure),
             Advice::Revoked => self.sensor_revoked(failure),
@@ -200,34 +193,35 @@ impl Machine {
     }
 
     fn heartbeat_failed(&mut self, now: Now, failure: &Failure) {
-        let outdated = self.is_outdated(Until::TokenOrConfiguration);
+        let outdated = self.is_outdated();
         let renewable = self.renewal_is_due(now) && !self.skew.is_behind();
-        let Some(held) = &mut self.held else { return };
-        match advice(failure) {
-            Advice::BackOff | Advice::AskClock => held.beat.back_off(now, failure),
-            Advice::AskLater => held.beat.slowly(now, failure),
+        let Some(current) = &mut self.current else { return };
+        match failure.fault.code.advice() {
+            Advice::BackOff | Advice::AskTime => current.heartbeat.back_off(now, failure),
+            Advice::Later => current.heartbeat.retry_in_minutes(now, failure),
             Advice::Slowly => {
-                held.beat.slowly(now, failure);
-                held.verdict = Verdict::Refused(Trouble::new(failure));
+                current.heartbeat.retry_in_minutes(now, failure);
+                current.verdict = Verdict::Refused(failure.fault.clone());
             }
-            Advice::Stop(_) if outdated => {}
-            Advice::Stop(_) => {
-                held.beat.stop(failure);
-                held.beat_road = Road::Barred;
-                held.verdict = Verdict::Refused(Trouble::new(failure));
+            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
+            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
+                current.heartbeat.stop(failure);
+                current.heartbeat_endpoint = Endpoint::Blocked;
+                current.verdict = Verdict::Refused(failure.fault.clone());
             }
-            Advice::Missing => {
-                held.beat.rarely(now, failure, held.missing_beat_wait());
-                held.unheard();
+            Advice::MissingPath => {
+                current.heartbeat.rarely(now, failure, current.missing_heartbeat_wait());
+                current.no_heartbeat_endpoint();
             }
             // Perhaps it was superseded by a renewal whose answer was lost: that is asked for again before anything is
             // given up, and says for certain.
             Advice::CredentialLost
-                if (renewable && held.renew_road == Road::Open) || held.may_have_a_successor() =>
+                if (renewable && current.renewal_endpoint == Endpoint::Available)
+                    || current.may_have_a_successor() =>
             {
-                held.beat.slowly(now, failure);
-                held.verdict = Verdict::Refused(Trouble::new(failure));
-                held.renew.hurry();
+                current.heartbeat.retry_in_minutes(now, failure);
+                current.verdict = Verdict::Refused(failure.fault.clone());
+                current.renew.retry_now();
             }
             Advice::CredentialLost => self.credential_lost(now, failure),
             Advice::Revoked => self.sensor_revoked(failure),
@@ -235,28 +229,28 @@ impl Machine {
     }
 
     fn proof_failed(&mut self, now: Now, generation: u32, failure: &Failure, effects: &mut Vec<Effect>) {
-        let outdated = self.is_outdated(Until::TokenOrConfiguration);
+        let outdated = self.is_outdated();
         let Some(candidate) = &mut self.candidate else { return };
-        match advice(failure) {
-            Advice::BackOff | Advice::AskClock => candidate.prove.back_off(now, failure),
-            Advice::AskLater => candidate.prove.slowly(now, failure),
+        match failure.fault.code.advice() {
+            Advice::BackOff | Advice::AskTime => candidate.prove.back_off(now, failure),
+            Advice::Later => candidate.prove.retry_in_minutes(now, failure),
             Advice::Slowly => {
-                candidate.prove.slowly(now, failure);
+                candidate.prove.retry_in_minutes(now, failure);
                 candidate.refused = true;
                 self.refuse_alike(failure);
             }
-            Advice::Stop(_) if outdated => {}
-            Advice::Stop(_) => {
+            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
+            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
                 candidate.prove.stop(failure);
-                candidate.road = Road::Barred;
+                candidate.endpoint = Endpoint::Blocked;
                 candidate.refused = true;
                 self.refuse_alike(failure);
             }
             // A Console that answered the heartbeats before does not lack them now.
-            Advice::Missing if self.held.as_ref().is_some_and(Held::was_heard) => {
-                candidate.prove.slowly(now, failure);
+            Advice::MissingPath if self.current.as_ref().is_some_and(CurrentIdentity::was_heard) => {
+                candidate.prove.retry_in_minutes(now, failure);
             }
-            Advice::Missing => self.proved(Proof::NoHeartbeat),
+            Advice::MissingPath => self.proved(Proof::NoHeartbeat),
             Advice::CredentialLost => self.reject(now, generation, failure, effects),
             Advice::Revoked => {
                 let same = self.is_of_same_sensor();
@@ -271,16 +265,16 @@ impl Machine {
     /// A refusal of the candidate that is about the sensor is about the identity that stands, too.
     fn refuse_alike(&mut self, failure: &Failure) {
         if self.is_of_same_sensor()
-            && let Some(held) = &mut self.held
+            && let Some(current) = &mut self.current
         {
-            held.verdict = Verdict::Refused(Trouble::new(failure));
+            current.verdict = Verdict::Refused(failure.fault.clone());
         }
     }
 
     fn is_of_same_sensor(&self) -> bool {
-        let ids = (&self.candidate, &self.held);
-        let (Some(candidate), Some(held)) = ids else { return false };
-        candidate.identity.sensor_id == held.identity.sensor_id
+        let ids = (&self.candidate, &self.current);
+        let (Some(candidate), Some(current)) = ids else { return false };
+        candidate.identity.sensor_id == current.identity.sensor_id
     }
 
     /// The Console does not accept what it has just issued. The identity that stands is asked for again at once.
@@ -291,15 +285,17 @@ impl Machine {
         failure.fault.message =
             format!("the Console issued a certificate and then did not accept it: {}", failure.fault.message);
         let recorded = candidate.identity.token_sha256;
-        let is_renewal = match candidate.origin {
-            Origin::Renewal => true,
-            Origin::Enrollment => false,
-            Origin::Earlier => self.held.as_ref().is_some_and(|held| held.identity.token_sha256 == recorded),
+        let is_renewal = match candidate.obtained_by {
+            ObtainedBy::Renewal => true,
+            ObtainedBy::Enrollment => false,
+            ObtainedBy::Earlier => {
+                self.current.as_ref().is_some_and(|current| current.identity.token_sha256 == recorded)
+            }
         };
-        if let Some(held) = &mut self.held {
-            held.beat.hurry();
+        if let Some(current) = &mut self.current {
+            current.heartbeat.retry_now();
             if is_renewal {
-                held.renew.slowly(now, &failure);
+                current.renew.retry_in_minutes(now, &failure);
             }
         }
         if is_renewal {
@@ -308,41 +304,32 @@ impl Machine {
         let token = self.token.filter(|token| token.matches(&recorded));
         match (token, candidate.identity.token_type) {
             (Some(token), Some(TokenType::Once) | None) => {
-                let trouble = Trouble::new(&failure);
-                self.enrolling.bar = Some(Bar { token: token.hash(), until: Until::Token, trouble });
+                self.enrolling.block = Some(Block { token: token.hash(), fault: failure.fault });
             }
-            (Some(_), Some(TokenType::Cluster)) => self.enrolling.tries.slowly(now, &failure),
+            (Some(_), Some(TokenType::Cluster)) => self.enrolling.tries.retry_in_minutes(now, &failure),
             (None, _) => {}
         }
     }
 
     fn credential_lost(&mut self, now: Now, failure: &Failure) {
-        let Some(held) = &mut self.held else { return };
-        held.verdict = Verdict::Lost(Trouble::new(failure));
-        held.renew_now = false;
-        held.renew_begun = false;
-        self.enrolling.lost(now, held);
+        let Some(current) = &mut self.current else { return };
+        current.verdict = Verdict::Lost(failure.fault.clone());
+        current.renew_now = false;
+        current.renew_begun = false;
+        self.enrolling.lost(now, current);
     }
 
     fn sensor_revoked(&mut self, failure: &Failure) {
-        let Some(held) = &mut self.held else { return };
-        let trouble = Trouble::new(failure);
-        held.verdict = Verdict::Revoked(trouble.clone());
-        held.renew_now = false;
-        held.renew_begun = false;
-        self.enrolling.revoked = Some((held.identity.token_sha256, trouble));
+        let Some(current) = &mut self.current else { return };
+        let failure = failure.fault.clone();
+        current.verdict = Verdict::Revoked(failure.clone());
+        current.renew_now = false;
+        current.renew_begun = false;
+        self.enrolling.revoked = Some((current.identity.token_sha256, failure));
     }
 }
 
 fn mismatch() -> Failure {
-    Failure {
-        nature: Nature::NoAnswer,
-        retry: Retry::Backoff,
-        fault: Fault {
-            code: "internal".into(),
-            message: "the outcome does not belong to the call that was made".into(),
-            action: "report this as a bug".into(),
-        },
-        retry_after: None,
-    }
+    let fault = Fault::new(Code::Internal, "the outcome does not belong to the call that was made");
+    Failure { fault, retry_after: None }
 }

@@ -9,7 +9,7 @@ use telovix_contract::TokenHash;
 use telovix_contract::states::TokenType;
 
 use super::input::Fault;
-use crate::status::StateName;
+use super::status::StateName;
 
 /// One thing to do, in the order of the list.
 ///

@@ -1,17 +1,29 @@
 //! What the machine is told: [`Input`], and the plain summaries that it carries.
 //!
-//! Invariant: nothing here is a secret or a handle. The supervisor turns stores, tokens and answers into these values;
+//! Invariant: nothing here is a secret or a handle. The driver turns stores, tokens and answers into these values;
 //! the machine never sees the things themselves, and so cannot leak or misuse them.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use telovix_contract::problem::Retry;
 use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{EnrollmentToken, SensorId, TokenHash};
 use zeroize::Zeroizing;
+
+use super::code::Code;
+
+/// One moment, and a number drawn for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Now {
+    /// The wall clock.
+    pub wall: Timestamp,
+    /// A clock that is never set and goes on during suspend (`CLOCK_BOOTTIME`), from any obtained_by.
+    pub mono: Duration,
+    /// Drawn anew for every step, evenly over all of `u64`; all jitter comes from it.
+    pub random: u64,
+}
 
 /// What happened. One value per [`Machine::step`](super::Machine::step).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,6 +37,8 @@ pub enum Input {
     /// The watched sources hold this token now, or none. May be sent as often as one likes; the same token again is no
     /// change.
     Token(Option<TokenFacts>),
+    /// Somebody waits for the outcome: whatever waits to be tried again is tried at once.
+    RetryNow,
     /// A new configuration is in force. What was refused for this configuration may be tried again.
     ConfigChanged(Settings),
     /// Something in the state directory changed, or the slow poll came round: look at it again.
@@ -218,40 +232,24 @@ pub struct Accepted {
 /// A call that failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
-    /// Who or what failed it.
-    pub nature: Nature,
-    /// What the contract says about it (`ConsoleError::retry`).
-    pub retry: Retry,
-    /// What to show.
+    /// What is wrong.
     pub fault: Fault,
     /// How long the Console asked us to wait.
     pub retry_after: Option<Duration>,
 }
 
-/// Who or what failed a call. It decides how much the failure's [`Retry`] is worth.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Nature {
-    /// The Console itself refused (`ConsoleError::Refused`, `ConsoleError::CertificateRefused`).
-    Answer,
-    /// No answer of a Console: the network, the handshake, a server that is not trusted, something else that answers in
-    /// its place. It may pass by itself, so it is never final.
-    NoAnswer,
-    /// This host's own disk refuses. It passes when somebody here mends it.
-    Disk,
-    /// A certificate, the server's or the one that was issued, fails on its dates by this host's clock, and on nothing
-    /// else.
-    Dates,
-    /// The Console lacks the path (`ConsoleError::is_missing_path`).
-    MissingPath,
-}
-
-/// A failure as programs and people read it.
+/// What is wrong, as programs and people read it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fault {
-    /// A stable word.
-    pub code: String,
-    /// What happened.
+    /// For programs; what follows from it is read off [`Code`].
+    pub code: Code,
+    /// For people: what happened.
     pub message: String,
-    /// What to do about it.
-    pub action: String,
+}
+
+impl Fault {
+    /// A code with its message.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self { code, message: message.into() }
+    }
 }

@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::Now;
-use super::input::Fault;
+use super::code::Code;
+use super::input::{Fault, Now};
+use crate::clock::{TOLERATED_SKEW, skew_text};
 
-/// How far the clocks may differ before the difference is a fault: what a certificate's not-before reaches back
-/// (CONTRACT.md section 3), so that a host which is further behind takes a fresh certificate for one of the future.
-pub const TOLERATED: SignedDuration = SignedDuration::from_mins(5);
 /// How far wall and monotonic clock may drift apart before the wall clock counts as set. More than the whole seconds
-/// that the clock ticks in and a leap second, less than [`TOLERATED`].
+/// that the clock ticks in and a leap second, less than [`TOLERATED_SKEW`].
 const STEP: SignedDuration = SignedDuration::from_secs(30);
 
 /// What is known of the difference.
@@ -87,7 +85,7 @@ impl Skew {
         match self.reading {
             Reading::None => Clock::Unknown,
             Reading::Dateless => Clock::Right,
-            Reading::Measured(skew) if skew.abs() > TOLERATED => Clock::Wrong(skew),
+            Reading::Measured(skew) if skew.abs() > TOLERATED_SKEW => Clock::Wrong(skew),
             Reading::Measured(_) => Clock::Right,
         }
     }
@@ -130,14 +128,7 @@ impl Skew {
     /// The fault to report, with its size.
     pub(super) fn fault(&self) -> Option<Fault> {
         let Clock::Wrong(skew) = self.clock() else { return None };
-        let side = if skew.is_positive() { "behind" } else { "ahead of" };
-        Some(Fault {
-            code: "clock_wrong".into(),
-            message: format!("this host's clock is {} {side} the Console's", size(skew.unsigned_abs())),
-            action: "set this host's clock (`timedatectl` shows it); nothing is lost, and the agent goes on as soon \
-                     as the clock is right"
-                .into(),
-        })
+        Some(Fault::new(Code::ClockWrong, skew_text(SignedDuration::ZERO.saturating_sub(skew))))
     }
 }
 
@@ -145,18 +136,6 @@ impl Skew {
 fn offset(now: Now) -> SignedDuration {
     let mono = SignedDuration::try_from(now.mono).unwrap_or(SignedDuration::MAX);
     now.wall.duration_since(Timestamp::UNIX_EPOCH).saturating_sub(mono)
-}
-
-/// A length of time in its two largest units.
-fn size(length: Duration) -> String {
-    let seconds = length.as_secs();
-    let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    let (large, small) = match (days, hours) {
-        (1.., _) => (format!("{days} d"), (hours, "h")),
-        (0, 1..) => (format!("{hours} h"), (minutes, "min")),
-        (0, 0) => (format!("{minutes} min"), (seconds % 60, "s")),
-    };
-    if small.0 == 0 { large } else { format!("{large} {} {}", small.0, small.1) }
 }
 
 #[cfg(test)]
@@ -168,9 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn the_size_is_said_in_two_units() {
-        let said = [10_920, 86_400 * 400 + 3600 * 3, 370, 7200].map(|s| size(Duration::from_secs(s)));
-        assert_eq!(said, ["3 h 2 min", "400 d 3 h", "6 min 10 s", "2 h"]);
+    fn the_fault_says_how_far_off_the_clock_is() {
         let mut skew = Skew::default();
         skew.measure(at("2026-11-02T10:00:00Z", 5), "2026-11-02T13:02:00Z".parse().unwrap());
         assert_eq!(skew.fault().unwrap().message, "this host's clock is 3 h 2 min behind the Console's");

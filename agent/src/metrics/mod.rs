@@ -19,50 +19,16 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
 use telovix_contract::paths;
-use telovix_contract::problem::ErrorCode;
 use tokio::sync::watch;
 
 use crate::console::{CallObserver, ConsoleError};
 use crate::hook::HookOutcome;
-use crate::status::{Actor, Report, StateName};
+use crate::machine::{Actor, Code, Exit, Report, StateName};
 
 /// Every metric begins with it.
 const PREFIX: &str = "telovix_agent";
 /// What a scrape is told that it gets.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-
-/// The codes of failures that are not the contract's, as `last_error` in a report has them.
-const OWN_CODES: [&str; 29] = [
-    "answer_too_large",
-    "bad_answer",
-    "bootstrap_pending",
-    "certificate_not_accepted",
-    "certificate_refused",
-    "clock_wrong",
-    "configuration",
-    "connection_broken",
-    "console_not_trusted",
-    "console_unreachable",
-    "credential_lost",
-    "deadline_exceeded",
-    "internal",
-    "key",
-    "no_token",
-    "not_a_console",
-    "other_sensor",
-    "proxy_failed",
-    "redirect_refused",
-    "state_damaged",
-    "state_dir_locked",
-    "state_dir_unsafe",
-    "state_io_error",
-    "tls_handshake_failed",
-    "tls_setup_failed",
-    "trust_revoked",
-    "unenrolled",
-    "wrong_clock",
-    "nothing_to_retire",
-];
 
 /// How an enrollment or a renewal ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -81,12 +47,9 @@ impl Outcome {
     /// Every outcome.
     pub const ALL: [Self; 4] = [Self::Success, Self::Waiting, Self::Refused, Self::Failed];
 
-    /// Of an attempt whose failure can be told as one.
-    pub fn of<'a, T, E: 'a>(result: &'a Result<T, E>) -> Self
-    where
-        &'a E: Into<Self>,
-    {
-        result.as_ref().map_or_else(Into::into, |_| Self::Success)
+    /// Of an attempt that failed with this code.
+    pub fn of_failure(code: Code) -> Self {
+        if code.exit() == Exit::Refused { Self::Refused } else { Self::Failed }
     }
 
     /// The label.
@@ -209,7 +172,7 @@ impl CallObserver for Metrics {
         let outcome = match outcome {
             Ok(202) => "waiting",
             Ok(_) => "success",
-            Err(error) => error.class(),
+            Err(error) => error.code().as_str(),
         };
         self.requests.get_or_create(&CallLabels { call: Word(call), outcome: Word(outcome) }).inc();
     }
@@ -240,7 +203,7 @@ impl Collector for FromReport {
         if let Some(error) = &report.last_error {
             let help = "1 while the last failure matters, by its code";
             let mut problem = encoder.encode_descriptor("problem", help, None, MetricType::Gauge)?;
-            switch(true).encode(problem.encode_family(&[("code", problem_word(&error.code))])?)?;
+            switch(true).encode(problem.encode_family(&[("code", error.code.as_str())])?)?;
         }
         for (name, help, value) in seconds(&report) {
             let Some(value) = value else { continue };
@@ -249,12 +212,6 @@ impl Collector for FromReport {
         }
         Ok(())
     }
-}
-
-/// What a failure's code is called here: one of the contract's or of ours, for the Console may make up others.
-fn problem_word(code: &str) -> &'static str {
-    let known = ErrorCode::from_word(code).map(ErrorCode::as_str);
-    known.or_else(|| OWN_CODES.into_iter().find(|own| *own == code)).unwrap_or("other")
 }
 
 /// The gauges that are seconds.

@@ -15,8 +15,8 @@ use tokio::net::UnixStream;
 use tokio::time::timeout;
 
 use crate::console::error::clean;
+use crate::machine::Report;
 use crate::machine::{CommandResult, Urgency};
-use crate::status::Report;
 
 /// Largest answer.
 const LARGEST: usize = 1024 * 1024;

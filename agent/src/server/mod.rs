@@ -20,8 +20,8 @@ use self::listen::{ControlSocket, Door};
 pub use self::request::ControlRequest;
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::machine::Report;
 use crate::metrics::Metrics;
-use crate::status::Report;
 
 /// What the routes work with.
 #[derive(Debug)]

@@ -14,9 +14,9 @@ use tokio::time::timeout;
 use super::{Context, ControlRequest};
 use crate::clock;
 use crate::confine;
+use crate::machine::Report;
 use crate::machine::{CommandResult, Urgency};
 use crate::metrics;
-use crate::status::Report;
 
 /// Largest body that anybody may send.
 pub(super) const LARGEST_BODY: usize = 4 * 1024;

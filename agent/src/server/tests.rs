@@ -15,8 +15,7 @@ use super::*;
 use crate::cli;
 use crate::clock::ManualClock;
 use crate::config::{Environment, Sources, load_from};
-use crate::machine::{CommandResult, Fault, Urgency};
-use crate::status::{Actor, StateName};
+use crate::machine::{Actor, Code, CommandResult, Fault, StateName, Urgency};
 
 /// What the stand-in for the supervisor does with requests.
 type Reply = fn(&ControlRequest) -> CommandResult;
@@ -143,16 +142,18 @@ async fn commands_reach_the_supervisor_and_its_answer_comes_back() {
         ControlRequest::Renew { urgency: Urgency::WhenDue, .. } => {
             CommandResult::NotDue { renew_at: "2026-06-20T00:00:00Z".parse().unwrap() }
         }
-        ControlRequest::Decommission { .. } | ControlRequest::Ping { .. } => CommandResult::Decommissioned {
-            untold: Some(Fault { code: "c".into(), message: "m".into(), action: "a".into() }),
-        },
+        ControlRequest::Decommission { .. } | ControlRequest::Ping { .. } => {
+            CommandResult::Decommissioned { untold: Some(Fault::new(Code::ConsoleUnreachable, "m")) }
+        }
     });
     let client = bench.client();
     let answer = client.renew(Urgency::Now).await.unwrap();
     assert!(matches!(answer, CommandResult::Renewed { generation: 2, .. }), "{answer:?}");
     assert!(matches!(client.renew(Urgency::WhenDue).await.unwrap(), CommandResult::NotDue { .. }));
     let answer = client.decommission().await.unwrap();
-    assert!(matches!(answer, CommandResult::Decommissioned { untold: Some(fault) } if fault.code == "c"));
+    assert!(
+        matches!(answer, CommandResult::Decommissioned { untold: Some(fault) } if fault.code == Code::ConsoleUnreachable)
+    );
     let bad = "POST /renew?force=maybe HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n";
     assert_eq!(bench.control(bad).await.0, 400);
 }

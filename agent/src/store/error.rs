@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::machine::Code;
+
 /// The state directory, or something in it, is not as it has to be.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -70,13 +72,13 @@ impl StoreError {
         }
     }
 
-    /// A stable word for programs.
-    pub fn code(&self) -> &'static str {
+    /// The failure as one of the agent's codes.
+    pub fn code(&self) -> Code {
         match self {
-            Self::Io { .. } => "state_io_error",
-            Self::Unsafe { .. } => "state_dir_unsafe",
-            Self::Locked { .. } => "state_dir_locked",
-            Self::Corrupt { .. } => "state_damaged",
+            Self::Io { .. } => Code::StateIoError,
+            Self::Unsafe { .. } => Code::StateDirUnsafe,
+            Self::Locked { .. } => Code::StateDirLocked,
+            Self::Corrupt { .. } => Code::StateDamaged,
         }
     }
 }

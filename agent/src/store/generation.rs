@@ -14,8 +14,8 @@ use super::pending::Pending;
 use super::publication::Publication;
 use super::state::SensorState;
 use super::{atomic, read};
-use crate::console::{ClientIdentity, ServerTrust};
 use crate::key::KeyError;
+use crate::tls::{ClientIdentity, ServerTrust};
 use crate::verify::Verified;
 
 /// A verified identity that is on the disk.

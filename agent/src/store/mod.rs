@@ -108,6 +108,11 @@ impl Store {
         Self { layout: Layout::new(dir), access: Access::Read, publication: Publication::default() }
     }
 
+    /// Whether this store was opened for looking only.
+    pub fn is_read_only(&self) -> bool {
+        matches!(self.access, Access::Read)
+    }
+
     /// Makes new files for these consumers from now on.
     pub fn publish_as(&mut self, publication: Publication) {
         self.publication = publication;
@@ -140,7 +145,7 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] when the disk refuses; a lost identity is not an error but [`Loaded::Lost`].
     pub fn load(&self, now: Timestamp) -> Result<Loaded, StoreError> {
-        let mend = matches!(self.access, Access::Write { .. }).then_some(&self.publication);
+        let mend = (!self.is_read_only()).then_some(&self.publication);
         load::load(&self.layout, mend, now)
     }
 

@@ -1,4 +1,4 @@
-//! The host of a simulation: the agent's real supervisor with its real state directory, by the simulated clock.
+//! The host of a simulation: the agent's real daemon with its real state directory, by the simulated clock.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -12,12 +12,11 @@ use rustls_pki_types::pem::PemObject as _;
 use sha2::{Digest as _, Sha256};
 use telovix_agent::clock::Clock;
 use telovix_agent::config::{self, Environment};
-use telovix_agent::machine::{CommandResult, Urgency};
+use telovix_agent::daemon::{self, Parts};
+use telovix_agent::machine::{Actor, CommandResult, Report, StateName, Urgency};
 use telovix_agent::metrics::Metrics;
 use telovix_agent::server::ControlRequest;
-use telovix_agent::status::{Actor, Report, StateName};
 use telovix_agent::store::{Publication, Store};
-use telovix_agent::supervisor::{self, Parts};
 use telovix_agent::{cli, facts};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
@@ -118,7 +117,7 @@ impl SimHost {
             problems: Vec::new(),
         };
         let task = tokio::task::spawn_local(async move {
-            supervisor::run(parts).await.expect("signals can be heard");
+            daemon::run(parts).await.expect("signals can be heard");
         });
         self.running = Some(Running { reports: seen, ask, task });
     }
@@ -153,7 +152,7 @@ impl SimHost {
 
     /// The code of the last failure that still matters.
     pub fn trouble(&self) -> Option<String> {
-        self.report().last_error.map(|error| error.code)
+        self.report().last_error.map(|error| error.code.to_string())
     }
 
     /// Asks for a renewal at once.

@@ -74,7 +74,7 @@ pub(crate) enum Write {
     PointCurrent(u8),
     /// `settle`: older generations than the predecessor.
     Trim,
-    /// `enrollment::spent::forget`: the file of the one-time token.
+    /// `driver::spent_token::forget`: the file of the one-time token.
     ForgetToken,
 }
 

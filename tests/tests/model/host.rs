@@ -1,6 +1,6 @@
-//! A host of the model: the agent's real machine, and the supervisor's work around it step by step.
+//! A host of the model: the agent's real machine, and the driver's work around it step by step.
 //!
-//! `Machine::step` is the real one. What `agent/src/supervisor` does for its effects is here as a queue of work, taken from the
+//! `Machine::step` is the real one. What `agent/src/driver` does for its effects is here as a queue of work, taken from the
 //! front; before each [`Write`] the queue stops, so that the search can kill the process between any two durable steps.
 
 use std::collections::VecDeque;
@@ -50,7 +50,7 @@ pub(crate) struct Issued {
     pub(crate) issued_at: i64,
 }
 
-/// `supervisor::calls::Landed`, before it lands.
+/// `driver::calls::Answered`, before it is looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Flight {
     Enroll(Pending),
@@ -67,7 +67,7 @@ pub(crate) enum Ask {
     Heartbeat(Certificate),
 }
 
-/// Something that the supervisor does next.
+/// Something that the driver does next.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Work {
     Disk(Write),
@@ -155,7 +155,7 @@ impl Host {
         self.go_on(at, flaw)
     }
 
-    /// `supervisor/landing.rs`: looks at what a call brought.
+    /// `driver/replies.rs`: looks at what a call brought.
     pub(crate) fn land(
         &mut self,
         at: i64,

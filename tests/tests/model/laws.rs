@@ -1,7 +1,7 @@
 //! What has to hold: in every state, at the end of every history, and what has to be reachable.
 
 use stateright::Property;
-use telovix_agent::status::StateName;
+use telovix_agent::machine::StateName;
 
 use telovix_console_stub::domain::credential::OVERLAP;
 

@@ -7,12 +7,12 @@
 //!
 //! | here | stands for |
 //! |---|---|
-//! | `host::Host::go_on`, `steps::carry_out` | `agent/src/supervisor/effects.rs`, `carry_out`, `take_off` |
-//! | `host::Host::land`, `commit` | `agent/src/supervisor/landing.rs`, `verify::check`, `Store::commit` |
+//! | `host::Host::go_on`, `steps::carry_out` | `agent/src/driver/effects.rs`, `start.rs` |
+//! | `host::Host::land`, `commit` | `agent/src/driver/replies.rs`, `verify::check`, `Store::commit` |
 //! | `steps::begin_or_resume`, `begin_renewal` | `agent/src/enrollment/obtain.rs`; `effects.rs`, `take_off_to_renew` |
 //! | `disk::Write`, one value each | one rename or removal of `agent/src/store`: `pending.rs`, `generation.rs` |
 //! | `disk::settling`, `committed_before` | `store/generation.rs`, `settle`; `effects.rs`, `committed_before` |
-//! | `words::input`, `identity`, `loaded` | `agent/src/supervisor/summary.rs`; `effects.rs`, `load` |
+//! | `words::input`, `identity`, `loaded` | `agent/src/driver/summary.rs`, `found.rs` |
 //! | `console::enroll`, `gather` | `console-stub/src/service/enroll.rs`, `settle`, `gather`; `enroll/carry_out.rs` |
 //! | `console::heartbeat`, `renew` | `console-stub/src/service/session.rs`; `db/certificates.rs`, `supersede`, `first_seen` |
 //! | `Act::Disk`, `Act::Kill` | a durable step; SIGKILL between two of them, or while a call is under way |

@@ -1,4 +1,4 @@
-//! What a host does for each effect of the machine: `agent/src/supervisor/effects.rs` and `agent/src/enrollment/obtain.rs`.
+//! What a host does for each effect of the machine: `agent/src/driver/effects.rs` and `enroll.rs`.
 
 use telovix_agent::machine::Call;
 use telovix_contract::SensorId;
@@ -10,7 +10,7 @@ use super::host::{Ask, Doing, Flight, Heard, Host, Work, number_of};
 use super::words::sensor_of;
 
 impl Host {
-    /// `supervisor/effects.rs`, `carry_out`: what is to be done first, in this order.
+    /// `driver/effects.rs`, `carry_out`: what is to be done first, in this order.
     pub(crate) fn carry_out(&mut self, doing: &Doing, flaw: Flaw) -> Vec<Work> {
         let disks = |writes: Vec<Write>| writes.into_iter().map(Work::Disk);
         match *doing {
@@ -65,7 +65,7 @@ impl Host {
         }
     }
 
-    /// `enrollment::obtain::begin_or_resume`.
+    /// `driver::enroll::begin_or_resume`.
     fn begin_or_resume(&mut self, replaces: Option<SensorId>, flaw: Flaw) -> Vec<Work> {
         let Some(token) = self.token else { return vec![Work::Tell(Heard::BadAnswer)] };
         let earlier = self.disk.pending.filter(|pending| pending.token == token);

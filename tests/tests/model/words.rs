@@ -1,14 +1,14 @@
-//! What the machine is told, in its own words: `agent/src/supervisor/summary.rs` and `landing.rs`.
+//! What the machine is told, in its own words: `agent/src/driver/summary.rs`, `found.rs` and `replies.rs`.
 
 use std::sync::OnceLock;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use telovix_agent::clock::TOLERATED_SKEW;
 use telovix_agent::machine::{
-    Accepted, Answer, Current, Failure, Fault, Identity, Input, Loaded, MadeOn, Nature, Now, Outcome,
-    TOLERATED_SKEW, TokenFacts, Urgency,
+    Accepted, Answer, Code, Current, Failure, Fault, Identity, Input, Loaded, MadeOn, Now, Outcome, TokenFacts,
+    Urgency,
 };
-use telovix_contract::problem::Retry;
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{EnrollmentToken, SensorId};
 
@@ -42,7 +42,7 @@ pub(crate) fn sensor_of(id: SensorId) -> Sensor {
 }
 
 impl Host {
-    /// The input, and what the supervisor remembers of it.
+    /// The input, and what the driver remembers of it.
     pub(crate) fn input(&mut self, at: i64, heard: Heard, flaw: Flaw) -> Input {
         match heard {
             Heard::Started => Input::Started(self.token.map(facts)),
@@ -51,19 +51,18 @@ impl Host {
             Heard::FilesChanged => Input::FilesChanged,
             Heard::Renew => Input::Renew(Urgency::Now),
             Heard::Published => Input::Published,
-            Heard::PublishFailed => Input::PublishFailed(fault("gone")),
+            Heard::PublishFailed => Input::PublishFailed(fault(Code::StateDamaged)),
             Heard::Loaded => Input::Loaded(Box::new(self.loaded(at, flaw))),
             Heard::Enrolled(number) => self.answer(at, Outcome::Enrolled(self.identity(self.held(number)))),
             Heard::Renewed(number) => self.answer(at, Outcome::Renewed(self.identity(self.held(number)))),
             Heard::Believed => self.answer(at, Outcome::Accepted(accepted())),
             Heard::ClockRead => self.answer(at, Outcome::ClockRead),
             Heard::Refused(place) => {
-                let code = code(place);
-                self.answer(at, failed(Nature::Answer, code.retry(), code.as_str()))
+                self.answer(at, failed(Code::Console(code(place))))
             }
-            Heard::BadAnswer => self.answer(at, failed(Nature::NoAnswer, Retry::Slowly, "bad_answer")),
+            Heard::BadAnswer => self.answer(at, failed(Code::BadAnswer)),
             Heard::Unreached => {
-                let outcome = failed(Nature::NoAnswer, Retry::Backoff, "unreachable");
+                let outcome = failed(Code::ConsoleUnreachable);
                 Input::Answered(Box::new(Answer { server_date: None, outcome }))
             }
         }
@@ -77,7 +76,7 @@ impl Host {
         self.disk.generation(number).expect("it was written")
     }
 
-    /// `Supervisor::load`.
+    /// `driver::found::read`.
     fn loaded(&mut self, at: i64, flaw: Flaw) -> Loaded {
         let current = self.disk.current();
         let committed = self.disk.committed_before();
@@ -120,10 +119,10 @@ fn accepted() -> Accepted {
     Accepted { interval: Duration::from_secs(15), trust_state: TrustState::Trusted, renew_between: None }
 }
 
-fn failed(nature: Nature, retry: Retry, code: &str) -> Outcome {
-    Outcome::Failed(Failure { nature, retry, fault: fault(code), retry_after: None })
+fn failed(code: Code) -> Outcome {
+    Outcome::Failed(Failure { fault: fault(code), retry_after: None })
 }
 
-fn fault(code: &str) -> Fault {
-    Fault { code: code.to_owned(), message: code.to_owned(), action: String::new() }
+fn fault(code: Code) -> Fault {
+    Fault::new(code, code.as_str())
 }

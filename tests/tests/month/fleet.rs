@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use telovix_agent::status::{Actor, Report, StateName};
+use telovix_agent::machine::{Actor, Report, StateName};
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::domain::token::TokenDraft;
@@ -325,5 +325,5 @@ fn reason(report: &Report) -> Option<&'static str> {
     let error = report.last_error.as_ref()?;
     let waits =
         report.waiting_for != Actor::Agent && error.next_attempt.is_none() && !error.action.is_empty();
-    REASONS.into_iter().find(|code| waits && *code == error.code)
+    REASONS.into_iter().find(|code| waits && *code == error.code.as_str())
 }

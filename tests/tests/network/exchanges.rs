@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use telovix_agent::machine::CommandResult;
-use telovix_agent::status::StateName;
+use telovix_agent::machine::StateName;
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::service::approvals::Say;
@@ -101,7 +101,7 @@ fn a_waiting_enrollment_is_harmed_at_every_place() {
         let waits = |host: &SimHost| {
             let report = host.report();
             report.state == StateName::AwaitingApproval
-                && report.last_error.is_some_and(|error| error.code == WAITING)
+                && report.last_error.is_some_and(|error| error.code.as_str() == WAITING)
         };
         assert!(stage.sim.until(WELL_AGAIN, || waits(&host)).await.is_some(), "{:?}", host.report());
         let tape = stage.sim.wire().tape(0);
@@ -232,7 +232,7 @@ fn a_decommission_is_harmed_at_every_place() {
             let took = stage.sim.clock().elapsed() - begun;
             assert!(took <= Duration::from_secs(6), "{what}: it took {took:?}");
             let trouble = match told.try_recv().expect("a command comes to its end") {
-                CommandResult::Decommissioned { untold } => untold.map(|fault| fault.code),
+                CommandResult::Decommissioned { untold } => untold.map(|fault| fault.code.to_string()),
                 other @ (CommandResult::Renewed { .. }
                 | CommandResult::NotDue { .. }
                 | CommandResult::CannotRenew { .. }

@@ -17,7 +17,7 @@ fn a_renewal_that_was_begun_early_is_brought_to_its_end() {
     rig.wake_until(is_renew, Duration::from_secs(5));
     assert_eq!(rig.state(), StateName::Renewing);
     // Not even where the old certificate has become worth nothing meanwhile, or the path is missing for a time.
-    let missing = Failure { nature: Nature::MissingPath, ..refusal(ErrorCode::NotFound) };
+    let missing = refusal(ErrorCode::NotFound);
     rig.answer(Outcome::Failed(missing));
     rig.wake();
     assert_eq!(rig.call(), Call::Heartbeat);

@@ -74,7 +74,7 @@ fn what_an_earlier_process_left_is_a_renewal_where_the_same_token_paid() {
         assert_eq!(rig.call(), Call::Heartbeat);
         rig.answer(Outcome::Accepted(accepted()));
         let error = rig.report().last_error.unwrap();
-        assert_eq!(error.code, "invalid_sensor_trust");
+        assert_eq!(error.code.as_str(), "invalid_sensor_trust");
         assert_eq!(
             error.next_attempt.is_some(),
             renewal,

@@ -115,7 +115,7 @@ fn a_clock_that_jumps_past_the_end_of_the_certificate() {
     assert!(rig.wanted(&Effect::SetReady(true)), "by the Console's time it is in force");
     // Heartbeats are tried; the Console's certificate fails by this clock.
     rig.wake_until(|call| *call == Call::Heartbeat, Duration::from_secs(20));
-    rig.fail(failure(Nature::Dates, Retry::Never));
+    rig.fail(failure(Code::ConsoleCertificateDates));
     assert_eq!(rig.call(), Call::ProbeClock);
     rig.answer(Outcome::ClockRead);
     assert!(rig.deadline().unwrap() <= Duration::from_secs(1), "a back-off");
@@ -135,15 +135,15 @@ fn a_clock_that_jumps_past_the_end_of_the_certificate() {
 fn a_server_certificate_that_fails_on_dates_while_enrolling() {
     // The clock is right: the Console's certificate is not. It is asked again, in growing steps, and said.
     let mut rig = Rig::enrolling();
-    rig.fail(failure(Nature::Dates, Retry::Never));
+    rig.fail(failure(Code::ConsoleCertificateDates));
     assert_eq!(rig.call(), Call::ProbeClock);
     rig.answer(Outcome::ClockRead);
-    assert_eq!((rig.state(), rig.code().as_str()), (StateName::Enrolling, "trouble"));
+    assert_eq!((rig.state(), rig.code().as_str()), (StateName::Enrolling, "console_certificate_dates"));
     assert!(rig.wake() <= Duration::from_secs(1));
     assert!(is_enroll(&rig.call()));
     // The clock is wrong: that is said instead.
     rig.skew = hours(-3);
-    rig.fail(failure(Nature::Dates, Retry::Never));
+    rig.fail(failure(Code::ConsoleCertificateDates));
     assert_eq!(rig.call(), Call::ProbeClock);
     rig.answer(Outcome::ClockRead);
     assert_eq!((rig.state(), rig.code().as_str()), (StateName::Enrolling, "clock_wrong"));
@@ -194,7 +194,7 @@ fn a_host_that_is_ahead_renews_by_the_consoles_time() {
 fn an_issued_certificate_that_is_of_the_future() {
     let mut rig = Rig::renewing();
     rig.skew = hours(1);
-    rig.answer(Outcome::Failed(failure(Nature::Dates, Retry::Never)));
+    rig.answer(Outcome::Failed(failure(Code::ConsoleCertificateDates)));
     assert_eq!((rig.state(), rig.code().as_str()), (StateName::Active, "clock_wrong"));
     assert!(!rig.wanted(&Effect::SetReady(false)));
     // No renewal while the clock is behind: it could not be used.
@@ -284,7 +284,7 @@ fn a_token_waits_until_the_console_has_told_its_time() {
         rig.wake();
         assert_eq!(rig.call(), Call::ProbeClock);
     }
-    assert_eq!(rig.code(), "trouble");
+    assert_eq!(rig.code(), "console_unreachable");
     rig.answer(Outcome::ClockRead);
     assert_eq!(rig.code(), "clock_wrong");
     rig.skew = SignedDuration::ZERO;
@@ -321,10 +321,10 @@ fn a_refused_token_is_named_before_a_doubt_about_the_clock() {
 fn a_failed_question_for_the_time_is_forgotten_where_another_answer_had_it() {
     let mut rig = Rig::active();
     rig.wake();
-    rig.fail(failure(Nature::Dates, Retry::Backoff));
+    rig.fail(failure(Code::ConsoleCertificateDates));
     assert_eq!(rig.call(), Call::ProbeClock);
     rig.fail(unreachable());
-    assert_eq!(rig.code(), "trouble");
+    assert_eq!(rig.code(), "console_certificate_dates");
     while rig.call_or_wake() != Call::Heartbeat {
         rig.fail(unreachable());
     }

@@ -166,7 +166,7 @@ impl Console {
         if sensor.seen && old != 0 {
             sensor.previous = Some((old, at + OVERLAP));
         }
-        let from = at - super::super::TOLERATED_SKEW;
+        let from = at - crate::clock::TOLERATED_SKEW;
         sensor.newest =
             Certificate { serial: self.last_serial, from, until: from + self.life, ..sensor.newest };
         sensor.key = key;

@@ -156,7 +156,7 @@ impl Watch {
                 let stray = Answer { server_date: None, outcome: Outcome::Decommissioned };
                 self.step(match choice {
                     212 | 213 => Input::Published,
-                    214 | 215 => Input::PublishFailed(fault("stray")),
+                    214 | 215 => Input::PublishFailed(fault(Code::StateIoError)),
                     _ => Input::Answered(Box::new(stray)),
                 });
             }
@@ -185,9 +185,9 @@ impl Watch {
     fn answer(&mut self, effect: &Effect) {
         self.in_flight = None;
         let input = match effect {
-            Effect::Load if self.dice(10) == 0 => Input::LoadFailed(fault("io")),
+            Effect::Load if self.dice(10) == 0 => Input::LoadFailed(fault(Code::StateIoError)),
             Effect::Load => self.loaded(),
-            Effect::Publish { .. } if self.dice(5) == 0 => Input::PublishFailed(fault("disk")),
+            Effect::Publish { .. } if self.dice(5) == 0 => Input::PublishFailed(fault(Code::StateIoError)),
             Effect::Publish { generation } => {
                 (self.stands, self.copied) = (Some(*generation), false);
                 Input::Published
@@ -237,29 +237,29 @@ impl Watch {
         let codes = ErrorCode::ALL;
         let code = codes[usize::try_from(self.dice(codes.len() as u64)).unwrap()];
         let failure = match self.dice(8) {
-            0 => failure(Nature::MissingPath, Retry::Never),
-            1 => failure(Nature::Dates, Retry::Never),
+            0 => failure(Code::NoSuchPath),
+            1 => failure(Code::ConsoleCertificateDates),
             2 | 3 => unreachable(),
             _ => refusal(code),
         };
         if let Call::Prove { generation } = call
-            && failure.nature == Nature::MissingPath
+            && failure.fault.code.advice() == Advice::MissingPath
         {
             self.proven = Some(*generation);
         }
-        let configuration = match failure.retry {
-            Retry::OtherToken => None,
-            Retry::OtherTokenOrConfiguration | Retry::Never => Some(self.presented.1),
-            Retry::Slowly
-            | Retry::CredentialLost
-            | Retry::Final
-            | Retry::KeepAndRetrySlowly
-            | Retry::Backoff => {
-                return Outcome::Failed(failure);
-            }
+        let configuration = match failure.fault.code.advice() {
+            Advice::OtherToken => None,
+            Advice::OtherTokenOrConfiguration => Some(self.presented.1),
+            Advice::BackOff
+            | Advice::Later
+            | Advice::Slowly
+            | Advice::CredentialLost
+            | Advice::Revoked
+            | Advice::MissingPath
+            | Advice::AskTime => return Outcome::Failed(failure),
         };
         let unchanged = self.token == self.presented.0;
-        if failure.nature == Nature::Answer && unchanged && matches!(call, Call::Enroll { .. }) {
+        if unchanged && matches!(call, Call::Enroll { .. }) {
             self.refused = self.presented.0.map(|token| (token, configuration));
         }
         Outcome::Failed(failure)

@@ -62,7 +62,7 @@ fn an_approval_is_waited_for_and_a_denial_ends_it() {
     let mut rig = Rig::enrolling();
     rig.answer(Outcome::Waiting(Duration::from_secs(60)));
     assert_eq!(rig.state(), StateName::AwaitingApproval);
-    assert_eq!(rig.report().waiting_for, crate::status::Actor::ConsoleOperator);
+    assert_eq!(rig.report().waiting_for, crate::machine::Actor::ConsoleOperator);
     assert!((60..=66).contains(&rig.wake().as_secs()));
     assert!(is_enroll(&rig.call()));
     rig.fail(unreachable());
@@ -109,13 +109,13 @@ fn a_renewal() {
     assert_eq!(rig.call(), Call::Prove { generation: 2 });
     rig.answer(Outcome::Accepted(accepted()));
     assert_eq!(rig.effects, [Effect::Publish { generation: 2 }]);
-    rig.send(Input::PublishFailed(fault("disk_full")));
+    rig.send(Input::PublishFailed(fault(Code::StateIoError)));
     assert_eq!(rig.effects, [Effect::Load], "is it still there?");
     let committed = Some(second(&rig, token(1)));
     let current = Current::Intact(identity(1, start(), token(1)));
     rig.send(Input::Loaded(Box::new(Loaded { committed, ready_since: Some(start()), ..disk(current) })));
     assert_eq!(rig.calls(), None, "no call with the identity that the Console has seen replaced");
-    assert_eq!(rig.code(), "disk_full");
+    assert_eq!(rig.code(), "state_io_error");
     rig.wake();
     assert_eq!(rig.effects, [Effect::Publish { generation: 2 }]);
     rig.send(Input::Published);
@@ -231,13 +231,13 @@ fn an_answer_without_trust_is_no_acceptance() {
 fn a_console_without_renewal_is_lived_with() {
     // With a token for one use: said, and tried again.
     let mut rig = Rig::renewing();
-    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    rig.answer(Outcome::Failed(failure(Code::NoSuchPath)));
     assert_eq!(rig.state(), StateName::Active);
     assert!(rig.report().notes[0].contains("give this host a token before"), "{:?}", rig.report().notes);
     // With a cluster's: enrolled again, the old one kept until the new one is proven.
     let cluster = Identity { token_type: Some(TokenType::Cluster), ..identity(1, start(), token(1)) };
     let mut rig = Rig::renewing_with(cluster.clone());
-    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    rig.answer(Outcome::Failed(failure(Code::NoSuchPath)));
     assert_eq!(rig.call(), Call::Enroll { replaces: Some(sensor(1)), reason: EnrollReason::NoRenewal });
     assert_eq!(rig.state(), StateName::Renewing);
     rig.answer(Outcome::Enrolled(second(&rig, token(1))));
@@ -248,14 +248,14 @@ fn a_console_without_renewal_is_lived_with() {
         ..identity(1, start(), token(1))
     };
     let mut rig = Rig::renewing_with(short);
-    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    rig.answer(Outcome::Failed(failure(Code::NoSuchPath)));
     let waited = rig.wake_until(is_renew, Duration::from_secs(3600));
     assert!((36..=40).contains(&(waited.as_secs() / 60)), "{waited:?}");
 }
 
 #[test]
 fn a_console_without_heartbeat_is_lived_with() {
-    let missing = || Outcome::Failed(failure(Nature::MissingPath, Retry::Never));
+    let missing = || Outcome::Failed(failure(Code::NoSuchPath));
     let mut rig = Rig::started(None, disk(Current::Intact(identity(1, start(), token(1)))));
     rig.answer(missing());
     assert!(rig.wanted(&Effect::SetReady(true)) && rig.state() == StateName::Active);
@@ -269,7 +269,7 @@ fn a_console_without_heartbeat_is_lived_with() {
     // Where it worked a moment ago, a proxy is likelier to blame than the Console.
     let mut rig = Rig::active();
     rig.wake();
-    rig.answer(Outcome::Failed(failure(Nature::MissingPath, Retry::Never)));
+    rig.answer(Outcome::Failed(failure(Code::NoSuchPath)));
     assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Active));
     assert!((300..=330).contains(&rig.wake().as_secs()));
     // And it proves nothing of a successor, nor does it take a refusal back.
@@ -301,7 +301,7 @@ fn a_new_token_on_an_enrolled_host() {
     assert_eq!(rig.state(), StateName::Renewing);
     rig.answer(Outcome::Waiting(Duration::from_secs(60)));
     assert_eq!(rig.state(), StateName::Renewing);
-    assert_eq!(rig.report().waiting_for, crate::status::Actor::ConsoleOperator);
+    assert_eq!(rig.report().waiting_for, crate::machine::Actor::ConsoleOperator);
     let beats = {
         let mut beats = 0;
         loop {

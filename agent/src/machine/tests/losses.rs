@@ -215,9 +215,9 @@ fn another_name_role_or_cluster() {
 fn the_disk_that_cannot_be_read_is_no_loss() {
     let mut rig = Rig::active();
     rig.send(Input::FilesChanged);
-    rig.send(Input::LoadFailed(fault("io")));
+    rig.send(Input::LoadFailed(fault(Code::StateIoError)));
     assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Active));
-    assert_eq!(rig.code(), "io");
+    assert_eq!(rig.code(), "state_io_error");
     assert!(rig.wake() <= Duration::from_secs(1));
     assert_eq!(rig.effects, [Effect::Load]);
 }

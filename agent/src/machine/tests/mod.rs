@@ -10,10 +10,6 @@ mod invariants;
 
 mod life;
 mod losses;
-mod model;
-mod model_draws;
-mod model_inputs;
-mod model_rules;
 mod orders;
 mod report;
 mod sim;
@@ -23,12 +19,12 @@ mod table;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use telovix_contract::problem::{ErrorCode, Retry};
+use telovix_contract::problem::{Advice, ErrorCode};
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{EnrollmentToken, SensorId};
 
 use super::*;
-use crate::status::Report;
+use crate::machine::Report;
 
 /// Thirty days, the life that the contract names.
 pub(super) const LIFE: SignedDuration = SignedDuration::from_hours(720);
@@ -51,8 +47,8 @@ pub(super) fn identity(generation: u32, from: Timestamp, paid_by: TokenFacts) ->
         generation,
         sensor_id: sensor(1),
         serial: generation.to_be_bytes().to_vec(),
-        not_before: from - super::TOLERATED_SKEW,
-        not_after: from - super::TOLERATED_SKEW + LIFE,
+        not_before: from - crate::clock::TOLERATED_SKEW,
+        not_after: from - crate::clock::TOLERATED_SKEW + LIFE,
         token_sha256: paid_by.hash(),
         token_type: Some(TokenType::Once),
         trust_state: TrustState::Trusted,
@@ -65,20 +61,20 @@ pub(super) fn accepted() -> Accepted {
     Accepted { interval: Duration::from_secs(15), trust_state: TrustState::Trusted, renew_between: None }
 }
 
-pub(super) fn fault(code: &str) -> Fault {
-    Fault { code: code.into(), message: format!("it says {code}"), action: "do something".into() }
+pub(super) fn fault(code: Code) -> Fault {
+    Fault::new(code, format!("it says {code}"))
+}
+
+pub(super) fn failure(code: Code) -> Failure {
+    Failure { fault: fault(code), retry_after: None }
 }
 
 pub(super) fn refusal(code: ErrorCode) -> Failure {
-    Failure { nature: Nature::Answer, retry: code.retry(), fault: fault(code.as_str()), retry_after: None }
-}
-
-pub(super) fn failure(nature: Nature, retry: Retry) -> Failure {
-    Failure { nature, retry, fault: fault("trouble"), retry_after: None }
+    failure(Code::Console(code))
 }
 
 pub(super) fn unreachable() -> Failure {
-    failure(Nature::NoAnswer, Retry::Backoff)
+    failure(Code::ConsoleUnreachable)
 }
 
 /// What the state directory says in answer to a look.
@@ -297,7 +293,7 @@ impl Rig {
     }
 
     pub(super) fn code(&self) -> String {
-        self.report().last_error.map(|error| error.code).unwrap_or_default()
+        self.report().last_error.map(|error| error.code.to_string()).unwrap_or_default()
     }
 
     pub(super) fn wanted(&self, effect: &Effect) -> bool {

@@ -240,7 +240,7 @@ impl Pair {
                     self.rules.look = true;
                     let now = self.now;
                     self.rules.next.as_mut().unwrap().publish.backs_off(now, None);
-                    self.step(Input::PublishFailed(fault("disk")), 0);
+                    self.step(Input::PublishFailed(fault(Code::StateIoError)), 0);
                 } else {
                     self.disk = Current::Intact(self.rules.next.as_ref().unwrap().is.clone());
                     self.rules.published(self.now);

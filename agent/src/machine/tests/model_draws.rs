@@ -10,8 +10,8 @@ impl Pair {
         let codes = ErrorCode::ALL;
         let code = codes[usize::try_from(self.dice(codes.len() as u64)).unwrap()];
         let mut failure = match self.dice(8) {
-            0 => failure(Nature::MissingPath, Retry::Never),
-            1 => failure(Nature::NoAnswer, Retry::Never),
+            0 => failure(Code::NoSuchPath),
+            1 => failure(Code::NotAConsole),
             2 | 3 => unreachable(),
             _ => refusal(code),
         };
@@ -91,7 +91,7 @@ impl Pair {
             self.rules.look = true;
             let now = self.now;
             self.rules.load.backs_off(now, None);
-            return self.step(Input::LoadFailed(fault("io")), 0);
+            return self.step(Input::LoadFailed(fault(Code::StateIoError)), 0);
         }
         let number = u8::try_from(1 + self.dice(4)).unwrap();
         let lost =

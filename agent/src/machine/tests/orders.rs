@@ -115,7 +115,7 @@ fn decommission_and_the_way_back() {
     let mut rig = Rig::active();
     rig.send(Input::Decommission);
     rig.fail(unreachable());
-    let untold = Some(fault("trouble"));
+    let untold = Some(fault(Code::ConsoleUnreachable));
     assert!(rig.wanted(&Effect::CommandDone(CommandResult::Decommissioned { untold })));
     assert_eq!(rig.state(), StateName::Decommissioned);
     // Nor does having nothing to retire.

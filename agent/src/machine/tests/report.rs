@@ -2,7 +2,6 @@
 
 use super::life::second;
 use super::*;
-use crate::status::Actor;
 
 #[test]
 fn the_report_names_the_host_and_the_console_of_the_configuration_in_force() {
@@ -60,9 +59,9 @@ fn the_next_attempt_is_told_on_the_wall_clock_and_only_where_there_will_be_one()
 fn what_to_do_about_a_missing_token_says_which_kind() {
     let action = |rig: &Rig| rig.report().last_error.unwrap().action;
     let rig = Rig::started(None, disk(Current::Nothing));
-    assert!(action(&rig).starts_with("make a token for this host"), "{}", action(&rig));
+    assert!(action(&rig).starts_with("create a token in the Console"), "{}", action(&rig));
     let rig = Rig::started(None, disk(Current::Lost(loss("torn"))));
-    assert!(action(&rig).starts_with("make a re-enrollment token for this sensor"), "{}", action(&rig));
+    assert!(action(&rig).starts_with("create a re-enrollment token for this sensor"), "{}", action(&rig));
 }
 
 #[test]
@@ -94,9 +93,12 @@ fn a_heartbeat_that_fails_is_the_reason_and_one_that_is_missing_is_none() {
     assert_eq!(rig.report().reason, "the Console accepts the identity");
     rig.wake();
     rig.fail(unreachable());
-    assert_eq!((rig.state(), rig.report().reason.as_str()), (StateName::Active, "it says trouble"));
+    assert_eq!(
+        (rig.state(), rig.report().reason.as_str()),
+        (StateName::Active, "it says console_unreachable")
+    );
     let mut rig = Rig::started(None, disk(Current::Intact(identity(1, start(), token(1)))));
-    rig.fail(failure(Nature::MissingPath, Retry::Never));
+    rig.fail(failure(Code::NoSuchPath));
     assert_eq!(rig.report().reason, "the identity stands; this Console has no heartbeat");
 }
 
@@ -106,7 +108,7 @@ fn an_enrollment_that_nobody_wants_any_more_is_no_trouble() {
     rig.send(Input::Token(Some(token(2))));
     assert!(is_enroll(&rig.call()));
     rig.fail(unreachable());
-    assert_eq!(rig.code(), "trouble");
+    assert_eq!(rig.code(), "console_unreachable");
     // The token that stands paid already.
     rig.send(Input::Token(Some(token(1))));
     assert_eq!((rig.state(), rig.report().last_error), (StateName::Active, None));
@@ -120,14 +122,14 @@ fn whoever_can_mend_it_is_named() {
         (refusal(ErrorCode::RateLimited), Agent),
         (refusal(ErrorCode::SensorDisabled), ConsoleOperator),
         (refusal(ErrorCode::NodeLimitExceeded), ConsoleOperator),
-        (failure(Nature::MissingPath, Retry::Never), ConsoleOperator),
+        (failure(Code::NoSuchPath), ConsoleOperator),
         // A disk is tried again and again like a network, and yet nobody else makes room on it.
-        (failure(Nature::Disk, Retry::Backoff), HostOperator),
-        (failure(Nature::NoAnswer, Retry::Never), HostOperator),
+        (failure(Code::StateIoError), HostOperator),
+        (failure(Code::NotAConsole), HostOperator),
         (refusal(ErrorCode::EnrollmentTokenUsed), HostOperator),
         (refusal(ErrorCode::InvalidSensorTrust), HostOperator),
         (refusal(ErrorCode::SensorRevoked), HostOperator),
     ] {
-        assert_eq!(policy::who(&failure), who, "{failure:?}");
+        assert_eq!(failure.fault.code.actor(), who, "{failure:?}");
     }
 }

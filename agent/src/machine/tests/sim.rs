@@ -68,7 +68,7 @@ pub(super) struct Disk {
     pub(super) current: Option<Identity>,
     pub(super) committed: Option<Identity>,
     /// The key of the enrollment or renewal under way, and the token of the former.
-    pending: Option<(u64, Option<TokenHash>)>,
+    pending: Option<(u64, Option<telovix_contract::TokenHash>)>,
     ready_since: Option<Timestamp>,
     generation: u32,
 }
@@ -214,7 +214,7 @@ impl<W: World> Sim<W> {
 
     fn deliver(&mut self, host: usize, said: Said) {
         let server_date = match &said {
-            Said::Outcome(Outcome::Failed(Failure { nature: Nature::NoAnswer, .. })) => None,
+            Said::Outcome(Outcome::Failed(failure)) if failure.fault.code == Code::ConsoleUnreachable => None,
             Said::Outcome(_) | Said::Issued(_) => Some(self.wall()),
         };
         let it = &mut self.hosts[host];
@@ -252,7 +252,7 @@ impl<W: World> Sim<W> {
             Effect::Load => return Some(Input::Loaded(Box::new(it.disk.load()))),
             Effect::Publish { generation } => {
                 let Some(identity) = it.disk.committed.take() else {
-                    return Some(Input::PublishFailed(fault("missing")));
+                    return Some(Input::PublishFailed(fault(Code::StateIoError)));
                 };
                 assert_eq!(identity.generation, generation);
                 it.disk.current = Some(identity);
@@ -345,7 +345,7 @@ impl Disk {
         }
     }
 
-    fn key_for(&mut self, token: Option<TokenHash>, fresh: u64) -> u64 {
+    fn key_for(&mut self, token: Option<telovix_contract::TokenHash>, fresh: u64) -> u64 {
         match self.pending {
             Some((key, of)) if of == token => key,
             Some(_) | None => {

@@ -2,7 +2,7 @@
 //! metrics are made from.
 //!
 //! Invariant: one type, so that what an operator reads, what a probe decides and what a graph shows cannot differ. The
-//! names of its keys are fixed (DESIGN.md section 3); scripts of others read them. No secret fits in it.
+//! names of its keys are fixed, because scripts of others read them. No secret fits in it.
 
 use std::path::{Path, PathBuf};
 
@@ -10,7 +10,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use telovix_contract::SensorId;
 
-use crate::store::SensorState;
+use super::code::{Actor, Code};
 
 /// Where the agent stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -80,41 +80,6 @@ impl StateName {
     }
 }
 
-/// Who has to act before anything changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Actor {
-    /// Nobody: the agent goes on by itself.
-    Agent,
-    /// Whoever runs this host: a token, a setting, the disk, the clock.
-    HostOperator,
-    /// Whoever runs the Console: an approval, a licence, a rule.
-    ConsoleOperator,
-}
-
-impl Actor {
-    /// Everybody who may have to act.
-    pub const ALL: [Self; 3] = [Self::Agent, Self::HostOperator, Self::ConsoleOperator];
-
-    /// The word in JSON, logs and metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Agent => "agent",
-            Self::HostOperator => "host_operator",
-            Self::ConsoleOperator => "console_operator",
-        }
-    }
-
-    /// Whom that is, for people; `None` where nobody has to act.
-    pub fn name(self) -> Option<&'static str> {
-        match self {
-            Self::Agent => None,
-            Self::HostOperator => Some("the operator of this host"),
-            Self::ConsoleOperator => Some("the operator of the Console"),
-        }
-    }
-}
-
 /// The report. Times are RFC 3339.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {
@@ -169,8 +134,8 @@ pub struct Report {
 /// A failure, and what to do about it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastError {
-    /// A stable word for programs: a code of CONTRACT.md section 6, or one of ours.
-    pub code: String,
+    /// What is wrong.
+    pub code: Code,
     /// What happened.
     pub message: String,
     /// What to do about it; empty where the message says it.
@@ -247,19 +212,6 @@ impl Report {
     pub fn is_ready(&self, now: Timestamp) -> bool {
         self.readiness(now).is_ok()
     }
-
-    /// Adds what was remembered of an enrollment.
-    pub fn remembering(self, state: &SensorState) -> Self {
-        Self {
-            sensor_id: Some(state.sensor_id),
-            node_name: Some(state.node_name.to_string()),
-            node_role: Some(state.node_role.to_string()),
-            cluster_name: state.cluster_name.as_ref().map(ToString::to_string),
-            console_url: Some(state.console_url.clone()),
-            trust_state: Some(state.trust_state.to_string()),
-            ..self
-        }
-    }
 }
 
 #[cfg(test)]
@@ -285,7 +237,7 @@ mod tests {
         let active = Report::new(StateName::Active, "the Console accepts the identity", Actor::Agent);
         assert_eq!(active.line(), "active: the Console accepts the identity");
         let error = |next_attempt| LastError {
-            code: "x".into(),
+            code: Code::Internal,
             message: "m".into(),
             action: String::new(),
             next_attempt,

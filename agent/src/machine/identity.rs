@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::TrustState;
 
-use super::Now;
-use super::input::{Accepted, Identity};
+use super::code::Code;
+use super::input::{Accepted, Fault, Identity, Now};
+use super::retry::RetryState;
+use super::schedule;
 use super::skew::{Clock, Skew};
-use super::wait::{Tries, Trouble};
-use crate::schedule;
+use crate::clock::TOLERATED_SKEW;
 
 /// Bounds of the interval between heartbeats that a Console may ask for.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
@@ -22,15 +23,15 @@ const SOON: Duration = schedule::BACKOFF_LAST;
 
 /// The current identity, made on this machine, and what is known of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Held {
+pub(super) struct CurrentIdentity {
     pub identity: Identity,
     pub verdict: Verdict,
     pub trust_state: TrustState,
     pub last_contact: Option<Timestamp>,
-    pub beat: Tries,
-    pub beat_road: Road,
-    pub renew: Tries,
-    pub renew_road: Road,
+    pub heartbeat: RetryState,
+    pub heartbeat_endpoint: Endpoint,
+    pub renew: RetryState,
+    pub renewal_endpoint: Endpoint,
     /// A renewal that does not wait for its time.
     pub renew_now: bool,
     /// A renewal was begun, and whether the Console has made the successor is not known. It is gone on with, whatever asked
@@ -51,27 +52,27 @@ pub(super) enum Verdict {
     /// It accepts it, or has no way to say so.
     Accepted,
     /// It refuses it for now.
-    Refused(Trouble),
+    Refused(Fault),
     /// It does not know it.
-    Lost(Trouble),
+    Lost(Fault),
     /// It is switched off for good.
-    Revoked(Trouble),
+    Revoked(Fault),
 }
 
 /// Whether a call can be made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Road {
+pub(super) enum Endpoint {
     /// As far as known.
-    Open,
+    Available,
     /// The Console lacks it; it is tried now and then.
-    Missing,
+    Unsupported,
     /// Refused for good, until token or configuration change.
-    Barred,
+    Blocked,
 }
 
 /// How a certificate stands in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Standing {
+pub(super) enum Validity {
     /// In force.
     Good,
     /// Over by this host's clock; the Console has to be asked for the time first.
@@ -84,19 +85,19 @@ pub(super) enum Standing {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Candidate {
     pub identity: Identity,
-    pub origin: Origin,
+    pub obtained_by: ObtainedBy,
     /// What the Console answered to it, once it has.
     pub proof: Option<Proof>,
-    pub prove: Tries,
-    pub road: Road,
-    pub publish: Tries,
+    pub prove: RetryState,
+    pub endpoint: Endpoint,
+    pub publish: RetryState,
     /// The Console refuses it for now.
     pub refused: bool,
 }
 
 /// How an identity was obtained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) enum Origin {
+pub(super) enum ObtainedBy {
     Enrollment,
     Renewal,
     /// By an earlier process.
@@ -111,17 +112,17 @@ pub(super) enum Proof {
     NoHeartbeat,
 }
 
-impl Held {
+impl CurrentIdentity {
     pub(super) fn new(identity: Identity) -> Self {
         let own_renew_at = schedule::renew_at(identity.not_before, identity.not_after, &identity.serial);
         Self {
             verdict: Verdict::Unknown,
             trust_state: identity.trust_state,
             last_contact: None,
-            beat: Tries::default(),
-            beat_road: Road::Open,
-            renew: Tries::default(),
-            renew_road: Road::Open,
+            heartbeat: RetryState::default(),
+            heartbeat_endpoint: Endpoint::Available,
+            renew: RetryState::default(),
+            renewal_endpoint: Endpoint::Available,
             renew_now: false,
             renew_begun: false,
             enrolled: None,
@@ -137,25 +138,25 @@ impl Held {
         self.verdict = match answer.trust_state {
             TrustState::Trusted | TrustState::Rotated => Verdict::Accepted,
             TrustState::BootstrapPending | TrustState::TrustRevoked => {
-                Verdict::Refused(Trouble::distrusted(answer.trust_state))
+                Verdict::Refused(distrusted(answer.trust_state))
             }
         };
         self.trust_state = answer.trust_state;
         self.last_contact = Some(now.wall);
-        self.beat_road = Road::Open;
+        self.heartbeat_endpoint = Endpoint::Available;
         self.heard = true;
         let interval = answer.interval.clamp(INTERVAL.0, INTERVAL.1);
-        self.beat.again_after(now, jitter(interval, now.random));
+        self.heartbeat.again_after(now, jitter(interval, now.random));
         self.ask_within(now, answer.renew_between);
     }
 
     /// The Console has no heartbeat: that the certificate chains has to do. A refusal is not taken back by that, for what
     /// lost its way answers 404 as well.
-    pub(super) fn unheard(&mut self) {
+    pub(super) fn no_heartbeat_endpoint(&mut self) {
         if self.verdict == Verdict::Unknown {
             self.verdict = Verdict::Accepted;
         }
-        self.beat_road = Road::Missing;
+        self.heartbeat_endpoint = Endpoint::Unsupported;
     }
 
     /// Whether this Console is known to have a heartbeat.
@@ -165,7 +166,7 @@ impl Held {
 
     /// How long to wait before a heartbeat that the Console lacks is tried again. One that worked before is more likely
     /// behind a proxy that lost its way than gone, and is asked for again in minutes.
-    pub(super) fn missing_beat_wait(&self) -> Duration {
+    pub(super) fn missing_heartbeat_wait(&self) -> Duration {
         if self.heard { schedule::SLOWLY } else { self.missing_wait() }
     }
 
@@ -179,7 +180,7 @@ impl Held {
     /// once. A window that closed before this certificate was made is answered by it already.
     fn ask_within(&mut self, now: Now, window: Option<RenewalWindow>) {
         // The not-before of a certificate reaches back by the tolerated skew.
-        let made = self.identity.not_before.saturating_add(super::skew::TOLERATED);
+        let made = self.identity.not_before.saturating_add(TOLERATED_SKEW);
         let made = made.unwrap_or(self.identity.not_before);
         let Some(window) = window.filter(|window| window.end.max(window.start) > made) else {
             self.window = None;
@@ -204,9 +205,9 @@ impl Held {
     /// Whether the Console may have made a successor of an identity that it does not accept any more, and can still be asked
     /// for it.
     pub(super) fn may_have_a_successor(&self) -> bool {
-        match self.renew_road {
-            Road::Open | Road::Missing => self.renew_begun,
-            Road::Barred => false,
+        match self.renewal_endpoint {
+            Endpoint::Available | Endpoint::Unsupported => self.renew_begun,
+            Endpoint::Blocked => false,
         }
     }
 
@@ -215,13 +216,13 @@ impl Held {
         self.window.map_or(self.own_renew_at, |(_, moment)| moment.min(self.own_renew_at))
     }
 
-    pub(super) fn standing(&self, now: Now, skew: &Skew) -> Standing {
-        standing(&self.identity, now, skew)
+    pub(super) fn validity(&self, now: Now, skew: &Skew) -> Validity {
+        validity(&self.identity, now, skew)
     }
 
     /// Whether it may be used for calls.
     pub(super) fn is_usable(&self, now: Now, skew: &Skew) -> bool {
-        self.standing(now, skew) == Standing::Good
+        self.validity(now, skew) == Validity::Good
             && match self.verdict {
                 Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => true,
                 Verdict::Lost(_) | Verdict::Revoked(_) => false,
@@ -230,10 +231,12 @@ impl Held {
 
     /// Something changed that may change the Console's mind.
     pub(super) fn reconsider(&mut self) {
-        for (road, tries) in [(&mut self.beat_road, &mut self.beat), (&mut self.renew_road, &mut self.renew)]
-        {
-            if *road == Road::Barred {
-                *road = Road::Open;
+        for (endpoint, tries) in [
+            (&mut self.heartbeat_endpoint, &mut self.heartbeat),
+            (&mut self.renewal_endpoint, &mut self.renew),
+        ] {
+            if *endpoint == Endpoint::Blocked {
+                *endpoint = Endpoint::Available;
                 tries.succeed();
             }
         }
@@ -241,36 +244,45 @@ impl Held {
 }
 
 impl Candidate {
-    pub(super) fn new(identity: Identity, origin: Origin) -> Self {
+    pub(super) fn new(identity: Identity, obtained_by: ObtainedBy) -> Self {
         Self {
             identity,
-            origin,
+            obtained_by,
             proof: None,
-            prove: Tries::default(),
-            road: Road::Open,
-            publish: Tries::default(),
+            prove: RetryState::default(),
+            endpoint: Endpoint::Available,
+            publish: RetryState::default(),
             refused: false,
         }
     }
 
-    pub(super) fn standing(&self, now: Now, skew: &Skew) -> Standing {
-        standing(&self.identity, now, skew)
+    pub(super) fn validity(&self, now: Now, skew: &Skew) -> Validity {
+        validity(&self.identity, now, skew)
     }
 }
 
-fn standing(identity: &Identity, now: Now, skew: &Skew) -> Standing {
+fn validity(identity: &Identity, now: Now, skew: &Skew) -> Validity {
     if now.wall < identity.not_after {
-        return Standing::Good;
+        return Validity::Good;
     }
     match skew.clock() {
-        Clock::Unknown => Standing::Suspect,
-        Clock::Right => Standing::Expired,
-        Clock::Wrong(_) if skew.corrected(now) < identity.not_after => Standing::Good,
-        Clock::Wrong(_) => Standing::Expired,
+        Clock::Unknown => Validity::Suspect,
+        Clock::Right => Validity::Expired,
+        Clock::Wrong(_) if skew.corrected(now) < identity.not_after => Validity::Good,
+        Clock::Wrong(_) => Validity::Expired,
     }
 }
 
-/// A tenth more or less, so that a fleet does not beat in step.
+/// A heartbeat was answered, with a state that is not trust.
+fn distrusted(state: TrustState) -> Fault {
+    let code = match state {
+        TrustState::BootstrapPending => Code::BootstrapPending,
+        TrustState::Trusted | TrustState::Rotated | TrustState::TrustRevoked => Code::TrustRevoked,
+    };
+    Fault::new(code, format!("the Console's trust in this sensor is `{state}`"))
+}
+
+/// A tenth more or less, so that a fleet does not heartbeat in step.
 fn jitter(interval: Duration, random: u64) -> Duration {
     interval.mul_f64(0.9) + share(interval.mul_f64(0.2), random)
 }

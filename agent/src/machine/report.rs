@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::code::{Actor, Code};
 use super::effect::Call;
-use super::held::{Held, Road, Standing, Verdict};
-use super::input::{Fault, MadeOn};
-use super::wait::{Tries, Trouble};
-use super::wish::Wish;
-use super::{Job, Machine, Now, Retirement};
-use crate::status::{Actor, LastError, Report, StateName};
+use super::enroll::EnrollIntent;
+use super::identity::{CurrentIdentity, Endpoint, Validity, Verdict};
+use super::input::{Fault, MadeOn, Now};
+use super::retry::RetryState;
+use super::state::{Job, Machine, Retirement};
+use super::status::{LastError, Report, StateName};
 
 /// The state, why, and who has to act.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,9 +26,7 @@ fn line(state: StateName, reason: impl Into<String>, who: Actor) -> Line {
 }
 
 /// A failure and when the attempt is repeated; `None` for one that is not.
-type Failed<'a> = (&'a Trouble, Option<Duration>);
-
-const GIVE_TOKEN: &str = "make a re-enrollment token for this sensor in the Console and give it to this host";
+type Failed<'a> = (&'a Fault, Option<Duration>);
 
 impl Machine {
     /// Everything that can be said at this moment.
@@ -44,16 +43,16 @@ impl Machine {
             clock_skew_seconds: self.skew.seconds_ahead(),
             ..Report::new(line.state, line.reason, line.who)
         };
-        if let Some(held) = &self.held {
-            let identity = &held.identity;
+        if let Some(current) = &self.current {
+            let identity = &current.identity;
             report.sensor_id = Some(identity.sensor_id);
-            report.trust_state = Some(held.trust_state.to_string());
+            report.trust_state = Some(current.trust_state.to_string());
             report.not_before = Some(identity.not_before);
             report.not_after = Some(identity.not_after);
-            report.renew_at = held.is_usable(now, &self.skew).then(|| held.renew_at());
+            report.renew_at = current.is_usable(now, &self.skew).then(|| current.renew_at());
             report.serial = Some(telovix_contract::token::hex(&identity.serial));
             report.generation = Some(identity.generation);
-            report.last_contact = held.last_contact;
+            report.last_contact = current.last_contact;
         } else if let Some(loss) = &self.loss {
             report.sensor_id = loss.sensor_id;
             report.not_before = loss.about_time.map(|(from, _)| from);
@@ -72,83 +71,87 @@ impl Machine {
             return line(StateName::Decommissioned, told + how, Actor::HostOperator);
         }
         if !self.loaded {
-            return match self.load.trouble() {
+            return match self.load.fault() {
                 None => line(StateName::Starting, "reading the state directory", Actor::Agent),
-                Some(trouble) => line(StateName::Starting, trouble.fault.message.clone(), trouble.who),
+                Some(failure) => line(StateName::Starting, failure.message.clone(), failure.code.actor()),
             };
         }
-        match &self.held {
-            Some(held) => self.line_of_identity(now, held),
+        match &self.current {
+            Some(current) => self.line_of_identity(now, current),
             None => self.line_without(now),
         }
     }
 
-    fn line_of_identity(&self, now: Now, held: &Held) -> Line {
-        match (&held.verdict, held.standing(now, &self.skew)) {
-            (Verdict::Revoked(trouble), _) => self.line_of_attempt(now).unwrap_or_else(|| refused(trouble)),
-            (Verdict::Lost(trouble), _) => self.line_of_attempt(now).unwrap_or_else(|| {
-                let why = format!("the Console does not accept the identity: {}", trouble.fault.message);
+    fn line_of_identity(&self, now: Now, current: &CurrentIdentity) -> Line {
+        match (&current.verdict, current.validity(now, &self.skew)) {
+            (Verdict::Revoked(failure), _) => self.line_of_attempt(now).unwrap_or_else(|| refused(failure)),
+            (Verdict::Lost(failure), _) => self.line_of_attempt(now).unwrap_or_else(|| {
+                let why = format!("the Console does not accept the identity: {}", failure.message);
                 line(StateName::Lost, why, Actor::HostOperator)
             }),
-            (Verdict::Refused(trouble), Standing::Good | Standing::Suspect) => refused(trouble),
-            (_, Standing::Expired) => self.line_of_attempt(now).unwrap_or_else(|| {
-                let at = held.identity.not_after;
+            (Verdict::Refused(failure), Validity::Good | Validity::Suspect) => refused(failure),
+            (_, Validity::Expired) => self.line_of_attempt(now).unwrap_or_else(|| {
+                let at = current.identity.not_after;
                 line(StateName::Lost, format!("the certificate expired at {at:.0}"), Actor::HostOperator)
             }),
-            (Verdict::Unknown | Verdict::Accepted, Standing::Suspect) => {
-                let at = held.identity.not_after;
+            (Verdict::Unknown | Verdict::Accepted, Validity::Suspect) => {
+                let at = current.identity.not_after;
                 let why = format!(
                     "by this host's clock the certificate expired at {at:.0}; asking the Console for the time"
                 );
                 line(StateName::Active, why, Actor::Agent)
             }
-            (Verdict::Unknown | Verdict::Accepted, Standing::Good) => self.line_while_good(now, held),
+            (Verdict::Unknown | Verdict::Accepted, Validity::Good) => self.line_while_good(now, current),
         }
     }
 
-    fn line_while_good(&self, now: Now, held: &Held) -> Line {
+    fn line_while_good(&self, now: Now, current: &CurrentIdentity) -> Line {
         if let Some(fault) = self.skew.fault() {
             return line(StateName::Active, fault.message, Actor::HostOperator);
         }
         if let Some(candidate) = &self.candidate {
-            let why = match candidate.prove.trouble().or(candidate.publish.trouble()) {
+            let why = match candidate.prove.fault().or(candidate.publish.fault()) {
                 None => "proving the new certificate".to_owned(),
-                Some(trouble) => format!("the new certificate is not proven yet: {}", trouble.fault.message),
+                Some(failure) => format!("the new certificate is not proven yet: {}", failure.message),
             };
             return line(StateName::Renewing, why, Actor::Agent);
         }
-        if self.barred().is_none()
-            && let Some(Wish { reason, .. }) = self.wish(now)
+        if self.blocked().is_none()
+            && let Some(EnrollIntent { reason, .. }) = self.intent(now)
         {
-            let trouble = self.enrolling.tries.trouble();
-            let (why, who) = match trouble {
+            let failure = self.enrolling.tries.fault();
+            let (why, who) = match failure {
                 None if self.enrolling.waiting => {
                     ("an operator has to approve the new enrollment".to_owned(), Actor::ConsoleOperator)
                 }
                 None => (reason.to_string(), Actor::Agent),
-                Some(trouble) => (format!("{reason}; {}", trouble.fault.message), trouble.who),
+                Some(failure) => (format!("{reason}; {}", failure.message), failure.code.actor()),
             };
             return line(StateName::Renewing, why, who);
         }
-        if held.renew_road == Road::Open
+        if current.renewal_endpoint == Endpoint::Available
             && (self.renewal_is_due(now) || self.job == Some(Job::Call(Call::Renew)))
         {
-            let (why, who) = match held.renew.trouble() {
+            let (why, who) = match current.renew.fault() {
                 None => ("renewing the certificate".to_owned(), Actor::Agent),
-                Some(trouble) => {
-                    (format!("renewing the certificate; {}", trouble.fault.message), trouble.who)
+                Some(failure) => {
+                    (format!("renewing the certificate; {}", failure.message), failure.code.actor())
                 }
             };
             return line(StateName::Renewing, why, who);
         }
-        if held.beat_road == Road::Open
-            && let Some(trouble) = held.beat.trouble()
+        if current.heartbeat_endpoint == Endpoint::Available
+            && let Some(failure) = current.heartbeat.fault()
         {
-            return line(StateName::Active, trouble.fault.message.clone(), trouble.who);
+            return line(StateName::Active, failure.message.clone(), failure.code.actor());
         }
-        let why = match (&held.verdict, held.beat_road) {
-            (Verdict::Accepted, Road::Missing) => "the identity stands; this Console has no heartbeat",
-            (Verdict::Accepted, Road::Open | Road::Barred) => "the Console accepts the identity",
+        let why = match (&current.verdict, current.heartbeat_endpoint) {
+            (Verdict::Accepted, Endpoint::Unsupported) => {
+                "the identity stands; this Console has no heartbeat"
+            }
+            (Verdict::Accepted, Endpoint::Available | Endpoint::Blocked) => {
+                "the Console accepts the identity"
+            }
             (Verdict::Unknown | Verdict::Refused(_) | Verdict::Lost(_) | Verdict::Revoked(_), _) => {
                 "the identity stands; asking the Console whether it accepts it"
             }
@@ -185,61 +188,59 @@ impl Machine {
     /// The state of an enrollment, where there is something to enroll with and no identity to fall back on.
     fn line_of_attempt(&self, now: Now) -> Option<Line> {
         if let Some(candidate) = &self.candidate {
-            let trouble = candidate.prove.trouble().or(candidate.publish.trouble());
-            let (why, who) = match trouble {
+            let failure = candidate.prove.fault().or(candidate.publish.fault());
+            let (why, who) = match failure {
                 None => ("an identity was issued; taking it into use".to_owned(), Actor::Agent),
-                Some(trouble) => (trouble.fault.message.clone(), trouble.who),
+                Some(failure) => (failure.message.clone(), failure.code.actor()),
             };
             return Some(line(StateName::Enrolling, why, who));
         }
-        let wish = self.wish(now)?;
-        if let Some(trouble) = self.barred() {
-            return Some(refused(trouble));
+        let intent = self.intent(now)?;
+        if let Some(failure) = self.blocked() {
+            return Some(refused(failure));
         }
         if let Some(fault) = self.skew.fault().filter(|_| self.skew.is_behind()) {
             return Some(line(StateName::Enrolling, fault.message, Actor::HostOperator));
         }
-        let trouble = self.enrolling.tries.trouble();
-        Some(match (self.enrolling.waiting, trouble) {
+        let failure = self.enrolling.tries.fault();
+        Some(match (self.enrolling.waiting, failure) {
             (true, None) => line(
                 StateName::AwaitingApproval,
                 "an operator has to approve this node in the Console",
                 Actor::ConsoleOperator,
             ),
-            (true, Some(trouble)) => {
-                line(StateName::AwaitingApproval, trouble.fault.message.clone(), Actor::ConsoleOperator)
+            (true, Some(failure)) => {
+                line(StateName::AwaitingApproval, failure.message.clone(), Actor::ConsoleOperator)
             }
-            (false, None) => line(StateName::Enrolling, wish.reason.to_string(), Actor::Agent),
-            (false, Some(trouble)) => {
-                let why = format!("{}; {}", wish.reason, trouble.fault.message);
-                line(StateName::Enrolling, why, trouble.who)
+            (false, None) => line(StateName::Enrolling, intent.reason.to_string(), Actor::Agent),
+            (false, Some(failure)) => {
+                let why = format!("{}; {}", intent.reason, failure.message);
+                line(StateName::Enrolling, why, failure.code.actor())
             }
         })
     }
 
     fn last_error(&self, now: Now, line: &Line) -> Option<LastError> {
         // What the Console has said of this identity or of the token for good is true by any clock.
-        let judged = self.barred().is_some()
-            || self.held.as_ref().is_some_and(|held| match held.verdict {
+        let judged = self.blocked().is_some()
+            || self.current.as_ref().is_some_and(|current| match current.verdict {
                 Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => false,
-                Verdict::Lost(_) | Verdict::Revoked(_) => self.wish(now).is_none(),
+                Verdict::Lost(_) | Verdict::Revoked(_) => self.intent(now).is_none(),
             });
         if let Some(fault) = self.skew.fault().filter(|_| !judged) {
             return Some(said(now, &fault, self.agenda(now).next));
         }
         let failed = self.troubles(now).next();
-        if let Some((trouble, next)) = failed {
-            return Some(said(now, &trouble.fault, next));
+        if let Some((failure, next)) = failed {
+            return Some(said(now, failure, next));
         }
+        let copied = self.loss.as_ref().is_some_and(|loss| loss.made_on == MadeOn::AnotherHost);
         let code = match line.state {
-            StateName::Unenrolled => "unenrolled",
-            StateName::Lost => "credential_lost",
+            StateName::Unenrolled => Code::Unenrolled,
+            StateName::Lost if copied => Code::IdentityCopied,
+            StateName::Lost => Code::IdentityLost,
             StateName::AwaitingApproval => {
-                let fault = Fault {
-                    code: "bootstrap_pending".into(),
-                    message: line.reason.clone(),
-                    action: "approve this node in the Console; the agent asks again by itself".into(),
-                };
+                let fault = Fault::new(Code::BootstrapPending, line.reason.clone());
                 return Some(said(now, &fault, Some(self.enrolling.tries.due())));
             }
             StateName::Starting
@@ -249,59 +250,54 @@ impl Machine {
             | StateName::Refused
             | StateName::Decommissioned => return None,
         };
-        let copied = self.loss.as_ref().is_some_and(|loss| loss.made_on == MadeOn::AnotherHost);
-        let action = if line.state == StateName::Lost && !copied {
-            GIVE_TOKEN
-        } else {
-            "make a token for this host in the Console and give it to this host"
-        };
-        let fault = Fault { code: code.into(), message: line.reason.clone(), action: action.into() };
-        Some(said(now, &fault, None))
+        Some(said(now, &Fault::new(code, line.reason.clone()), None))
     }
 
     /// The failures that still matter, the weightiest first. Calls that an identity is no good for any more are not made
     /// again, and why they failed says nothing; nor does an enrollment that nobody wants any more.
     fn troubles(&self, now: Now) -> impl Iterator<Item = Failed<'_>> {
-        let usable = self.held.as_ref().filter(|held| held.is_usable(now, &self.skew));
-        let verdict = self.held.as_ref().and_then(|held| match &held.verdict {
+        let usable = self.current.as_ref().filter(|current| current.is_usable(now, &self.skew));
+        let verdict = self.current.as_ref().and_then(|current| match &current.verdict {
             Verdict::Unknown | Verdict::Accepted => None,
-            Verdict::Refused(_) if held.standing(now, &self.skew) == Standing::Expired => None,
-            Verdict::Refused(trouble) => {
-                Some((trouble, (held.beat_road != Road::Barred).then(|| held.beat.due())))
-            }
-            Verdict::Lost(trouble) | Verdict::Revoked(trouble) => Some((trouble, None)),
+            Verdict::Refused(_) if current.validity(now, &self.skew) == Validity::Expired => None,
+            Verdict::Refused(failure) => Some((
+                failure,
+                (current.heartbeat_endpoint != Endpoint::Blocked).then(|| current.heartbeat.due()),
+            )),
+            Verdict::Lost(failure) | Verdict::Revoked(failure) => Some((failure, None)),
         });
         let candidate = self.candidate.as_ref();
-        let prove = candidate.and_then(|c| attempt(&c.prove, c.road));
-        let publish = candidate.and_then(|c| attempt(&c.publish, Road::Open));
-        let barred = self.barred().map(|trouble| (trouble, None));
-        let enroll = attempt(&self.enrolling.tries, Road::Open).filter(|_| self.wish(now).is_some());
-        let renew = usable.and_then(|held| attempt(&held.renew, held.renew_road));
-        let beat = usable.and_then(|held| attempt(&held.beat, held.beat_road));
-        let load = attempt(&self.load, Road::Open);
-        let probe = attempt(&self.probe, Road::Open);
+        let prove = candidate.and_then(|c| attempt(&c.prove, c.endpoint));
+        let publish = candidate.and_then(|c| attempt(&c.publish, Endpoint::Available));
+        let blocked = self.blocked().map(|failure| (failure, None));
+        let enroll =
+            attempt(&self.enrolling.tries, Endpoint::Available).filter(|_| self.intent(now).is_some());
+        let renew = usable.and_then(|current| attempt(&current.renew, current.renewal_endpoint));
+        let heartbeat = usable.and_then(|current| attempt(&current.heartbeat, current.heartbeat_endpoint));
+        let load = attempt(&self.load, Endpoint::Available);
+        let probe = attempt(&self.probe, Endpoint::Available);
         // A refused token weighs more than the loss that made it necessary.
-        [barred, publish, prove, enroll, verdict, renew, beat, load, probe].into_iter().flatten()
+        [blocked, publish, prove, enroll, verdict, renew, heartbeat, load, probe].into_iter().flatten()
     }
 
     fn all_notes(&self, now: Now) -> Vec<String> {
         let mut notes: Vec<String> = self.notes.iter().cloned().collect();
-        let Some(held) = &self.held else { return notes };
-        if held.beat_road == Road::Missing {
+        let Some(current) = &self.current else { return notes };
+        if current.heartbeat_endpoint == Endpoint::Unsupported {
             notes.push(
                 "this Console has no heartbeat; the agent goes on without it and asks again now and then"
                     .into(),
             );
         }
-        if held.renew_road == Road::Missing {
+        if current.renewal_endpoint == Endpoint::Unsupported {
             notes.push(format!(
                 "this Console does not renew certificates; give this host a token before {:.0}",
-                held.identity.not_after
+                current.identity.not_after
             ));
         }
-        let token = self.token.as_ref().filter(|_| self.barred().is_none());
-        if let Some(change) = &held.identity.changed
-            && (token.is_none() || self.wish(now).is_none())
+        let token = self.token.as_ref().filter(|_| self.blocked().is_none());
+        if let Some(change) = &current.identity.changed
+            && (token.is_none() || self.intent(now).is_none())
         {
             notes.push(format!(
                 "{change}: this takes effect when the host enrolls again; give it a re-enrollment token"
@@ -311,23 +307,23 @@ impl Machine {
     }
 }
 
-fn refused(trouble: &Trouble) -> Line {
-    line(StateName::Refused, trouble.fault.message.clone(), trouble.who)
+fn refused(failure: &Fault) -> Line {
+    line(StateName::Refused, failure.message.clone(), failure.code.actor())
 }
 
-fn attempt(tries: &Tries, road: Road) -> Option<Failed<'_>> {
-    let next = match road {
-        Road::Open | Road::Missing => Some(tries.due()),
-        Road::Barred => None,
+fn attempt(tries: &RetryState, endpoint: Endpoint) -> Option<Failed<'_>> {
+    let next = match endpoint {
+        Endpoint::Available | Endpoint::Unsupported => Some(tries.due()),
+        Endpoint::Blocked => None,
     };
-    tries.trouble().map(|trouble| (trouble, next))
+    tries.fault().map(|failure| (failure, next))
 }
 
 fn said(now: Now, fault: &Fault, next: Option<Duration>) -> LastError {
     LastError {
-        code: fault.code.clone(),
+        code: fault.code,
         message: fault.message.clone(),
-        action: fault.action.clone(),
+        action: fault.code.action().to_owned(),
         next_attempt: next.map(|at| wall_of(now, at)),
     }
 }

@@ -1,4 +1,4 @@
-//! The steps that turn a token into a committed generation. The `enroll` command and the daemon take the same ones.
+//! The steps that turn a token into a committed generation.
 
 use jiff::Timestamp;
 use telovix_contract::SensorId;
@@ -6,36 +6,48 @@ use telovix_contract::enroll::{EnrollRequest, Enrolled};
 use telovix_contract::{EnrollmentToken, TokenHash};
 use zeroize::Zeroizing;
 
-use super::{EnrollError, Host, NewSensor};
+use super::error::DriverError;
+use super::host::Host;
+use crate::clock::TOLERATED_SKEW;
 use crate::config::{ConsoleUrl, Setting, Trust};
-use crate::console::{Console, ConsoleError, EnrollReply, ServerTrust, WRONG_CLOCK};
+use crate::console::{Console, ConsoleError, EnrollReply};
 use crate::csr::Csr;
 use crate::key::KeyPair;
 use crate::store::{Generation, Pending, STATE_VERSION, SensorState, Store, StoreError};
+use crate::tls::ServerTrust;
 use crate::verify::{self, Claim};
+
+/// Whether a second record of a host that holds an identity is welcome (CONTRACT.md section 4).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NewSensor {
+    /// No: a plain token is refused before it is used.
+    Refuse,
+    /// Yes, by `--new-sensor`.
+    Allow,
+}
 
 /// What to present, and in place of which identity.
 #[derive(Clone, Copy)]
-pub struct Application<'a> {
-    /// The host that applies.
-    pub host: &'a Host<'a>,
-    /// The token that pays.
+pub(super) struct Application<'a> {
+    pub host: &'a Host,
     pub token: &'a EnrollmentToken,
     /// The sensor whose identity is being replaced.
     pub replaces: Option<SensorId>,
-    /// Whether a record of its own is welcome all the same.
     pub new_sensor: NewSensor,
 }
 
 /// Whether a record of its own is welcome to a host that holds an identity. Who announced this very token in
 /// `.enrollment-token-hash` has declared that identity lost, and wants a clean enrollment (CONTRACT.md section 7).
-pub fn new_sensor(asked: NewSensor, token: &EnrollmentToken, store: &Store) -> NewSensor {
+pub(super) fn new_sensor(asked: NewSensor, token: &EnrollmentToken, store: &Store) -> NewSensor {
     if store.paid_by().is_some_and(|announced| token.matches(&announced)) { NewSensor::Allow } else { asked }
 }
 
 /// The enrollment under way, where it is for this token; else a new one. The key stays as long as the token does,
 /// because the Console may have spent the token on that key already.
-pub fn begin_or_resume(application: &Application<'_>, store: &mut Store) -> Result<Pending, EnrollError> {
+pub(super) fn begin_or_resume(
+    application: &Application<'_>,
+    store: &mut Store,
+) -> Result<Pending, DriverError> {
     let Application { host, token, .. } = application;
     let earlier = match store.pending() {
         // A key that came here with a copied state directory is another machine's.
@@ -65,16 +77,16 @@ pub fn begin_or_resume(application: &Application<'_>, store: &mut Store) -> Resu
 }
 
 /// Whether an enrollment under way was begun on this machine, as far as can be told.
-pub fn is_ours(pending: &Pending, host: &Host<'_>) -> bool {
+pub(super) fn is_ours(pending: &Pending, host: &Host) -> bool {
     match (pending.begun_on(), &host.facts.machine_id_sha256) {
         (Some(then), Some(now)) => then == now,
         (None, _) | (_, None) => true,
     }
 }
 
-fn request(application: &Application<'_>, key: &KeyPair) -> Result<EnrollRequest, EnrollError> {
+fn request(application: &Application<'_>, key: &KeyPair) -> Result<EnrollRequest, DriverError> {
     let Application { host, token, replaces, new_sensor } = *application;
-    let config = host.config;
+    let config = &host.config;
     let node_name = config.node_name.value.clone();
     let csr = Csr::build(key, &node_name)?;
     Ok(EnrollRequest {
@@ -94,63 +106,49 @@ fn request(application: &Application<'_>, key: &KeyPair) -> Result<EnrollRequest
 }
 
 /// The request as it goes over the wire: the same bytes at every repeat. Wiped when it is dropped.
-pub fn body(pending: &Pending, token: &EnrollmentToken) -> Result<Zeroizing<Vec<u8>>, EnrollError> {
+pub(super) fn body(pending: &Pending, token: &EnrollmentToken) -> Result<Zeroizing<Vec<u8>>, DriverError> {
     let body = serde_json::to_vec(&pending.request(token)?)
         .map_err(|error| ConsoleError::Setup { cause: error.to_string() })?;
     Ok(Zeroizing::new(body))
 }
 
-/// Looks at the Console's time before a token is presented, where no answer has told it yet: over a connection whose
-/// server was verified, and which carries nothing. A Console that tells no time leaves this host's clock to decide.
+/// One attempt. The token leaves only when the server has been verified.
 ///
 /// # Errors
-/// [`EnrollError::WrongClock`]: behind, this host could not take a fresh certificate, and far ahead, it takes it for one
-/// that is over; a token would be spent for nothing. Anything that a call can meet, for then the time is not known yet.
-pub async fn look_at_the_time(
+/// [`DriverError::NotTrusted`], [`DriverError::ClockBehind`], and anything that a call can meet.
+pub(super) async fn attempt(
     console: &Console,
     contact: &FirstContact,
-    trust: &mut Option<ServerTrust>,
-) -> Result<(), EnrollError> {
-    let known = match trust.take() {
-        Some(known) => known,
-        None => contact.trust(console).await?,
-    };
-    // The call for a pinned CA has told it already.
-    let looked = match console.sighting() {
-        Some(sighting) => Ok(Some(sighting)),
-        None => console.ask_time_of(&known).await,
-    };
-    *trust = Some(known);
-    match looked? {
-        Some(sighting) if sighting.is_wrong() => Err(EnrollError::WrongClock { sighting, cause: None }),
-        Some(_) | None => Ok(()),
-    }
-}
-
-/// One attempt. The token leaves only when the server has been verified; which trust that took is remembered.
-///
-/// # Errors
-/// Anything that a call can meet, and a clock that is known to be wrong.
-pub async fn attempt(
-    console: &Console,
-    contact: &FirstContact,
-    trust: &mut Option<ServerTrust>,
     body: Zeroizing<Vec<u8>>,
-) -> Result<EnrollReply, EnrollError> {
-    let known = match trust.take() {
-        Some(known) => known,
-        None => contact.trust(console).await?,
-    };
+) -> Result<EnrollReply, DriverError> {
+    let trust = contact.trust(console).await.map_err(nothing_sent)?;
     // A certificate's life begins five minutes back: a clock that is further behind could not take the answer, so the
     // token stays here. (Where no call came before this one, the repeat rule keeps the answer for a day.)
     if let Some(sighting) = console.sighting()
-        && sighting.ahead() < -WRONG_CLOCK
+        && sighting.ahead() < -TOLERATED_SKEW
     {
-        return Err(EnrollError::WrongClock { sighting, cause: None });
+        return Err(DriverError::ClockBehind(sighting));
     }
-    let answer = console.enroll(&known, body).await;
-    *trust = Some(known);
-    Ok(answer?)
+    console.enroll(&trust, body).await.map_err(nothing_sent)
+}
+
+fn nothing_sent(error: ConsoleError) -> DriverError {
+    match error {
+        ConsoleError::NotTrusted { .. }
+        | ConsoleError::PinMismatch { .. }
+        | ConsoleError::NoSystemRoots { .. } => DriverError::NotTrusted(error),
+        ConsoleError::Unreachable { .. }
+        | ConsoleError::Proxy { .. }
+        | ConsoleError::Deadline { .. }
+        | ConsoleError::Handshake { .. }
+        | ConsoleError::CertificateRefused { .. }
+        | ConsoleError::Broken { .. }
+        | ConsoleError::TooLarge { .. }
+        | ConsoleError::Redirect { .. }
+        | ConsoleError::NotAConsole { .. }
+        | ConsoleError::Refused { .. }
+        | ConsoleError::Setup { .. } => DriverError::Console(error),
+    }
 }
 
 /// What is configured about trust at first contact, and what the host holds from an earlier enrollment.
@@ -192,14 +190,14 @@ impl FirstContact {
 /// for: token and configuration may have changed since, and an identity that was issued is not thrown away for that.
 ///
 /// # Errors
-/// [`EnrollError::BadAnswer`] when the answer is not an identity for our key; the disk.
-pub fn commit(
+/// [`DriverError::BadAnswer`] when the answer is not an identity for our key; the disk.
+pub(super) fn commit(
     store: &mut Store,
     pending: Pending,
     enrolled: &Enrolled,
     console_url: &ConsoleUrl,
     now: Timestamp,
-) -> Result<(Generation, Vec<String>), EnrollError> {
+) -> Result<(Generation, Vec<String>), DriverError> {
     let asked = pending.asked()?;
     let claim = Claim {
         sensor_id: enrolled.sensor_id,
@@ -207,7 +205,7 @@ pub fn commit(
         ca_pem: &enrolled.control_plane_ca_certificate_pem,
         policy_key_pem: &enrolled.policy_signing_public_key_pem,
     };
-    let verified = verify::check(claim, pending.key, now).map_err(EnrollError::BadAnswer)?;
+    let verified = verify::check(claim, pending.key, now).map_err(DriverError::BadAnswer)?;
     let state = SensorState {
         version: STATE_VERSION,
         sensor_id: enrolled.sensor_id,

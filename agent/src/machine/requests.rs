@@ -1,9 +1,10 @@
 //! What operators ask for: a renewal, and the end.
 
+use super::code::Code;
 use super::effect::{Call, CommandResult, Effect};
-use super::held::{Road, Standing, Verdict};
-use super::input::{Fault, Urgency};
-use super::{Job, Life, Machine, Now, Retirement};
+use super::identity::{Endpoint, Validity, Verdict};
+use super::input::{Fault, Now, Urgency};
+use super::state::{Job, Life, Machine, Retirement};
 
 impl Machine {
     pub(super) fn asked_to_renew(&mut self, now: Now, urgency: Urgency, effects: &mut Vec<Effect>) {
@@ -11,20 +12,20 @@ impl Machine {
             return effects.push(Effect::CommandDone(CommandResult::CannotRenew { reason }));
         }
         let (due, under_way) = (self.renewal_is_due(now), self.candidate.is_some());
-        let Some(held) = &mut self.held else { return };
+        let Some(current) = &mut self.current else { return };
         if !due && !under_way && urgency == Urgency::WhenDue {
-            let renew_at = held.renew_at();
+            let renew_at = current.renew_at();
             return effects.push(Effect::CommandDone(CommandResult::NotDue { renew_at }));
         }
         self.renew_asked = true;
         if under_way {
             return;
         }
-        held.renew.hurry();
+        current.renew.retry_now();
         if urgency == Urgency::Now {
-            held.renew_now = true;
-            if held.renew_road == Road::Barred {
-                held.renew_road = Road::Open;
+            current.renew_now = true;
+            if current.renewal_endpoint == Endpoint::Blocked {
+                current.renewal_endpoint = Endpoint::Available;
             }
         }
     }
@@ -41,18 +42,18 @@ impl Machine {
         if self.life != Life::Running {
             return Some("the agent is stopping".to_owned());
         }
-        let Some(held) = &self.held else { return Some(self.line(now).reason) };
+        let Some(current) = &self.current else { return Some(self.line(now).reason) };
         if self.candidate.is_some() {
             return None;
         }
         if self.skew.is_behind() {
             return self.skew.fault().map(|fault| fault.message);
         }
-        match (held.standing(now, &self.skew), &held.verdict) {
-            (Standing::Suspect | Standing::Expired, _) | (_, Verdict::Lost(_) | Verdict::Revoked(_)) => {
+        match (current.validity(now, &self.skew), &current.verdict) {
+            (Validity::Suspect | Validity::Expired, _) | (_, Verdict::Lost(_) | Verdict::Revoked(_)) => {
                 Some(self.line(now).reason)
             }
-            (Standing::Good, Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_)) => None,
+            (Validity::Good, Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_)) => None,
         }
     }
 
@@ -64,7 +65,10 @@ impl Machine {
         let is_under_way = self.candidate.is_some()
             || self.job == Some(Job::Call(Call::Renew))
             || (self.renewal_is_due(now)
-                && self.held.as_ref().is_some_and(|held| held.renew_road != Road::Barred));
+                && self
+                    .current
+                    .as_ref()
+                    .is_some_and(|current| current.renewal_endpoint != Endpoint::Blocked));
         let reason = self.cannot_renew(now);
         if reason.is_some() || !is_under_way {
             self.renew_asked = false;
@@ -89,14 +93,10 @@ impl Machine {
 
     /// Why the Console cannot be told that this node retires.
     pub(super) fn untold(&self, now: Now) -> Option<Fault> {
-        let fault = |message: &str| Fault {
-            code: "nothing_to_retire".into(),
-            message: message.to_owned(),
-            action: String::new(),
-        };
-        match &self.held {
+        let fault = |message: &str| Fault::new(Code::NothingToRetire, message);
+        match &self.current {
             None => Some(fault("this host holds no identity")),
-            Some(held) if held.is_usable(now, &self.skew) => None,
+            Some(current) if current.is_usable(now, &self.skew) => None,
             Some(_) => Some(fault("the Console does not accept the identity that this host holds")),
         }
     }

@@ -11,7 +11,7 @@ use crate::store::remove_consumed_token;
 /// Deletes the file that the token came from, where it came from one and is a one-time token (DESIGN.md section 3). A
 /// Console that does not say what kind it was is believed to mean a cluster token where a cluster is configured. What
 /// stays is said in `notes`.
-pub fn forget(
+pub(super) fn forget(
     token: Option<&FoundToken>,
     token_type: Option<TokenType>,
     config: &Config,

@@ -4,9 +4,12 @@
 //! reading the same identity again forgets nothing that the Console said.
 
 use super::effect::{CommandResult, Effect};
-use super::held::{Candidate, Held, Origin, Proof, Verdict};
-use super::input::{Current, Fault, Identity, Loaded, Loss, MadeOn};
-use super::{Job, MOST_NOTES, Machine, Now};
+use super::identity::{Candidate, CurrentIdentity, ObtainedBy, Proof, Verdict};
+use super::input::{Current, Fault, Identity, Loaded, Loss, MadeOn, Now};
+use super::state::{Job, Machine};
+
+/// Most notes of mended things that are remembered.
+const MOST_NOTES: usize = 8;
 
 impl Machine {
     pub(super) fn loaded(&mut self, now: Now, loaded: Loaded, effects: &mut Vec<Effect>) {
@@ -23,11 +26,11 @@ impl Machine {
             Current::Nothing => self.nothing_there(now),
             Current::Intact(identity) if identity.made_on == MadeOn::ThisHost => {
                 let changed = self.stands(now, identity);
-                if let Some(held) = &mut self.held {
-                    held.renew_begun |= renewal_begun;
-                    held.last_contact = held.last_contact.or(ready_since);
+                if let Some(current) = &mut self.current {
+                    current.renew_begun |= renewal_begun;
+                    current.last_contact = current.last_contact.or(ready_since);
                     if if first { mended || !told } else { changed } {
-                        effects.push(Effect::NotifyConsumers { generation: held.identity.generation });
+                        effects.push(Effect::NotifyConsumers { generation: current.identity.generation });
                     }
                 }
             }
@@ -48,26 +51,26 @@ impl Machine {
             return;
         }
         let Some(candidate) = self.candidate.take() else { return };
-        let Candidate { identity, proof, origin, .. } = candidate;
-        let mut held = Held::new(identity);
+        let Candidate { identity, proof, obtained_by, .. } = candidate;
+        let mut current = CurrentIdentity::new(identity);
         match proof {
-            Some(Proof::Accepted(answer)) => held.accept(now, &answer),
-            Some(Proof::NoHeartbeat) => held.confirmed_without_heartbeat(now),
+            Some(Proof::Accepted(answer)) => current.accept(now, &answer),
+            Some(Proof::NoHeartbeat) => current.confirmed_without_heartbeat(now),
             None => {}
         }
-        held.enrolled = match origin {
-            Origin::Enrollment | Origin::Earlier => Some(now.mono),
-            Origin::Renewal => self.held.as_ref().and_then(|old| old.enrolled),
+        current.enrolled = match obtained_by {
+            ObtainedBy::Enrollment | ObtainedBy::Earlier => Some(now.mono),
+            ObtainedBy::Renewal => self.current.as_ref().and_then(|old| old.enrolled),
         };
         if std::mem::take(&mut self.renew_asked) {
             effects.push(Effect::CommandDone(CommandResult::Renewed {
-                generation: held.identity.generation,
-                not_after: held.identity.not_after,
+                generation: current.identity.generation,
+                not_after: current.identity.not_after,
             }));
         }
-        effects.push(Effect::NotifyConsumers { generation: held.identity.generation });
+        effects.push(Effect::NotifyConsumers { generation: current.identity.generation });
         self.loss = None;
-        self.held = Some(held);
+        self.current = Some(current);
     }
 
     /// What stood before still stands. The directory is looked at again: perhaps the generation is not there any more.
@@ -88,26 +91,26 @@ impl Machine {
     /// An identity of this host is there. Whether it is another one than before.
     fn stands(&mut self, now: Now, identity: Identity) -> bool {
         self.loss = None;
-        if let Some(held) = &mut self.held
-            && held.identity.serial == identity.serial
-            && held.identity.sensor_id == identity.sensor_id
+        if let Some(current) = &mut self.current
+            && current.identity.serial == identity.serial
+            && current.identity.sensor_id == identity.sensor_id
         {
-            held.identity = identity;
+            current.identity = identity;
             return false;
         }
         // The candidate became current without our doing, or a predecessor came back: the disk is the truth.
         if self.candidate.as_ref().is_some_and(|candidate| candidate.identity.serial == identity.serial) {
             self.candidate = None;
         }
-        if let Some(held) = self.held.replace(Held::new(identity)) {
-            self.enrolling.lost(now, &held);
+        if let Some(current) = self.current.replace(CurrentIdentity::new(identity)) {
+            self.enrolling.lost(now, &current);
         }
         true
     }
 
     fn nothing_there(&mut self, now: Now) {
-        if let Some(held) = self.held.take() {
-            self.enrolling.lost(now, &held);
+        if let Some(current) = self.current.take() {
+            self.enrolling.lost(now, &current);
         } else if self.loss.is_none() {
             return;
         }
@@ -129,12 +132,13 @@ impl Machine {
         }
         // An identity that this process holds is judged by its dates here, where the Console's clock is known.
         let only_time = loss.about_time.is_some() && loss.made_on == MadeOn::ThisHost;
-        if only_time && self.held.as_ref().is_some_and(|held| Some(held.identity.sensor_id) == loss.sensor_id)
+        if only_time
+            && self.current.as_ref().is_some_and(|current| Some(current.identity.sensor_id) == loss.sensor_id)
         {
             return;
         }
-        if let Some(held) = self.held.take() {
-            self.enrolling.lost(now, &held);
+        if let Some(current) = self.current.take() {
+            self.enrolling.lost(now, &current);
         }
         self.loss = Some(loss);
     }
@@ -142,14 +146,14 @@ impl Machine {
     fn found_committed(&mut self, committed: Option<Identity>) {
         let Some(identity) = committed else {
             // What cannot be published and is not there has to be obtained anew.
-            self.candidate.take_if(|candidate| candidate.publish.trouble().is_some());
+            self.candidate.take_if(|candidate| candidate.publish.fault().is_some());
             return;
         };
         let known = self.candidate.as_ref().map(|candidate| candidate.identity.generation);
-        let current = self.held.as_ref().map(|held| held.identity.generation);
+        let current = self.current.as_ref().map(|current| current.identity.generation);
         let is_ours = identity.made_on == MadeOn::ThisHost;
         if is_ours && known != Some(identity.generation) && current != Some(identity.generation) {
-            self.candidate = Some(Candidate::new(identity, Origin::Earlier));
+            self.candidate = Some(Candidate::new(identity, ObtainedBy::Earlier));
         }
     }
 
@@ -164,10 +168,10 @@ impl Machine {
     }
 }
 
-impl Held {
+impl CurrentIdentity {
     fn confirmed_without_heartbeat(&mut self, now: Now) {
-        self.unheard();
-        self.beat.again_after(now, self.missing_wait());
+        self.no_heartbeat_endpoint();
+        self.heartbeat.again_after(now, self.missing_wait());
         debug_assert!(self.verdict == Verdict::Accepted);
     }
 }

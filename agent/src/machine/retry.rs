@@ -2,61 +2,38 @@
 
 use std::time::Duration;
 
-use telovix_contract::problem::Retry;
-use telovix_contract::states::TrustState;
+use telovix_contract::problem::Advice;
 
-use super::Now;
-use super::input::{Failure, Fault, Nature};
-use super::policy;
-use crate::schedule;
-use crate::status::Actor;
+use super::input::{Failure, Fault, Now};
+use super::schedule;
 
 /// The shortest wait, so that no draw of the jitter makes a busy loop. Contacts of a fleet are spread already by then.
 pub(super) const SHORTEST: Duration = Duration::from_millis(100);
 /// The longest `Retry-After` that is honoured: a Console cannot switch a host off for ever by a slip of the pen.
 const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 
-/// What went wrong, and who has to act.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Trouble {
-    pub fault: Fault,
-    pub who: Actor,
-}
-
-impl Trouble {
-    pub(super) fn new(failure: &Failure) -> Self {
-        Self { fault: failure.fault.clone(), who: policy::who(failure) }
-    }
-
-    /// A heartbeat was answered, with a state of trust that is none.
-    pub(super) fn distrusted(state: TrustState) -> Self {
-        let fault = Fault {
-            code: state.as_str().to_owned(),
-            message: format!("the Console's trust in this sensor is `{state}`"),
-            action: "look at this sensor in the Console".to_owned(),
-        };
-        Self { fault, who: Actor::ConsoleOperator }
-    }
-}
-
 /// Attempts at one kind of call.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
-pub(super) struct Tries {
+pub(super) struct RetryState {
     failures: u32,
     next: Option<Duration>,
-    trouble: Option<Trouble>,
-    on_dates: bool,
+    fault: Option<Fault>,
 }
 
-impl Tries {
+impl RetryState {
     /// When the next attempt may be made, on the monotonic clock.
     pub(super) fn due(&self) -> Duration {
         self.next.unwrap_or(Duration::ZERO)
     }
 
     /// Why the last attempt failed.
-    pub(super) fn trouble(&self) -> Option<&Trouble> {
-        self.trouble.as_ref()
+    pub(super) fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+
+    /// Whether the last attempt failed on something that a second attempt soon may not meet.
+    pub(super) fn may_pass(&self) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.code.advice() == Advice::BackOff)
     }
 
     /// The last attempt succeeded; the next one may be made at once.
@@ -77,7 +54,7 @@ impl Tries {
     }
 
     /// The last attempt failed on something that a person may change: minutes, jittered.
-    pub(super) fn slowly(&mut self, now: Now, failure: &Failure) {
+    pub(super) fn retry_in_minutes(&mut self, now: Now, failure: &Failure) {
         let asked = asked(failure).unwrap_or_default().max(schedule::SLOWLY);
         self.fail(now, failure, schedule::repeat(asked, now.random));
     }
@@ -96,32 +73,30 @@ impl Tries {
     }
 
     /// No wait any more; what failed last is still shown.
-    pub(super) fn hurry(&mut self) {
+    pub(super) fn retry_now(&mut self) {
         self.next = None;
     }
 
     /// The clock is right now: what failed on dates need not wait.
     pub(super) fn clock_mended(&mut self) {
-        if self.on_dates {
+        if self.fault.as_ref().is_some_and(|fault| fault.code.advice() == Advice::AskTime) {
             self.succeed();
         }
     }
 
     /// The last attempt failed for good; the caller sees to it that there is none.
     pub(super) fn stop(&mut self, failure: &Failure) {
-        *self = Self { trouble: Some(Trouble::new(failure)), ..Self::default() };
+        *self = Self { fault: Some(failure.fault.clone()), ..Self::default() };
     }
 
     /// This disk refused: exponential, full jitter.
     pub(super) fn disk_failed(&mut self, now: Now, fault: Fault) {
-        let failure = Failure { nature: Nature::Disk, retry: Retry::Backoff, fault, retry_after: None };
-        self.back_off(now, &failure);
+        self.back_off(now, &Failure { fault, retry_after: None });
     }
 
     fn fail(&mut self, now: Now, failure: &Failure, wait: Duration) {
         self.next = Some(now.mono.saturating_add(wait.max(SHORTEST)));
-        self.on_dates = failure.nature == Nature::Dates;
-        self.trouble = Some(Trouble::new(failure));
+        self.fault = Some(failure.fault.clone());
     }
 }
 

@@ -5,15 +5,14 @@
 
 use std::sync::Arc;
 
-use super::{Supervisor, settings};
-use crate::config::{self, Config, ConfigErrors, ConsoleUrl};
+use super::Daemon;
+use crate::config::{self, Config, ConfigErrors, ConsoleUrl, FoundToken};
 use crate::console::Console;
+use crate::driver::Host;
 use crate::hook::Consumers;
-use crate::machine::{Input, TokenFacts};
-use crate::store::Publication;
 use crate::watcher::{Watched, Watcher};
 
-impl Supervisor {
+impl Daemon {
     /// Reads the configuration again. A bad one changes nothing.
     pub(super) fn reload(&mut self, watcher: &mut Watcher) {
         self.notifier.reloading();
@@ -36,48 +35,46 @@ impl Supervisor {
     }
 
     fn adopt(&mut self, mut config: Config, console_url: ConsoleUrl, watcher: &mut Watcher) {
-        for name in config.needs_restart(&self.here.config) {
+        let before = self.driver.config();
+        for name in config.needs_restart(before) {
             tracing::warn!("a new {name} takes effect when the agent is started again");
         }
-        config.state_dir = self.here.config.state_dir.clone();
-        if self.here.config.hook.command.is_none() {
+        config.state_dir = before.state_dir.clone();
+        if before.hook.command.is_none() {
             config.hook.command = None;
         }
         self.rejected = None;
-        self.console = Arc::new(
-            Console::new(console_url.clone(), &config.proxy, self.here.clock.clone())
-                .observed_by(Arc::clone(&self.metrics) as _),
-        );
-        self.here.console_url = console_url;
-        self.here.facts = crate::facts::gather(&config);
         self.consumers = Arc::new(Consumers::new(&config.hook, &config.state_dir.value));
-        self.store.publish_as(Publication::from(&config.publish));
         watcher.watch(Watched::of(&config));
-        self.here.config = config;
+        let clock = self.driver.clock().clone();
+        let console = Console::new(console_url.clone(), &config.proxy, clock.clone())
+            .observed_by(Arc::clone(&self.metrics) as _);
         tracing::info!("the configuration was read again");
-        self.tell(Input::ConfigChanged(settings(&self.here.config)));
+        let host = Host { facts: crate::facts::gather(&config), config, clock };
+        let events = self.driver.set_config(host, console_url, console);
+        self.hear(events);
         self.look_for_token();
-        let facts = self.token_facts();
-        self.tell(Input::Token(facts));
     }
 
     pub(super) fn look_for_token(&mut self) {
+        let token = self.find_token();
+        let events = self.driver.set_token(token);
+        self.hear(events);
+    }
+
+    pub(super) fn find_token(&self) -> Option<FoundToken> {
         // Standard input belongs to `enroll`; a daemon has none.
-        match self.here.config.token.resolve(&mut std::io::empty()) {
+        match self.driver.config().token.resolve(&mut std::io::empty()) {
             Ok(found) => {
                 for warning in found.iter().flat_map(|found| &found.warnings) {
                     tracing::warn!("{warning}");
                 }
-                self.token = found;
+                found
             }
             Err(error) => {
                 tracing::warn!(%error, "the token cannot be read");
-                self.token = None;
+                None
             }
         }
-    }
-
-    pub(super) fn token_facts(&self) -> Option<TokenFacts> {
-        self.token.as_ref().map(|found| TokenFacts::of(&found.token))
     }
 }

@@ -1,0 +1,300 @@
+//! The daemon: drives the machine for ever, and tells it of what only a daemon hears of: signals, changed files, requests
+//! through the control socket.
+//!
+//! Invariant: every decision is the machine's, and what it wants done is the driver's.
+
+mod reload;
+mod report;
+
+use std::future::{Future, pending};
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use telovix_contract::facts::HostFacts;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, interval};
+
+use crate::cli::Cli;
+use crate::clock::{Clock, Steps, Uptime};
+use crate::config::{Config, ConsoleUrl, Environment};
+use crate::console::Console;
+use crate::driver::{self, Attempt, Driver, Host, IdentityChange, NewSensor, Next};
+use crate::hook::{self, Consumers, HookStatus};
+use crate::machine::{Input, Report};
+use crate::metrics::{Metrics, Outcome};
+use crate::notify::Notifier;
+use crate::server::ControlRequest;
+use crate::store::Store;
+use crate::watcher::{Change, Watched, Watcher};
+
+/// All that a daemon starts with.
+pub struct Parts {
+    /// The command line, for reloads.
+    pub cli: Cli,
+    /// The environment, for reloads.
+    pub env: Environment,
+    /// The configuration in force.
+    pub config: Config,
+    /// The Console of that configuration.
+    pub console_url: ConsoleUrl,
+    /// What this host says of itself.
+    pub facts: HostFacts,
+    /// Its clock.
+    pub clock: Clock,
+    /// What its waits are measured on.
+    pub uptime: Arc<dyn Uptime>,
+    /// The state directory, locked.
+    pub store: Store,
+    /// Counts.
+    pub metrics: Arc<Metrics>,
+    /// Where reports go.
+    pub reports: watch::Sender<Report>,
+    /// What people ask for.
+    pub requests: mpsc::Receiver<ControlRequest>,
+    /// What could not be opened, one sentence each; part of every report.
+    pub problems: Vec<String>,
+}
+
+/// The daemon at work.
+struct Daemon {
+    cli: Cli,
+    env: Environment,
+    driver: Driver,
+    asked: Vec<ControlRequest>,
+    consumers: Arc<Consumers>,
+    told: Arc<watch::Sender<HookStatus>>,
+    heard: watch::Receiver<HookStatus>,
+    telling: Option<Telling>,
+    notifier: Notifier,
+    metrics: Arc<Metrics>,
+    reports: watch::Sender<Report>,
+    /// What could not be opened at the start.
+    problems: Vec<String>,
+    /// The line that the service manager has.
+    said: String,
+    /// Why the configuration in the files is not in effect.
+    rejected: Option<String>,
+}
+
+/// Why a daemon ends before it is told to.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The system gives no signals.
+    #[error("signals cannot be heard: {0}")]
+    Signals(#[from] std::io::Error),
+    /// The state directory is not the one that was opened any more, and this process cannot take the one that is there
+    /// now: it is another agent's, or what confines this process is of the old one.
+    #[error("the state directory {} was removed or replaced, and this process cannot take it anew: {cause}", dir.display())]
+    StateGone {
+        /// Where it was.
+        dir: PathBuf,
+        /// Why not.
+        cause: String,
+    },
+}
+
+/// Consumers being told.
+type Telling = Pin<Box<dyn Future<Output = ()>>>;
+
+/// What happened.
+enum Event {
+    Next(Next),
+    Changed(Change),
+    Asked(Option<ControlRequest>),
+    /// How far the telling of consumers is.
+    Telling,
+    /// They are told, or given up.
+    Told,
+    /// The wall clock was set, or the host woke from suspend.
+    ClockSet,
+    Watchdog,
+    Reload,
+    Stop,
+}
+
+/// The signals that mean something.
+struct Signals {
+    hangup: Signal,
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+/// Runs until SIGTERM or SIGINT.
+pub async fn run(parts: Parts) -> Result<(), RunError> {
+    let mut signals = Signals {
+        hangup: signal(SignalKind::hangup())?,
+        terminate: signal(SignalKind::terminate())?,
+        interrupt: signal(SignalKind::interrupt())?,
+    };
+    let mut watcher = Watcher::new(Watched::of(&parts.config));
+    let (mut daemon, mut requests) = Daemon::new(parts);
+    if let Some(why) = watcher.blind() {
+        tracing::warn!(why, "changes of files are noticed late");
+    }
+    let token = daemon.find_token();
+    let events = daemon.driver.start(token);
+    daemon.hear(events);
+    daemon.notifier.ready(&daemon.line());
+    let steps = Steps::watch();
+    let mut watchdog = daemon.notifier.watchdog_interval().map(interval);
+    loop {
+        let event = daemon.wait(&mut signals, &mut watcher, &mut requests, watchdog.as_mut(), &steps).await;
+        match event {
+            Event::Next(next) => {
+                let events = daemon.driver.take(next);
+                daemon.hear(events);
+            }
+            Event::Changed(Change::State) => daemon.tell(Input::FilesChanged),
+            Event::Changed(Change::Token) => daemon.look_for_token(),
+            Event::Changed(Change::Config) | Event::Reload => daemon.reload(&mut watcher),
+            Event::Asked(Some(request)) => daemon.ask(request),
+            Event::Asked(None) => requests.close(),
+            Event::Telling => daemon.report(),
+            Event::Told => {
+                daemon.telling = None;
+                daemon.note_told();
+                daemon.report();
+            }
+            Event::ClockSet => daemon.tell(Input::Tick),
+            Event::Watchdog => daemon.notifier.alive(),
+            Event::Stop => break,
+        }
+        if let Some(cause) = daemon.driver.take_end() {
+            let gone = RunError::StateGone { dir: daemon.driver.state_dir().to_owned(), cause };
+            daemon.notifier.stopping(&gone.to_string());
+            return Err(gone);
+        }
+    }
+    daemon.notifier.stopping("stopping");
+    daemon.tell(Input::Stop);
+    tracing::info!("stopped; the identity stays");
+    Ok(())
+}
+
+impl Daemon {
+    fn new(parts: Parts) -> (Self, mpsc::Receiver<ControlRequest>) {
+        let Parts { config, console_url, clock, .. } = parts;
+        let console = Console::new(console_url.clone(), &config.proxy, clock.clone())
+            .observed_by(Arc::clone(&parts.metrics) as _);
+        let told = watch::Sender::new(HookStatus::Idle);
+        let daemon = Self {
+            consumers: Arc::new(Consumers::new(&config.hook, &config.state_dir.value)),
+            heard: told.subscribe(),
+            told: Arc::new(told),
+            telling: None,
+            notifier: Notifier::new(&config.service),
+            cli: parts.cli,
+            env: parts.env,
+            driver: Driver::new(
+                Host { config, facts: parts.facts, clock },
+                console_url,
+                console,
+                parts.uptime,
+                parts.store,
+                NewSensor::Refuse,
+            ),
+            asked: Vec::new(),
+            metrics: parts.metrics,
+            reports: parts.reports,
+            problems: parts.problems,
+            said: String::new(),
+            rejected: None,
+        };
+        (daemon, parts.requests)
+    }
+
+    /// The one place that waits.
+    async fn wait(
+        &mut self,
+        signals: &mut Signals,
+        watcher: &mut Watcher,
+        requests: &mut mpsc::Receiver<ControlRequest>,
+        watchdog: Option<&mut tokio::time::Interval>,
+        steps: &Steps,
+    ) -> Event {
+        let bitten = async {
+            match watchdog {
+                Some(interval) => interval.tick().await,
+                None => pending::<Instant>().await,
+            }
+        };
+        let told = async {
+            match &mut self.telling {
+                Some(telling) => telling.await,
+                None => pending().await,
+            }
+        };
+        let asked = async {
+            if requests.is_closed() && requests.is_empty() { pending().await } else { requests.recv().await }
+        };
+        tokio::select! {
+            _ = signals.terminate.recv() => Event::Stop,
+            _ = signals.interrupt.recv() => Event::Stop,
+            _ = signals.hangup.recv() => Event::Reload,
+            _ = bitten => Event::Watchdog,
+            next = self.driver.next() => Event::Next(next),
+            change = watcher.changed() => Event::Changed(change),
+            request = asked => Event::Asked(request),
+            () = told => Event::Told,
+            Ok(()) = self.heard.changed() => Event::Telling,
+            () = steps.clock_set() => Event::ClockSet,
+        }
+    }
+
+    fn tell(&mut self, input: Input) {
+        let events = self.driver.tell(input);
+        self.hear(events);
+    }
+
+    /// What people ask for. Who asks for what somebody else waits for already gets the same answer.
+    fn ask(&mut self, request: ControlRequest) {
+        match request.input() {
+            None => request.alive(),
+            Some(input) => {
+                self.asked.push(request);
+                self.tell(input);
+            }
+        }
+    }
+
+    /// Passes on what the driver did, and reports.
+    fn hear(&mut self, events: Vec<driver::Event>) {
+        for event in events {
+            match event {
+                driver::Event::Enrollment(attempt) => self.metrics.enrollment(outcome(attempt)),
+                driver::Event::Renewal(attempt) => self.metrics.renewal(outcome(attempt)),
+                driver::Event::IdentityChanged(change) => self.tell_consumers(hook_event(change)),
+                driver::Event::Warning(warning) => tracing::warn!("{warning}"),
+                driver::Event::CommandDone(result) => {
+                    let asked = std::mem::take(&mut self.asked);
+                    let (done, waiting): (Vec<_>, _) =
+                        asked.into_iter().partition(|request| request.ends_with(&result));
+                    self.asked = waiting;
+                    for request in done {
+                        request.done(result.clone());
+                    }
+                }
+            }
+        }
+        self.report();
+    }
+}
+
+/// What the metrics count an attempt as.
+fn outcome(attempt: Attempt) -> Outcome {
+    match attempt {
+        Attempt::Done => Outcome::Success,
+        Attempt::Waiting => Outcome::Waiting,
+        Attempt::Failed(code) => Outcome::of_failure(code),
+    }
+}
+
+fn hook_event(change: IdentityChange) -> hook::Event {
+    match change {
+        IdentityChange::Enrolled => hook::Event::Enrolled,
+        IdentityChange::Renewed => hook::Event::Renewed,
+        IdentityChange::Restored => hook::Event::Restored,
+    }
+}

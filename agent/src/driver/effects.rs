@@ -1,0 +1,179 @@
+//! The machine's effects, carried out.
+
+use super::driver::{Driver, Event, IdentityChange};
+use super::error::DriverError;
+use super::{enroll, found, spent_token, summary};
+use crate::clock;
+use crate::machine::{Answer, Current, Effect, Input, Loaded, Outcome};
+use crate::store::{Errand, Generation, Held, Publication, StoreError};
+
+impl Driver {
+    pub(super) fn carry_out(&mut self, effect: Effect) {
+        match effect {
+            Effect::Load => {
+                let input = match self.load() {
+                    Ok(loaded) => Input::Loaded(Box::new(loaded)),
+                    Err(error) => Input::LoadFailed(summary::disk(&error)),
+                };
+                self.inputs.push_back(input);
+            }
+            Effect::Call(call) => {
+                // What an earlier call saw of the Console's clock is not this one's.
+                let _ = self.console.take_sighting();
+                match self.start_call(call) {
+                    Ok(None) => {}
+                    Ok(Some(outcome)) => self.answer(outcome),
+                    Err(error) => self.answer(failed(&error)),
+                }
+            }
+            Effect::CancelCall => self.in_flight = None,
+            Effect::Publish { generation } => {
+                let input = match self.publish(generation) {
+                    Ok(()) => Input::Published,
+                    Err(error) => Input::PublishFailed(summary::disk(&error)),
+                };
+                self.inputs.push_back(input);
+            }
+            Effect::Discard { generation } => self.discard(generation),
+            Effect::DiscardCopied => self.discard_copied(),
+            Effect::SetReady(ready) => {
+                self.ready_owed = Some(ready);
+                if let Err(error) = self.set_ready() {
+                    tracing::warn!(%error, "cannot update .sensor-ready; it is tried again with the next contact");
+                }
+            }
+            Effect::NotifyConsumers { .. } => {
+                let change = std::mem::replace(&mut self.change, IdentityChange::Restored);
+                self.events.push(Event::IdentityChanged(change));
+            }
+            Effect::TokenSpent { token, token_type } => {
+                let spent = self.token.as_ref().filter(|found| found.token.hash() == token);
+                let mut notes = Vec::new();
+                spent_token::forget(spent, token_type, &self.host.config, &mut notes);
+                self.events.extend(notes.into_iter().map(Event::Warning));
+            }
+            Effect::StateChanged { from, to, reason } => self.log_change(from, to, &reason),
+            Effect::CommandDone(result) => self.events.push(Event::CommandDone(result)),
+        }
+    }
+
+    /// The machine says once what `.sensor-ready` is to say. A disk that did not take it is asked again whenever
+    /// something happens, which is at every heartbeat.
+    pub(super) fn catch_up(&mut self) {
+        if self.set_ready().is_ok_and(|done| done) {
+            tracing::info!("the state directory can be written again");
+        }
+    }
+
+    /// Whether anything was owed; it is not any more.
+    fn set_ready(&mut self) -> Result<bool, StoreError> {
+        if self.store.is_read_only() {
+            return Ok(false);
+        }
+        let Some(ready) = self.ready_owed else { return Ok(false) };
+        if ready != self.store.ready_since().is_some() {
+            let at = ready.then(|| clock::now(&self.host.clock));
+            self.store.set_ready(at)?;
+        }
+        self.ready_owed = None;
+        Ok(true)
+    }
+
+    pub(super) fn answer(&mut self, outcome: Outcome) {
+        // The Console's time as it would stand in an answer of this moment.
+        let now = clock::now(&self.host.clock);
+        let server_date = self
+            .console
+            .take_sighting()
+            .map(|seen| seen.console.saturating_add(now.duration_since(seen.host)).unwrap_or(seen.console));
+        self.inputs.push_back(Input::Answered(Box::new(Answer { server_date, outcome })));
+    }
+
+    /// Makes sure that the state directory is the one that this agent holds, and says what it did for that. Where it
+    /// is another one that this process cannot have, only another process can.
+    fn hold(&mut self) -> Result<Option<String>, StoreError> {
+        match self.store.hold() {
+            Ok(Held::Kept) => Ok(None),
+            Ok(Held::Anew) => {
+                let note =
+                    "the state directory, or the lock in it, was removed or replaced; it was opened again";
+                tracing::warn!("{note}");
+                Ok(Some(note.to_owned()))
+            }
+            Err(error) => {
+                self.ended = error.needs_another_process().then(|| error.to_string());
+                Err(error)
+            }
+        }
+    }
+
+    fn load(&mut self) -> Result<Loaded, StoreError> {
+        let note = self.hold()?;
+        let mut found = found::read(&mut self.store, &self.host)?;
+        for note in &found.mended {
+            tracing::warn!(note, "mended the state directory");
+        }
+        found.told.notes.splice(0..0, note);
+        // One that only its dates speak against may be good by the Console's clock: the machine may use it yet.
+        if !matches!(&found.told.current, Current::Lost(loss) if loss.about_time.is_some()) {
+            self.current = found.current;
+        }
+        self.committed = found.committed;
+        self.keeps_out = self.store.keeps_out(&Publication::from(&self.host.config.publish));
+        Ok(found.told)
+    }
+
+    fn publish(&mut self, generation: u32) -> Result<(), StoreError> {
+        let Some(committed) = self.committed.take().filter(|found| found.number() == generation) else {
+            return Err(StoreError::Corrupt {
+                path: self.store.dir().join(format!("generations/{generation:06}")),
+                problem: "it is not there any more".to_owned(),
+            });
+        };
+        let done = self.store.publish(&committed);
+        if done.is_ok() {
+            tracing::info!(
+                sensor_id = %committed.verified().sensor_id(),
+                generation,
+                not_after = %committed.verified().not_after(),
+                "the identity is published"
+            );
+            let same = |old: &Generation| old.verified().sensor_id() == committed.verified().sensor_id();
+            let renewed = self.current.as_ref().is_some_and(same);
+            self.change = if renewed { IdentityChange::Renewed } else { IdentityChange::Enrolled };
+            self.current = Some(committed);
+        } else {
+            self.committed = Some(committed);
+        }
+        done
+    }
+
+    fn discard(&mut self, generation: u32) {
+        let Some(committed) = self.committed.take_if(|found| found.number() == generation) else { return };
+        let public = committed.verified().key().public_der();
+        let renewal = self.store.pending_renewal().ok().flatten();
+        let is_renewal = renewal.is_some_and(|pending| pending.key.public_der() == public);
+        complain(self.store.discard(if is_renewal { Errand::Renewal } else { Errand::Enrollment }));
+    }
+
+    /// A renewal is of the copied identity. An enrollment may be this machine's own, with a token spent on it.
+    fn discard_copied(&mut self) {
+        complain(self.store.discard(Errand::Renewal));
+        let pending = self.store.pending().ok().flatten();
+        if !pending.is_some_and(|pending| enroll::is_ours(&pending, &self.host)) {
+            complain(self.store.discard(Errand::Enrollment));
+            self.committed = None;
+        }
+    }
+}
+
+pub(super) fn failed(error: &DriverError) -> Outcome {
+    Outcome::Failed(error.failure())
+}
+
+/// A disk that refuses what can be done again later is worth a line, not a change of plan.
+pub(super) fn complain(done: Result<(), StoreError>) {
+    if let Err(error) = done {
+        tracing::warn!(%error, "the state directory refuses");
+    }
+}

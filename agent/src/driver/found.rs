@@ -1,0 +1,73 @@
+//! Reads the state directory for the machine.
+
+use jiff::Timestamp;
+
+use super::host::Host;
+use super::summary;
+use crate::clock;
+use crate::machine::{Current, Loaded};
+use crate::store::{self, Generation, Store, StoreError};
+
+/// What a state directory holds: what the machine is told of it, and the identities themselves.
+pub(super) struct Found {
+    pub told: Loaded,
+    pub current: Option<Generation>,
+    pub committed: Option<Generation>,
+    /// Damage that was mended, one sentence each.
+    pub mended: Vec<String>,
+}
+
+/// Looks at a state directory; where it was opened for work, what can be mended is mended.
+pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> {
+    let now = clock::now(&host.clock);
+    let mut mended = Vec::new();
+    let (summary, current) = match store.load(now)? {
+        store::Loaded::Nothing => (Current::Nothing, None),
+        store::Loaded::Intact { generation, mended: done } => {
+            mended = done;
+            if !store.is_read_only() {
+                store.settle(&generation)?;
+            }
+            (Current::Intact(summary::identity(host, &generation)), Some(*generation))
+        }
+        store::Loaded::Lost(loss) => (summary::lost(host, &loss), None),
+    };
+    let committed = committed_before(store, now)?;
+    let told = Loaded {
+        current: summary,
+        renewal_begun: committed.is_none() && is_renewing(store, current.as_ref())?,
+        committed: committed.as_ref().map(|generation| summary::identity(host, generation)),
+        ready_since: store.ready_since(),
+        told: current.as_ref().is_some_and(|current| store.was_told(current)),
+        notes: mended.clone(),
+    };
+    Ok(Found { told, current, committed, mended })
+}
+
+/// Whether a renewal of the current identity is under way. One that cannot be read is begun anew when it is time.
+fn is_renewing(store: &Store, current: Option<&Generation>) -> Result<bool, StoreError> {
+    match store.pending_renewal() {
+        Ok(pending) => Ok(pending.is_some_and(|pending| pending.renews == current.map(Generation::number))),
+        Err(StoreError::Corrupt { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What an earlier process committed and did not live to publish.
+fn committed_before(store: &Store, now: Timestamp) -> Result<Option<Generation>, StoreError> {
+    for pending in [store.pending(), store.pending_renewal()] {
+        let pending = match pending {
+            Ok(Some(pending)) => pending,
+            Ok(None) => continue,
+            Err(error @ StoreError::Corrupt { .. }) => {
+                tracing::warn!(%error, "what was under way cannot be read");
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(generation) = store.committed(&pending, now)? {
+            return Ok(Some(generation));
+        }
+    }
+    Ok(None)
+}

@@ -1,0 +1,119 @@
+//! The replies to the calls, looked at: an answer is committed before the machine hears of it.
+
+use telovix_contract::enroll::Enrolled;
+use telovix_contract::problem::ErrorCode;
+use telovix_contract::session::Renewed;
+
+use super::calls::{Answered, Reply};
+use super::driver::{Attempt, Driver, Event};
+use super::effects::{complain, failed};
+use super::error::DriverError;
+use super::{enroll, summary};
+use crate::clock;
+use crate::config::ConsoleUrl;
+use crate::console::{ConsoleError, EnrollReply};
+use crate::machine::{Accepted, Identity, Outcome};
+use crate::store::{Errand, Pending, SensorState};
+use crate::verify::{self, Claim};
+
+impl Driver {
+    /// Looks at what a call brought, and tells the machine.
+    pub(super) fn take_reply(&mut self, reply: Reply) -> Vec<Event> {
+        self.in_flight = None;
+        let outcome = match reply.0 {
+            Answered::Enroll { pending, of, reply } => self.enrollment_answered(pending, &of, reply),
+            Answered::Renew { pending, reply } => {
+                self.forget_refused_request(&reply);
+                let renewed = reply
+                    .map_err(DriverError::from)
+                    .and_then(|renewed| self.commit_renewal(pending, &renewed));
+                self.events.push(Event::Renewal(attempt(&renewed)));
+                renewed.map_or_else(|error| failed(&error), Outcome::Renewed)
+            }
+            Answered::Heartbeat { of, reply } => match reply {
+                Ok(answer) if answer.sensor_id != of => {
+                    failed(&DriverError::OtherSensor { ours: of, theirs: answer.sensor_id })
+                }
+                Ok(answer) => Outcome::Accepted(Accepted {
+                    interval: std::time::Duration::from_secs(answer.heartbeat_interval_seconds.into()),
+                    trust_state: answer.trust_state,
+                    renew_between: answer.renew_between,
+                }),
+                Err(error) => failed(&error.into()),
+            },
+            Answered::Clock(reply) => {
+                reply.map_or_else(|error| failed(&error.into()), |()| Outcome::ClockRead)
+            }
+            Answered::Decommission(reply) => {
+                reply.map_or_else(|error| failed(&error.into()), |()| Outcome::Decommissioned)
+            }
+        };
+        self.answer(outcome);
+        self.drive()
+    }
+
+    fn enrollment_answered(
+        &mut self,
+        pending: Pending,
+        of: &ConsoleUrl,
+        reply: Result<EnrollReply, DriverError>,
+    ) -> Outcome {
+        let enrolled = match reply {
+            Ok(EnrollReply::Waiting(after)) => {
+                self.events.push(Event::Enrollment(Attempt::Waiting));
+                return Outcome::Waiting(after);
+            }
+            Ok(EnrollReply::Enrolled(enrolled)) => self.commit_enrollment(pending, of, &enrolled),
+            Err(error) => Err(error),
+        };
+        self.events.push(Event::Enrollment(attempt(&enrolled)));
+        enrolled.map_or_else(|error| failed(&error), Outcome::Enrolled)
+    }
+
+    fn commit_enrollment(
+        &mut self,
+        pending: Pending,
+        of: &ConsoleUrl,
+        enrolled: &Enrolled,
+    ) -> Result<Identity, DriverError> {
+        let now = clock::now(&self.host.clock);
+        let (generation, warnings) = enroll::commit(&mut self.store, pending, enrolled, of, now)?;
+        self.events.extend(warnings.into_iter().map(Event::Warning));
+        let identity = summary::identity(&self.host, &generation);
+        self.committed = Some(generation);
+        Ok(identity)
+    }
+
+    /// A request that the Console cannot read is not sent again: the next attempt makes another.
+    fn forget_refused_request(&mut self, reply: &Result<Renewed, ConsoleError>) {
+        if let Err(ConsoleError::Refused { known: Some(ErrorCode::InvalidCsr), .. }) = reply {
+            complain(self.store.discard(Errand::Renewal));
+        }
+    }
+
+    fn commit_renewal(&mut self, pending: Pending, renewed: &Renewed) -> Result<Identity, DriverError> {
+        let now = clock::now(&self.host.clock);
+        let current = self.current.as_ref().ok_or_else(|| DriverError::Gone("the current generation"))?;
+        let claim = Claim {
+            // Not what the answer says: the identity does not change by a renewal.
+            sensor_id: current.verified().sensor_id(),
+            certificate_pem: &renewed.control_plane_certificate_pem,
+            ca_pem: &renewed.control_plane_ca_certificate_pem,
+            policy_key_pem: &renewed.policy_signing_public_key_pem,
+        };
+        let state =
+            SensorState { trust_state: renewed.trust_state, enrolled_at: now, ..current.state().clone() };
+        let verified = verify::check(claim, pending.key, now).map_err(DriverError::BadAnswer)?;
+        let generation = self.store.commit(verified, state)?;
+        let identity = summary::identity(&self.host, &generation);
+        self.committed = Some(generation);
+        Ok(identity)
+    }
+}
+
+fn attempt(done: &Result<Identity, DriverError>) -> Attempt {
+    match done {
+        Ok(_) => Attempt::Done,
+        Err(error) => Attempt::Failed(error.code()),
+    }
+}

@@ -1,0 +1,96 @@
+//! Starts the machine's calls, after what has to be on the disk first.
+
+use telovix_contract::SensorId;
+use telovix_contract::session::RenewRequest;
+
+use super::calls::{self, Credentials};
+use super::driver::Driver;
+use super::enroll::{self, Application, FirstContact};
+use super::error::DriverError;
+use super::summary;
+use crate::clock;
+use crate::csr::Csr;
+use crate::key::KeyPair;
+use crate::machine::{Call, Outcome};
+use crate::store::{Generation, StoreError};
+
+impl Driver {
+    /// Starts a call, or answers it at once where that can be done without the Console.
+    pub(super) fn start_call(&mut self, call: Call) -> Result<Option<Outcome>, DriverError> {
+        match call {
+            Call::Enroll { replaces, reason } => {
+                tracing::debug!(%reason, console = %self.console_url, "enrolling");
+                self.reason = Some(reason);
+                return self.start_enrollment(replaces);
+            }
+            Call::Renew => return self.start_renewal(),
+            Call::Prove { generation } => {
+                let committed = self.committed.as_ref().filter(|found| found.number() == generation);
+                let of = committed.ok_or_else(|| DriverError::Gone("the committed generation"))?;
+                let (credentials, sensor) = (credentials(of)?, of.verified().sensor_id());
+                self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor));
+            }
+            Call::Heartbeat => {
+                let of = self.current.as_ref().ok_or_else(|| DriverError::Gone("the current generation"))?;
+                let (credentials, sensor) = (credentials(of)?, of.verified().sensor_id());
+                self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor));
+            }
+            Call::ProbeClock => self.in_flight = Some(calls::clock(self.console.clone())),
+            Call::Decommission => {
+                let of = self.current.as_ref().ok_or_else(|| DriverError::Gone("the current generation"))?;
+                let target = self.console_url.authority();
+                self.in_flight = Some(calls::decommission(self.console.clone(), credentials(of)?, target));
+            }
+        }
+        Ok(None)
+    }
+
+    fn start_enrollment(&mut self, replaces: Option<SensorId>) -> Result<Option<Outcome>, DriverError> {
+        let token = self.token.as_ref().map(|found| found.token.clone());
+        let token = token.ok_or_else(|| DriverError::Gone("the token"))?;
+        let new_sensor = enroll::new_sensor(self.new_sensor, &token, &self.store);
+        let application = Application { host: &self.host, token: &token, replaces, new_sensor };
+        let pending = enroll::begin_or_resume(&application, &mut self.store)?;
+        if let Some(generation) = self.store.committed(&pending, clock::now(&self.host.clock))? {
+            let identity = summary::identity(&self.host, &generation);
+            self.committed = Some(generation);
+            return Ok(Some(Outcome::Enrolled(identity)));
+        }
+        let contact = FirstContact {
+            configured: self.host.config.trust.resolve()?,
+            stored: self.current.as_ref().map(Generation::trust),
+        };
+        let body = enroll::body(&pending, &token)?;
+        self.in_flight =
+            Some(calls::enroll(self.console.clone(), contact, body, pending, self.console_url.clone()));
+        Ok(None)
+    }
+
+    /// A renewal goes on with its key after a crash, so that a lost answer costs nothing but a repeat. Also where another type
+    /// of key is configured by now: the Console may have made the successor for this one, and no other key gets it.
+    fn start_renewal(&mut self) -> Result<Option<Outcome>, DriverError> {
+        let current = self.current.as_ref().ok_or_else(|| DriverError::Gone("the current generation"))?;
+        let pending = match self.store.pending_renewal() {
+            Ok(Some(pending)) if pending.renews == Some(current.number()) => pending,
+            Ok(Some(_) | None) | Err(StoreError::Corrupt { .. }) => {
+                let key = KeyPair::generate(self.host.config.key_type.value)?;
+                let csr = Csr::build(&key, &current.state().node_name)?;
+                let request = RenewRequest { csr_pem: csr.pem().to_owned() };
+                self.store.begin_renewal(key, &request, current)?
+            }
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(generation) = self.store.committed(&pending, clock::now(&self.host.clock))? {
+            let identity = summary::identity(&self.host, &generation);
+            self.committed = Some(generation);
+            return Ok(Some(Outcome::Renewed(identity)));
+        }
+        let csr_pem = pending.renewal()?.csr_pem;
+        self.in_flight = Some(calls::renew(self.console.clone(), credentials(current)?, csr_pem, pending));
+        Ok(None)
+    }
+}
+
+fn credentials(generation: &Generation) -> Result<Credentials, DriverError> {
+    Ok(Credentials { trust: generation.trust(), identity: generation.identity()? })
+}

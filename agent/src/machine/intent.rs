@@ -1,0 +1,109 @@
+//! Whether this host wants to enroll, with what, and whether it may.
+//!
+//! Invariant: while an identity is in use, only a reason of its own makes the host ask for another.
+
+use telovix_contract::states::TokenType;
+
+use super::effect::EnrollReason;
+use super::enroll::EnrollIntent;
+use super::identity::{CurrentIdentity, Endpoint, Validity, Verdict};
+use super::input::{Fault, Identity, Loss, MadeOn, Now, TokenFacts};
+use super::skew::Clock;
+use super::state::Machine;
+
+impl Machine {
+    /// The enrollment that this host wants and has a token for, whether or not it may be tried now.
+    pub(super) fn intent(&self, now: Now) -> Option<EnrollIntent> {
+        let token = self.token.as_ref()?;
+        if self.candidate.is_some() {
+            return None;
+        }
+        if let Some(current) = &self.current {
+            let reason = self.reason_to_replace(now, current, token)?;
+            return Some(EnrollIntent { reason, replaces: Some(current.identity.sensor_id) });
+        }
+        match &self.loss {
+            None => Some(EnrollIntent { reason: EnrollReason::First, replaces: None }),
+            Some(loss) if self.may_be_the_clock(now, loss) => None,
+            Some(loss) => after_loss(loss, token),
+        }
+    }
+
+    /// Why the intent is not followed: refused for good.
+    pub(super) fn blocked(&self) -> Option<&Fault> {
+        self.enrolling.blocked(self.token.as_ref()?)
+    }
+
+    /// Whether the loss may be the clock's fault: its dates fail, and the Console has not confirmed that they do.
+    pub(super) fn may_be_the_clock(&self, now: Now, loss: &Loss) -> bool {
+        let Some((from, until)) = loss.about_time else { return false };
+        match self.skew.clock() {
+            Clock::Unknown => true,
+            Clock::Right => false,
+            Clock::Wrong(_) => (from..until).contains(&self.skew.corrected(now)),
+        }
+    }
+
+    fn reason_to_replace(
+        &self,
+        now: Now,
+        current: &CurrentIdentity,
+        token: &TokenFacts,
+    ) -> Option<EnrollReason> {
+        let identity = &current.identity;
+        if !token.matches(&identity.token_sha256) {
+            return Some(EnrollReason::NewToken);
+        }
+        match &current.verdict {
+            Verdict::Revoked(_) => return None,
+            Verdict::Lost(fault) => {
+                return can_pay_again(identity.token_type)
+                    .then(|| EnrollReason::NotAccepted(fault.message.clone()));
+            }
+            Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => {}
+        }
+        match current.validity(now, &self.skew) {
+            Validity::Suspect => None,
+            Validity::Expired => {
+                can_pay_again(identity.token_type).then_some(EnrollReason::Expired(identity.not_after))
+            }
+            Validity::Good => self.reason_while_good(now, current),
+        }
+    }
+
+    /// Without need only a token that is known to pay for many nodes is used a second time.
+    fn reason_while_good(&self, now: Now, current: &CurrentIdentity) -> Option<EnrollReason> {
+        let Identity { token_type, changed, .. } = &current.identity;
+        if *token_type != Some(TokenType::Cluster) {
+            return None;
+        }
+        if let Some(change) = changed {
+            return Some(EnrollReason::Changed(change.clone()));
+        }
+        match current.renewal_endpoint {
+            Endpoint::Available => None,
+            Endpoint::Unsupported | Endpoint::Blocked => {
+                (self.skew.corrected(now) >= current.renew_at()).then_some(EnrollReason::NoRenewal)
+            }
+        }
+    }
+}
+
+fn after_loss(loss: &Loss, token: &TokenFacts) -> Option<EnrollIntent> {
+    let paid = loss.token_sha256.as_ref().is_some_and(|recorded| token.matches(recorded));
+    if paid && !can_pay_again(loss.token_type) {
+        return None;
+    }
+    Some(match loss.made_on {
+        MadeOn::AnotherHost => EnrollIntent { reason: EnrollReason::Cloned, replaces: None },
+        MadeOn::ThisHost => {
+            EnrollIntent { reason: EnrollReason::Lost(loss.reason.clone()), replaces: loss.sensor_id }
+        }
+    })
+}
+
+/// Whether a token that paid for an identity may pay for another. Where the Console did not say what kind it is, it is
+/// asked: a refusal costs nothing and bars the token.
+fn can_pay_again(token_type: Option<TokenType>) -> bool {
+    token_type != Some(TokenType::Once)
+}
