@@ -21,7 +21,7 @@ use std::time::{Duration, Instant};
 
 use rustls::ClientConfig;
 use serde_json::{Map, Value};
-use telovix_agent::console::tls::ServerTrust;
+use telovix_agent::tls::ServerTrust;
 use tokio::sync::watch;
 
 pub use args::{Fleet, Work};

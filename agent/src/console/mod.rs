@@ -25,6 +25,7 @@ use self::answer::date_of;
 pub use self::error::ConsoleError;
 use self::http::{Deadlines, RawAnswer, Request, Transport};
 pub use self::observe::CallObserver;
+pub use self::tls::client_config;
 use crate::clock::{Clock, Sighting};
 use crate::config::{ConsoleUrl, ProxySettings};
 use crate::tls::{ClientIdentity, ServerTrust};

@@ -20,7 +20,7 @@ use crate::tls::{ClientIdentity, ServerTrust, provider};
 /// # Errors
 /// [`ConsoleError::NoSystemRoots`] when the system's roots are asked for and there are none; [`ConsoleError::Setup`]
 /// when a certificate or the key is not one that TLS can use.
-pub(super) fn client_config(
+pub fn client_config(
     clock: &Clock,
     trust: &ServerTrust,
     identity: Option<ClientIdentity>,

@@ -1,6 +1,6 @@
 //! The machine's effects, carried out.
 
-use super::driver::{Driver, Event, IdentityChange};
+use super::drive::{Driver, Event, IdentityChange};
 use super::error::DriverError;
 use super::{enroll, found, spent_token, summary};
 use crate::clock;

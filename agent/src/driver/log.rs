@@ -3,7 +3,7 @@
 //! Invariant: each change is one line, with the reason, who has to act and when the next attempt is. A failure that goes on as
 //! it was is no change, however often it is repeated.
 
-use super::driver::Driver;
+use super::drive::Driver;
 use crate::machine::StateName;
 
 impl Driver {

@@ -9,7 +9,7 @@
 //! ([`Driver::settle`]); and who only wants to know what a host holds takes one look ([`look`]).
 
 mod calls;
-mod driver;
+mod drive;
 mod effects;
 mod enroll;
 mod error;
@@ -23,7 +23,7 @@ mod spent_token;
 mod start;
 mod summary;
 
-pub use self::driver::{Attempt, Driver, Event, IdentityChange, Next};
+pub use self::drive::{Attempt, Driver, Event, IdentityChange, Next};
 pub use self::enroll::{FirstContact, NewSensor};
 pub use self::error::DriverError;
 pub use self::host::Host;

@@ -5,7 +5,7 @@ use telovix_contract::problem::ErrorCode;
 use telovix_contract::session::Renewed;
 
 use super::calls::{Answered, Reply};
-use super::driver::{Attempt, Driver, Event};
+use super::drive::{Attempt, Driver, Event};
 use super::effects::{complain, failed};
 use super::error::DriverError;
 use super::{enroll, summary};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::driver::{Driver, Event};
+use super::drive::{Driver, Event};
 use crate::machine::{Code, Fault, Input};
 
 /// How long a command waits, and for what.

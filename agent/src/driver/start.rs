@@ -4,7 +4,7 @@ use telovix_contract::SensorId;
 use telovix_contract::session::RenewRequest;
 
 use super::calls::{self, Credentials};
-use super::driver::Driver;
+use super::drive::Driver;
 use super::enroll::{self, Application, FirstContact};
 use super::error::DriverError;
 use super::summary;

@@ -10,7 +10,7 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::{Deserialize, Serialize};
-use telovix_agent::console::tls::{ClientIdentity, ServerTrust};
+use telovix_agent::tls::{ClientIdentity, ServerTrust};
 use telovix_contract::enroll::{EnrollRequest, Enrolled};
 use telovix_contract::facts::HostFacts;
 use telovix_contract::session::{Heartbeat, RenewRequest, Renewed};

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use rustls::ClientConfig;
-use telovix_agent::console::tls::ServerTrust;
+use telovix_agent::tls::ServerTrust;
 use telovix_contract::{ClusterName, SensorId};
 
 use super::agents::{Agent, Identity, Newcomer};

@@ -2,7 +2,7 @@
 
 use super::{Source, code_of};
 
-/// The agent's modules in the order of its story (DESIGN.md section 1).
+/// The agent's modules in the order of its story (ARCHITECTURE.md).
 pub const AGENT_ORDER: &[&str] = &[
     "clock",
     "cli",
@@ -11,20 +11,19 @@ pub const AGENT_ORDER: &[&str] = &[
     "facts",
     "key",
     "csr",
+    "tls",
+    "machine",
     "console",
     "verify",
     "store",
-    "schedule",
-    "status",
-    "machine",
+    "driver",
     "watcher",
     "notify",
     "hook",
     "metrics",
     "server",
-    "enrollment",
     "doctor",
-    "supervisor",
+    "daemon",
     "commands",
 ];
 

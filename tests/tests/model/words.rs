@@ -6,8 +6,8 @@ use std::time::Duration;
 use jiff::Timestamp;
 use telovix_agent::clock::TOLERATED_SKEW;
 use telovix_agent::machine::{
-    Accepted, Answer, Code, Current, Failure, Fault, Identity, Input, Loaded, MadeOn, Now, Outcome, TokenFacts,
-    Urgency,
+    Accepted, Answer, Code, Current, Failure, Fault, Identity, Input, Loaded, MadeOn, Now, Outcome,
+    TokenFacts, Urgency,
 };
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{EnrollmentToken, SensorId};
@@ -57,9 +57,7 @@ impl Host {
             Heard::Renewed(number) => self.answer(at, Outcome::Renewed(self.identity(self.held(number)))),
             Heard::Believed => self.answer(at, Outcome::Accepted(accepted())),
             Heard::ClockRead => self.answer(at, Outcome::ClockRead),
-            Heard::Refused(place) => {
-                self.answer(at, failed(Code::Console(code(place))))
-            }
+            Heard::Refused(place) => self.answer(at, failed(Code::Console(code(place)))),
             Heard::BadAnswer => self.answer(at, failed(Code::BadAnswer)),
             Heard::Unreached => {
                 let outcome = failed(Code::ConsoleUnreachable);
