@@ -110,7 +110,7 @@ fn a_token_that_was_refused_already_is_said_with_the_consoles_reason() {
     let host = Agent::new(&daemon.state_dir(), &daemon.config_file());
     let diagnosis = doctor(&host).run().expect(6).json();
     let (level, text) = check(&diagnosis, "token");
-    assert!(level == "warn" && text.contains("was refused") && text.contains("revoked"), "{text}");
+    assert!(level == "warn" && text.contains("refused: ") && text.contains("revoked"), "{text}");
     // What the agent says is not said twice in one line.
     let (_, text) = check(&diagnosis, "agent");
     assert_eq!(text.matches("enrollment_token_revoked").count(), 1, "{text}");

@@ -27,7 +27,7 @@ fn a_state_directory_that_was_removed_is_made_anew_and_the_host_enrolls_again() 
     let before = daemon.enroll(&world.once().token);
     fs::remove_dir_all(daemon.state_dir()).unwrap();
     let lost = daemon.until("the loss", |status| status["state"] == "lost");
-    assert!(lost["notes"].to_string().contains("taken anew"), "{lost}");
+    assert!(lost["notes"].to_string().contains("opened again"), "{lost}");
     assert_eq!(fs::metadata(daemon.state_dir()).unwrap().mode() & 0o7777, 0o700);
     // A second agent is kept out of the new one, too.
     let second = Agent::new(&daemon.state_dir(), &daemon.config_file()).args(["enroll"]).run();

@@ -89,7 +89,7 @@ fn certificates_with_one_flaw() {
         };
         let stage =
             Stage::new(move |request, ca| Script::json(201, &ca.enrolled(&request.csr_pem(), Some(*flaw))));
-        stage.refuses(&format!("{flaw:?}"), 1, &["error: the Console's answer was not taken", says]);
+        stage.refuses(&format!("{flaw:?}"), 1, &["error: the Console's answer was not accepted", says]);
         assert_eq!(
             stage.rogue.requests_to(paths::ENROLL).len(),
             3,
@@ -251,7 +251,7 @@ fn absurd_waits_are_not_waited_for() {
     ] {
         let stage = Stage::new(move |_, _| script.clone());
         let run = stage.enroll("new", 1, &[]);
-        run.expect(4).says(&["waiting list"]);
+        run.expect(4).says(&["has to approve"]);
         assert!(run.took.as_secs() < 60, "{:?}", run.took);
         stage.enroll("new", 1, &["--no-wait"]).expect(4);
         assert!(
@@ -279,6 +279,6 @@ fn a_heartbeat_for_another_sensor_is_not_a_proof() {
     });
     let place = Place::new();
     let agent = place.enroll("new", &rogue.url(), ca.pem()).token(&made_up_token(1));
-    agent.run().expect(1).says(&["takes the certificate of sensor"]);
+    agent.run().expect(1).says(&["this certificate belongs to sensor"]);
     assert!(!agent.has(".sensor-ready"), "not accepted, so not ready");
 }

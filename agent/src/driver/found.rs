@@ -37,6 +37,7 @@ pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> 
         current: summary,
         renewal_begun: committed.is_none() && is_renewing(store, current.as_ref())?,
         committed: committed.as_ref().map(|generation| summary::identity(host, generation)),
+        enrollment_begun: committed.is_none() && matches!(store.pending(), Ok(Some(_))),
         ready_since: store.ready_since(),
         told: current.as_ref().is_some_and(|current| store.was_told(current)),
         notes: mended.clone(),

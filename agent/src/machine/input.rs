@@ -119,6 +119,8 @@ pub struct Loaded {
     pub committed: Option<Identity>,
     /// Whether a renewal of the current identity was begun, by whichever process, and nothing came of it yet.
     pub renewal_begun: bool,
+    /// Whether an enrollment was begun, by whichever process, and nothing came of it yet.
+    pub enrollment_begun: bool,
     /// Since when `.sensor-ready` stands, where it does.
     pub ready_since: Option<Timestamp>,
     /// Whether consumers were told of the current identity; an earlier process may not have lived to do it.

@@ -16,7 +16,8 @@ impl Machine {
         self.job.take_if(|job| *job == Job::Load);
         self.load.succeed();
         let first = !std::mem::replace(&mut self.loaded, true);
-        let Loaded { current, committed, renewal_begun, ready_since, told, notes } = loaded;
+        let Loaded { current, committed, renewal_begun, enrollment_begun, ready_since, told, notes } = loaded;
+        self.enrollment_begun = enrollment_begun;
         self.ready = Some(ready_since.is_some());
         let mended = !notes.is_empty();
         for note in notes {

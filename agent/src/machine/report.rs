@@ -179,6 +179,10 @@ impl Machine {
                 let why = format!("the identity was lost: {}", loss.reason);
                 line(StateName::Lost, why, Actor::HostOperator)
             }
+            None if self.enrollment_begun => {
+                let why = "an enrollment is under way, and goes on with its token";
+                line(StateName::Enrolling, why, Actor::HostOperator)
+            }
             None => {
                 line(StateName::Unenrolled, "this host has no identity and no token", Actor::HostOperator)
             }
@@ -237,6 +241,7 @@ impl Machine {
         let copied = self.loss.as_ref().is_some_and(|loss| loss.made_on == MadeOn::AnotherHost);
         let code = match line.state {
             StateName::Unenrolled => Code::Unenrolled,
+            StateName::Enrolling if self.token.is_none() && self.candidate.is_none() => Code::Unenrolled,
             StateName::Lost if copied => Code::IdentityCopied,
             StateName::Lost => Code::IdentityLost,
             StateName::AwaitingApproval => {

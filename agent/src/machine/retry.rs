@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use telovix_contract::problem::Advice;
 
+use super::code::Actor;
 use super::input::{Failure, Fault, Now};
 use super::schedule;
 
@@ -31,9 +32,9 @@ impl RetryState {
         self.fault.as_ref()
     }
 
-    /// Whether the last attempt failed on something that a second attempt soon may not meet.
+    /// Whether the last attempt failed on something that passes without anybody's doing.
     pub(super) fn may_pass(&self) -> bool {
-        self.fault.as_ref().is_some_and(|fault| fault.code.advice() == Advice::BackOff)
+        self.fault.as_ref().is_some_and(|fault| fault.code.actor() == Actor::Agent)
     }
 
     /// The last attempt succeeded; the next one may be made at once.

@@ -47,6 +47,8 @@ pub struct Machine {
     /// Whether `.sensor-ready` stands, as far as known.
     pub(super) ready: Option<bool>,
     pub(super) copied_discarded: bool,
+    /// Whether `pending/` holds an enrollment, as last seen.
+    pub(super) enrollment_begun: bool,
     pub(super) notes: VecDeque<String>,
     pub(super) announced: StateName,
 }
@@ -108,6 +110,7 @@ impl Machine {
             renew_asked: false,
             ready: None,
             copied_discarded: false,
+            enrollment_begun: false,
             notes: VecDeque::new(),
             announced: StateName::Starting,
         }

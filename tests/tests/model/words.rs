@@ -85,6 +85,7 @@ impl Host {
             committed: committed.map(|found| self.identity(found)),
             ready_since: self.disk.ready.then(|| moment(at)),
             told: true,
+            enrollment_begun: false,
             renewal_begun: flaw != Flaw::ForgetsRenewal && committed.is_none() && is_renewing,
             notes: Vec::new(),
         };

@@ -83,6 +83,7 @@ pub(super) fn disk(current: Current) -> Loaded {
         current,
         committed: None,
         renewal_begun: false,
+        enrollment_begun: false,
         ready_since: None,
         told: true,
         notes: Vec::new(),
