@@ -37,7 +37,10 @@ fn enroll_without_a_console_or_a_token_says_what_is_missing() {
     let (code, _, err) = agent(&dir, &["enroll"]);
     assert!(code == 2 && err.contains("--console-url"), "{code} {err}");
     let (code, _, err) = agent(&dir, &["enroll", "--console-url", "https://127.0.0.1:1"]);
-    assert!(code == 2 && err.contains("--token-file") && err.contains("no identity and no token"), "{code} {err}");
+    assert!(
+        code == 2 && err.contains("--token-file") && err.contains("no identity and no token"),
+        "{code} {err}"
+    );
 }
 
 #[test]

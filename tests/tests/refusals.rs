@@ -143,7 +143,7 @@ fn a_certificate_that_the_console_then_refuses_is_a_failure_and_not_ready() {
     });
     let place = Place::new();
     let agent = place.enroll("state", &rogue.url(), ca.pem()).token(&made_up_token(1));
-    agent.run().expect(3).says(&["did not accept it", "invalid_sensor_trust"]);
+    agent.run().expect(3).says(&["does not accept the identity", "invalid_sensor_trust"]);
     assert!(!agent.has(".sensor-ready"));
 }
 

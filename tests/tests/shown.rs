@@ -117,7 +117,7 @@ fn people_are_told_why_who_has_to_act_and_when_it_goes_on() {
     for line in [
         "because      this host has no identity and no token",
         "waits for    the operator of this host",
-        "do           make a token for this host",
+        "do           create a token in the Console",
     ] {
         assert!(run.expect(6).stdout.contains(line), "{}", run.report());
     }

@@ -6,13 +6,15 @@ use super::host::Host;
 use super::summary;
 use crate::clock;
 use crate::machine::{Current, Loaded};
-use crate::store::{self, Generation, Store, StoreError};
+use crate::store::{self, Generation, SensorState, Store, StoreError};
 
 /// What a state directory holds: what the machine is told of it, and the identities themselves.
 pub(super) struct Found {
     pub told: Loaded,
     pub current: Option<Generation>,
     pub committed: Option<Generation>,
+    /// What is remembered of the current identity, a lost one too.
+    pub remembered: Option<SensorState>,
     /// Damage that was mended, one sentence each.
     pub mended: Vec<String>,
 }
@@ -21,6 +23,7 @@ pub(super) struct Found {
 pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> {
     let now = clock::now(&host.clock);
     let mut mended = Vec::new();
+    let mut remembered = None;
     let (summary, current) = match store.load(now)? {
         store::Loaded::Nothing => (Current::Nothing, None),
         store::Loaded::Intact { generation, mended: done } => {
@@ -28,9 +31,14 @@ pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> 
             if !store.is_read_only() {
                 store.settle(&generation)?;
             }
+            remembered = Some(generation.state().clone());
             (Current::Intact(summary::identity(host, &generation)), Some(*generation))
         }
-        store::Loaded::Lost(loss) => (summary::lost(host, &loss), None),
+        store::Loaded::Lost(loss) => {
+            let summary = summary::lost(host, &loss);
+            remembered = loss.state.map(|state| *state);
+            (summary, None)
+        }
     };
     let committed = committed_before(store, now)?;
     let told = Loaded {
@@ -42,7 +50,7 @@ pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> 
         told: current.as_ref().is_some_and(|current| store.was_told(current)),
         notes: mended.clone(),
     };
-    Ok(Found { told, current, committed, mended })
+    Ok(Found { told, current, committed, remembered, mended })
 }
 
 /// Whether a renewal of the current identity is under way. One that cannot be read is begun anew when it is time.

@@ -6,7 +6,7 @@ use super::found;
 use super::host::Host;
 use crate::clock;
 use crate::config::FoundToken;
-use crate::machine::{Current, Input, Machine, MadeOn, Now, Report, TokenFacts};
+use crate::machine::{Answer, Call, Effect, Input, Machine, Now, Outcome, Report, TokenFacts};
 use crate::store::{Generation, Store, StoreError};
 
 /// What a host holds.
@@ -19,18 +19,43 @@ pub struct Look {
     pub under_way: Option<TokenHash>,
 }
 
-/// Looks at a host.
+/// Looks at a host. Nobody is asked for the time, so that dates are judged by this host's clock.
 pub fn look(host: &Host, token: Option<&FoundToken>) -> Result<Look, StoreError> {
     let dir = &host.config.state_dir.value;
     let mut store = Store::peek(dir);
     let now = Now { wall: clock::now(&host.clock), mono: clock::uptime().now(), random: 0 };
-    let mut machine = Machine::new(host.settings());
-    let _ = machine.step(now, Input::Started(token.map(|found| TokenFacts::of(&found.token))));
     let found = found::read(&mut store, host)?;
-    let is_ours =
-        matches!(&found.told.current, Current::Intact(identity) if identity.made_on == MadeOn::ThisHost);
-    let _ = machine.step(now, Input::Loaded(Box::new(found.told)));
-    let report = Report { state_dir: Some(dir.clone()), ..machine.report(now) };
+    let mut machine = Machine::new(host.settings());
+    let mut inputs = vec![Input::Started(token.map(|found| TokenFacts::of(&found.token)))];
+    while let Some(input) = inputs.pop() {
+        for effect in machine.step(now, input) {
+            match effect {
+                Effect::Load => inputs.push(Input::Loaded(Box::new(found.told.clone()))),
+                Effect::Call(Call::ProbeClock) => {
+                    let answer = Answer { server_date: None, outcome: Outcome::ClockRead };
+                    inputs.push(Input::Answered(Box::new(answer)));
+                }
+                Effect::Call(_)
+                | Effect::CancelCall
+                | Effect::Publish { .. }
+                | Effect::Discard { .. }
+                | Effect::DiscardCopied
+                | Effect::SetReady(_)
+                | Effect::NotifyConsumers { .. }
+                | Effect::TokenSpent { .. }
+                | Effect::StateChanged { .. }
+                | Effect::CommandDone(_) => {}
+            }
+        }
+    }
+    let is_ours = found.remembered.as_ref().is_some_and(|state| !host.is_clone(state));
+    let mut report = Report { state_dir: Some(dir.clone()), ..machine.report(now) };
+    if let Some(state) = found.remembered.filter(|_| is_ours) {
+        report.node_name = Some(state.node_name.to_string());
+        report.node_role = Some(state.node_role.to_string());
+        report.cluster_name = state.cluster_name.as_ref().map(ToString::to_string);
+        report.console_url = Some(state.console_url);
+    }
     let under_way = store.pending().ok().flatten().map(|pending| pending.token_sha256);
     Ok(Look { report, current: found.current.filter(|_| is_ours), under_way })
 }

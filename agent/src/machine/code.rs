@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn every_refusal_says_what_to_do_and_ends_with_a_status_of_its_own_kind() {
+    fn every_refusal_says_what_to_do() {
         for code in ErrorCode::ALL.iter().copied().map(Code::Console) {
             assert!(code.action().len() > 15, "{code}");
             assert!(matches!(code.exit(), Exit::Refused | Exit::NotReached), "{code}");

@@ -4,6 +4,7 @@ use super::identity::{Validity, Verdict};
 use super::input::{Fault, Now};
 use super::retry::RetryState;
 use super::state::{Life, Machine, Retirement};
+use super::status::StateName;
 
 impl Machine {
     /// Whether waiting longer is pointless: nothing is under way or due, and what failed last is not of the kind that
@@ -43,7 +44,13 @@ impl Machine {
     /// Whether this host holds the identity that it could; else why not, where that is known. What an attempt at another
     /// identity met weighs more than the identity in use.
     pub fn result(&self, now: Now) -> Result<(), Option<Fault>> {
-        let last = || self.report(now).last_error.map(|error| Fault::new(error.code, error.message));
+        let last = || {
+            let report = self.report(now);
+            let is_lost = report.state == StateName::Lost;
+            report
+                .last_error
+                .map(|error| Fault::new(error.code, if is_lost { report.reason } else { error.message }))
+        };
         let wanted = self.candidate.is_some() || self.intent(now).is_some();
         match &self.current {
             _ if wanted => Err(last()),
@@ -51,7 +58,7 @@ impl Machine {
             {
                 Verdict::Accepted => Ok(()),
                 // A Console that is down does not take away an identity of before.
-                Verdict::Unknown if current.enrolled.is_none() => Ok(()),
+                Verdict::Unknown if current.enrolled.is_none() && current.heartbeat.may_pass() => Ok(()),
                 Verdict::Unknown | Verdict::Refused(_) | Verdict::Lost(_) | Verdict::Revoked(_) => {
                     Err(last())
                 }

@@ -4,27 +4,8 @@ use super::{Source, code_of};
 
 /// The agent's modules in the order of its story (ARCHITECTURE.md).
 pub const AGENT_ORDER: &[&str] = &[
-    "clock",
-    "cli",
-    "config",
-    "confine",
-    "facts",
-    "key",
-    "csr",
-    "tls",
-    "machine",
-    "console",
-    "verify",
-    "store",
-    "driver",
-    "watcher",
-    "notify",
-    "hook",
-    "metrics",
-    "server",
-    "doctor",
-    "daemon",
-    "commands",
+    "clock", "cli", "config", "confine", "facts", "key", "csr", "tls", "machine", "console", "verify",
+    "store", "driver", "watcher", "notify", "hook", "metrics", "server", "doctor", "daemon", "commands",
 ];
 
 /// The stub's layers (DESIGN.md section 2).
