@@ -3,9 +3,9 @@
 //! The modules stand in the order of the story, and each imports only modules above it (a test in `tests/` reads the
 //! imports):
 //!
-//! A [`clock`] tells the time, the same one to a handshake and to a plan. The command line ([`cli`]), the environment
-//! and files become one [`config`], in which every value knows where it came from. A daemon gives up what it does not
-//! need ([`confine`]). The host says who it is
+//! A [`clock`] tells the time, the same one to a handshake and to a plan. Flags, the environment and files become one
+//! [`config`], in which every value knows where it came from; the command line ([`cli`]) gets its flags from the same
+//! table. A daemon gives up what it does not need ([`confine`]). The host says who it is
 //! ([`facts`]), makes a [`key`] that never leaves it, and a certificate request ([`csr`]) for that key.
 //! The [`console`] carries both, with the token, over one verified connection; what comes back is a reply that nobody
 //! trusts until [`verify`] has looked at it. A verified reply is committed to the [`store`] as a generation, and a
@@ -23,8 +23,9 @@
 
 pub mod clock;
 
-pub mod cli;
 pub mod config;
+
+pub mod cli;
 
 pub mod confine;
 

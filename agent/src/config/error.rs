@@ -6,7 +6,7 @@
 use std::fmt;
 use std::path::Path;
 
-use crate::cli::redact_tokens;
+use crate::config::redact::redact_tokens;
 use crate::config::setting::Origin;
 
 /// One mistake: where it stands, what is wrong and what to do.

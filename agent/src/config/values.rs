@@ -1,4 +1,4 @@
-//! Kinds of value that the contract does not know: key types, spans of time, log levels and formats.
+//! Kinds of value that the contract does not know: choices among words, and spans of time.
 
 use std::fmt;
 use std::str::FromStr;
@@ -46,10 +46,10 @@ macro_rules! words {
         impl FromStr for $name {
             type Err = InvalidValue;
             fn from_str(text: &str) -> Result<Self, InvalidValue> {
-                match text.to_ascii_lowercase().as_str() {
-                    $($word $(| $other)* => Ok(Self::$variant),)+
-                    _ => Err(InvalidValue(format!("{text:?} is not a {}; it can be {}", $what, $list))),
-                }
+                $(if [$word $(, $other)*].iter().any(|word| word.eq_ignore_ascii_case(text)) {
+                    return Ok(Self::$variant);
+                })+
+                Err(InvalidValue(format!("{text:?} is not a {}; it can be {}", $what, $list)))
             }
         }
 
@@ -110,6 +110,33 @@ words!(
         Text = "text",
         /// One JSON object a line.
         Json = "json",
+    }
+);
+
+words!(
+    /// A signal by which services are told to look again. None that cannot be caught.
+    ReloadSignal, "signal that tells a service to look again", "SIGHUP, SIGUSR1, SIGUSR2 or SIGTERM", {
+        /// SIGHUP.
+        #[default]
+        Hup = "SIGHUP" | "HUP",
+        /// SIGUSR1.
+        Usr1 = "SIGUSR1" | "USR1",
+        /// SIGUSR2.
+        Usr2 = "SIGUSR2" | "USR2",
+        /// SIGTERM: for a service whose manager starts it again.
+        Term = "SIGTERM" | "TERM",
+    }
+);
+
+words!(
+    /// Who may speak to a socket of ours.
+    SocketMode, "mode of the control socket, by which the identity can be renewed",
+    "0600 (the agent's user) or 0660 (its group as well)", {
+        /// The agent's user, and root.
+        #[default]
+        Owner = "0600" | "600" | "0o600" | "0o0600",
+        /// Its group as well.
+        Group = "0660" | "660" | "0o660" | "0o0660",
     }
 );
 

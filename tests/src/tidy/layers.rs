@@ -5,8 +5,8 @@ use super::{Source, code_of};
 /// The agent's modules in the order of its story (DESIGN.md section 1).
 pub const AGENT_ORDER: &[&str] = &[
     "clock",
-    "cli",
     "config",
+    "cli",
     "confine",
     "facts",
     "key",

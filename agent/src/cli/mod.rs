@@ -4,45 +4,33 @@
 //! argument is looked at before clap sees it, because clap quotes what it does not know. Values of settings stay raw
 //! here; `config` reads them together with the environment and the files, and reports all mistakes at once.
 
+mod flags;
 mod help;
-mod secrets;
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::help::{ABOUT, AFTER_HELP, AFTER_LONG_HELP};
-use self::secrets::gives_a_token;
-pub use self::secrets::{looks_like_token, redact_tokens};
+use self::flags::{EVERYWHERE, SettingFlags};
+use self::help::{ABOUT, EXIT_STATUS, after_long_help};
+use crate::config::CommandLine;
+pub use crate::config::{looks_like_token, redact_tokens};
 
 /// Exit status of a command line or a configuration that cannot be used (DESIGN.md section 3).
 pub const EXIT_USAGE: u8 = 2;
 
-/// Heading of the flags that every command takes.
-const EVERYWHERE: &str = "Options of every command";
-
 /// The whole command line.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "telovix-agent", version, about = ABOUT, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(name = "telovix-agent", version, about = ABOUT, after_help = EXIT_STATUS, after_long_help = after_long_help())]
 pub struct Cli {
     /// Configuration file to read instead of /etc/telovix/agent.toml; FILE.d/*.toml are read after it
     #[arg(long, value_name = "FILE", global = true, help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
-    /// Where the identity is kept [default: /var/lib/telovix-sensor]
-    #[arg(long, value_name = "DIR", global = true, help_heading = EVERYWHERE)]
-    pub state_dir: Option<PathBuf>,
-    /// How much to log: error, warn, info, debug or trace [default: info]
-    #[arg(long, value_name = "LEVEL", global = true, help_heading = EVERYWHERE)]
-    pub log_level: Option<String>,
-    /// How to log: text or json [default: text]
-    #[arg(long, value_name = "FORMAT", global = true, help_heading = EVERYWHERE)]
-    pub log_format: Option<String>,
-    /// Socket of the running agent [default: /run/telovix-agent/control.sock]
-    #[arg(long, value_name = "PATH", global = true, help_heading = EVERYWHERE)]
-    pub control_socket: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingFlags,
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
@@ -76,26 +64,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it may speak to a Console that it does not know yet: for these, trust is decided at once, so that a
-    /// mistake in it is reported with the others. The rest works although a bootstrap CA file is long gone.
-    pub fn makes_first_contact(&self) -> bool {
-        match self {
-            Self::Enroll(_) | Self::Run => true,
-            // The doctor finds it out by itself, and goes on.
-            Self::Doctor(_)
-            | Self::Status(_)
-            | Self::Reset(_)
-            | Self::Prepare(_)
-            | Self::Decommission(_)
-            | Self::Renew(_)
-            | Self::Token(_)
-            | Self::Completions(_)
-            | Self::Man(_) => false,
-        }
-    }
-
-    /// The flags that say where a token comes from.
-    pub fn token_flags(&self) -> Option<&TokenFlags> {
+    fn token_flags(&self) -> Option<&TokenFlags> {
         match self {
             Self::Enroll(enroll) => Some(&enroll.token),
             Self::Token(TokenArgs { command: TokenCommand::Inspect(inspect) }) => Some(&inspect.token),
@@ -112,66 +81,47 @@ impl Command {
     }
 }
 
-/// Where a token comes from. There is no flag for its value.
+impl CommandLine for Cli {
+    fn config_file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    fn flag(&self, key: &str) -> Option<&OsStr> {
+        self.settings.get(key).or_else(|| self.command.token_flags()?.settings.get(key))
+    }
+
+    fn reads_token_from_stdin(&self) -> bool {
+        self.command.token_flags().is_some_and(|flags| flags.token_stdin)
+    }
+
+    fn makes_first_contact(&self) -> bool {
+        // The doctor finds out by itself what is wrong with trust, and goes on.
+        matches!(self.command, Command::Enroll(_) | Command::Run)
+    }
+}
+
+/// Flags of a command that uses a token: its settings, and where the token comes from. No flag takes the token itself.
 #[derive(Debug, Clone, Default, Args)]
 pub struct TokenFlags {
-    /// Read the enrollment token from this file; the file of a one-time token is deleted once it is used up
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+    #[command(flatten)]
+    settings: SettingFlags,
     /// Read the enrollment token from standard input
     #[arg(long)]
     pub token_stdin: bool,
 }
 
-/// Flags of `enroll`. Values of settings are as typed: `config` reads them.
+/// Flags of `enroll`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EnrollArgs {
-    /// Address of the Console.
-    // Not the doc comment: rustdoc wants angle brackets around a URL, and people should not have to read them.
-    #[arg(long, value_name = "URL", help = "Address of the Console, such as https://console.example:15483")]
-    pub console_url: Option<String>,
-    /// Where the token comes from.
+    /// Settings, and where the token comes from.
     #[command(flatten)]
     pub token: TokenFlags,
-    /// Trust the Console by this CA file (PEM) at first contact
-    #[arg(long, value_name = "FILE")]
-    pub bootstrap_ca: Option<PathBuf>,
-    /// Trust the Console by the fingerprint of its CA at first contact: sha256:<64 hex>
-    #[arg(long, value_name = "FINGERPRINT")]
-    pub ca_fingerprint: Option<String>,
-    /// Name of this node [default: the host name]
-    #[arg(long, value_name = "NAME")]
-    pub node_name: Option<String>,
-    /// What this node is for, such as o_du or amf [default: generic_linux]
-    #[arg(long, value_name = "ROLE")]
-    pub node_role: Option<String>,
-    /// Cluster that this node belongs to; has to be the token's where the token is bound to one
-    #[arg(long, value_name = "NAME")]
-    pub cluster_name: Option<String>,
-    /// Tells installations of one cluster apart
-    #[arg(long, value_name = "ID")]
-    pub install_id: Option<String>,
-    /// Labels for the fleet list, separated by commas
-    #[arg(long, value_name = "TAG,…")]
-    pub tags: Option<String>,
-    /// Edition of the product: standard or telecom [default: standard]
-    #[arg(long, value_name = "FLAVOR")]
-    pub flavor: Option<String>,
-    /// Kind of key to make: p256, rsa2048, rsa3072, rsa4096 or ed25519 [default: p256]
-    #[arg(long, value_name = "TYPE")]
-    pub key_type: Option<String>,
     /// Make a record of its own although this host holds another identity
     #[arg(long)]
     pub new_sensor: bool,
-    /// How long to try, such as 90s, 15m or 24h [default: 5m]
-    #[arg(long, value_name = "DURATION")]
-    pub timeout: Option<String>,
     /// Do not wait for an operator's approval: exit with status 4 instead
     #[arg(long)]
     pub no_wait: bool,
-    /// DANGER: send the token to a Console that nothing vouches for; for laboratories only
-    #[arg(long)]
-    pub danger_accept_unverified_console: bool,
 }
 
 /// Flags of `status`.
@@ -348,10 +298,7 @@ impl fmt::Display for Usage {
 
 impl std::error::Error for Usage {}
 
-/// Reads a command line, the program's name first.
-///
-/// # Errors
-/// [`Usage`] for anything but a command to carry out, requests for help included. Its text never holds a token.
+/// Reads a command line, the program's name first. Anything but a command to carry out, requests for help included, is an error, whose text never holds a token.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
     // `--decommission` alone is the vendor's spelling of the command (CONTRACT.md section 8).
     let command =
@@ -361,6 +308,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage
         return Err(Usage::Secret);
     }
     Cli::try_parse_from(arguments).map_err(Usage::Clap)
+}
+
+/// Whether an argument gives a token, or tries to.
+fn gives_a_token(argument: &str) -> bool {
+    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+    let value_flag = ["--token", "--enrollment-token", "--enrollment_token"].contains(&name);
+    value_flag || argument.starts_with(telovix_contract::token::TOKEN_PREFIX) || looks_like_token(argument)
 }
 
 #[cfg(test)]

@@ -14,11 +14,11 @@ use telovix_contract::EnrollmentToken;
 use telovix_contract::token::InvalidToken;
 use zeroize::Zeroizing;
 
-use crate::cli::{Cli, looks_like_token};
 use crate::config::env::{CREDENTIALS_VARIABLE, Environment, TOKEN_VARIABLE};
 use crate::config::error::ConfigError;
-use crate::config::item::Item;
-use crate::config::layers::{Entry, Layers};
+use crate::config::keys;
+use crate::config::layers::{CommandLine, Entry, Layers};
+use crate::config::redact::looks_like_token;
 use crate::config::setting::Origin;
 
 /// Name of the credential that systemd hands over.
@@ -136,12 +136,12 @@ impl FoundToken {
 }
 
 impl TokenSources {
-    pub(super) fn read(args: &Cli, env: &Environment, layers: &mut Layers) -> Self {
+    pub(super) fn read(args: &dyn CommandLine, env: &Environment, layers: &mut Layers) -> Self {
         let mut sources = Vec::new();
-        if args.command.token_flags().is_some_and(|flags| flags.token_stdin) {
+        if args.reads_token_from_stdin() {
             sources.push((TokenSource::Stdin, None));
         }
-        let entries: Vec<Entry> = layers.of(Item::TokenFile).cloned().collect();
+        let entries: Vec<Entry> = layers.of(keys::ENROLLMENT_TOKEN_FILE.row).cloned().collect();
         let (mut named, mut configured) = (Vec::new(), Vec::new());
         for Entry { raw, origin, .. } in entries {
             match raw.path() {
@@ -172,9 +172,6 @@ impl TokenSources {
     ///
     /// `None`: no source was named, or none of them exists, which is how a host looks whose one-time token was used up;
     /// [`TokenSources::why_none`] then says which.
-    ///
-    /// # Errors
-    /// The first source that is there and gives no token, and a file of `--token-file` that does not exist.
     pub fn resolve(&self, stdin: &mut dyn Read) -> Result<Option<FoundToken>, TokenError> {
         for (source, content) in &self.sources {
             let mut warnings = Vec::new();
@@ -261,5 +258,4 @@ fn token_of(bytes: &[u8]) -> Result<EnrollmentToken, InvalidToken> {
 }
 
 #[cfg(test)]
-#[path = "token_tests.rs"]
 mod tests;
