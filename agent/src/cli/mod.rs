@@ -8,7 +8,6 @@ mod flags;
 mod help;
 
 use std::ffi::{OsStr, OsString};
-use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -31,14 +30,12 @@ pub struct Cli {
     pub config: Option<PathBuf>,
     #[command(flatten)]
     settings: SettingFlags,
-    /// What to do.
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
-/// What to do.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make sure that this host holds a working identity, then exit; repeating it changes nothing
     Enroll(Box<EnrollArgs>),
     /// Show the identity, its validity, the last error and what to do about it
@@ -102,45 +99,42 @@ impl CommandLine for Cli {
 
 /// Flags of a command that uses a token: its settings, and where the token comes from. No flag takes the token itself.
 #[derive(Debug, Clone, Default, Args)]
-pub struct TokenFlags {
+pub(crate) struct TokenFlags {
     #[command(flatten)]
     settings: SettingFlags,
     /// Read the enrollment token from standard input
     #[arg(long)]
-    pub token_stdin: bool,
+    pub(crate) token_stdin: bool,
 }
 
-/// Flags of `enroll`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct EnrollArgs {
-    /// Settings, and where the token comes from.
+pub(crate) struct EnrollArgs {
     #[command(flatten)]
-    pub token: TokenFlags,
+    pub(crate) token: TokenFlags,
     /// Make a record of its own although this host holds another identity
     #[arg(long)]
-    pub new_sensor: bool,
+    pub(crate) new_sensor: bool,
     /// Do not wait for an operator's approval: exit with status 4 instead
     #[arg(long)]
-    pub no_wait: bool,
+    pub(crate) no_wait: bool,
 }
 
-/// Flags of `status`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(crate) output: Output,
     /// Probe: exit with 0 while this host holds an identity that the Console accepts, with 6 otherwise
     #[arg(long, conflicts_with = "live")]
-    pub ready: bool,
+    pub(crate) ready: bool,
     /// Probe: exit with 0 while the running agent answers or, where none runs, the state directory can be read
     #[arg(long)]
-    pub live: bool,
+    pub(crate) live: bool,
 }
 
 impl StatusArgs {
     /// The question that a probe asks; `None` for the whole report.
-    pub fn probe(&self) -> Option<Probe> {
+    pub(crate) fn probe(&self) -> Option<Probe> {
         match (self.ready, self.live) {
             (true, _) => Some(Probe::Ready),
             (false, true) => Some(Probe::Live),
@@ -149,29 +143,26 @@ impl StatusArgs {
     }
 }
 
-/// The questions of `status --ready` and `status --live`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probe {
+pub(crate) enum Probe {
     /// Does this host hold a valid identity?
     Ready,
     /// Can the state be read at all?
     Live,
 }
 
-/// Flags of `reset`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ResetArgs {
+pub(crate) struct ResetArgs {
     /// Yes, remove the key, the certificate and everything else that makes this host a sensor
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
-/// Flags of `prepare`.
 #[derive(Debug, Clone, Args)]
-pub struct PrepareArgs {
+pub(crate) struct PrepareArgs {
     /// Whom to give it to, by number
     #[arg(long, value_name = "UID:GID", value_parser = owner)]
-    pub owner: (u32, u32),
+    pub(crate) owner: (u32, u32),
 }
 
 fn owner(text: &str) -> Result<(u32, u32), String> {
@@ -182,73 +173,62 @@ fn owner(text: &str) -> Result<(u32, u32), String> {
     Ok((number(uid)?, number(gid)?))
 }
 
-/// Flags of `decommission`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct DecommissionArgs {
+pub(crate) struct DecommissionArgs {
     /// Remove the identity from this host as well
     #[arg(long)]
-    pub purge: bool,
+    pub(crate) purge: bool,
 }
 
-/// Flags of `renew`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct RenewArgs {
+pub(crate) struct RenewArgs {
     /// Renew now, although it is not time yet
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
 }
 
-/// Flags of `doctor`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct DoctorArgs {
+pub(crate) struct DoctorArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
-/// Arguments of `completions`.
 #[derive(Debug, Clone, Args)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell
-    pub shell: clap_complete::Shell,
+    pub(crate) shell: clap_complete::Shell,
 }
 
-/// Arguments of `man`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ManArgs {
+pub(crate) struct ManArgs {
     /// The command, such as `enroll` or `token inspect`; the whole program otherwise
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
 }
 
-/// `token …`
 #[derive(Debug, Clone, Args)]
-pub struct TokenArgs {
-    /// What to do with the token.
+pub(crate) struct TokenArgs {
     #[command(subcommand)]
-    pub command: TokenCommand,
+    pub(crate) command: TokenCommand,
 }
 
-/// What can be done with a token.
 #[derive(Debug, Clone, Subcommand)]
-pub enum TokenCommand {
+pub(crate) enum TokenCommand {
     /// Say whether the token is well formed, where it was found and what its hash is; contacts nobody
     Inspect(InspectArgs),
 }
 
-/// Flags of `token inspect`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct InspectArgs {
-    /// Where the token comes from.
+pub(crate) struct InspectArgs {
     #[command(flatten)]
-    pub token: TokenFlags,
+    pub(crate) token: TokenFlags,
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
-/// How a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// For people
     #[default]
     Human,
@@ -257,11 +237,17 @@ pub enum Output {
 }
 
 /// A command line that asks for nothing that can be done: a mistake, or a request for help or the version.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Usage {
     /// A secret stood on the command line. Neither it nor the argument around it is kept.
+    #[error(
+        "error: an enrollment token cannot be given on the command line, which every user of this host can read\n\n\
+         Use --token-file FILE or --token-stdin instead. If the token was typed here, it now stands in the shell's \
+         history: revoke it in the Console and make another."
+    )]
     Secret,
     /// What clap has to say: an error, the help or the version.
+    #[error("{0}")]
     Clap(clap::Error),
 }
 
@@ -282,21 +268,6 @@ impl Usage {
         }
     }
 }
-
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Secret => f.write_str(
-                "error: an enrollment token cannot be given on the command line, which every user of this host can \
-                 read\n\nUse --token-file FILE or --token-stdin instead. If the token was typed here, it now stands \
-                 in the shell's history: revoke it in the Console and make another.",
-            ),
-            Self::Clap(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Usage {}
 
 /// Reads a command line, the program's name first. Anything but a command to carry out, requests for help included, is an error, whose text never holds a token.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {

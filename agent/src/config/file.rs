@@ -35,15 +35,11 @@ pub(super) enum Presence {
 /// Entries of `main` and of the files in `<main>.d`, in the order in which they are read: later beats earlier.
 pub(super) fn read(main: &Path, presence: Presence, errors: &mut ConfigErrors) -> Vec<Entry> {
     let mut entries = Vec::new();
-    match text_of(main) {
-        Ok(text) => entries.extend(parse(main, &text, errors)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && presence == Presence::Optional => {}
-        Err(error) => errors.push(ConfigError::of_file(main, unreadable(&error))),
-    }
-    for path in drop_ins(main, errors) {
+    for path in std::iter::once(main.to_owned()).chain(drop_ins(main, errors)) {
         match text_of(&path) {
             Ok(text) => entries.extend(parse(&path, &text, errors)),
-            Err(error) => errors.push(ConfigError::of_file(&path, unreadable(&error))),
+            Err(error) if missing(&error) && path == main && presence == Presence::Optional => {}
+            Err(error) => errors.push(ConfigError::at(path.display(), unreadable(&error))),
         }
     }
     entries
@@ -62,9 +58,9 @@ fn drop_ins(main: &Path, errors: &mut ConfigErrors) -> Vec<PathBuf> {
         .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>());
     let mut paths = match listing {
         Ok(paths) => paths,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) if missing(&error) => return Vec::new(),
         Err(error) => {
-            errors.push(ConfigError::of_file(&directory, unreadable(&error)));
+            errors.push(ConfigError::at(directory.display(), unreadable(&error)));
             return Vec::new();
         }
     };
@@ -75,6 +71,10 @@ fn drop_ins(main: &Path, errors: &mut ConfigErrors) -> Vec<PathBuf> {
     });
     paths.sort();
     paths
+}
+
+fn missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 fn unreadable(error: &io::Error) -> String {
@@ -119,10 +119,10 @@ pub(super) fn parse(path: &Path, text: &str, errors: &mut ConfigErrors) -> Vec<E
     found.sort();
     let left_out = found.len().saturating_sub(MOST_ERRORS);
     for (line, message) in found.into_iter().take(MOST_ERRORS) {
-        errors.push(ConfigError::at(&Origin::File { path: path.to_owned(), line }, message));
+        errors.push(ConfigError::at(Origin::File { path: path.to_owned(), line }, message));
     }
     if left_out > 0 {
-        errors.push(ConfigError::of_file(path, format!("{left_out} more mistakes are not shown")));
+        errors.push(ConfigError::at(path.display(), format!("{left_out} more mistakes are not shown")));
     }
     entries
 }

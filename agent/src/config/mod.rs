@@ -61,40 +61,32 @@ pub struct Config {
     pub trust: TrustSettings,
     /// Name of this node; the host name where nobody set one.
     pub node_name: Setting<NodeName>,
-    /// What this node is for.
-    pub node_role: Setting<NodeRole>,
-    /// The cluster that this node belongs to.
-    pub cluster_name: Option<Setting<ClusterName>>,
-    /// Tells installations of one cluster apart.
-    pub install_id: Option<Setting<InstallId>>,
+    pub(crate) node_role: Setting<NodeRole>,
+    pub(crate) cluster_name: Option<Setting<ClusterName>>,
+    pub(crate) install_id: Option<Setting<InstallId>>,
     /// Labels.
     pub tags: Setting<Tags>,
-    /// Edition of the product.
-    pub flavor: Setting<Flavor>,
-    /// Kind of key to make.
-    pub key_type: Setting<KeyType>,
+    pub(crate) flavor: Setting<Flavor>,
+    pub(crate) key_type: Setting<KeyType>,
     /// Where the identity is kept.
     pub state_dir: Setting<PathBuf>,
     /// Where the enrollment token comes from.
     pub token: TokenSources,
-    /// Proxies.
-    pub proxy: ProxySettings,
+    pub(crate) proxy: ProxySettings,
     /// How long `enroll` tries.
     pub timeout: Setting<Duration>,
     /// Name of the Kubernetes workload: 1 to 253 characters, no control character.
-    pub k8s_deployment: Option<Setting<String>>,
-    /// The log.
-    pub log: LogSettings,
+    pub(crate) k8s_deployment: Option<Setting<String>>,
+    pub(crate) log: LogSettings,
     /// What the daemon serves.
-    pub server: ServerSettings,
+    pub(crate) server: ServerSettings,
     /// Whom to tell of a new credential.
     pub hook: HookSettings,
     /// Who may read the published files.
     pub publish: PublishSettings,
-    /// The service manager.
-    pub service: ServiceSettings,
+    pub(crate) service: ServiceSettings,
     /// The main configuration file, which may be missing; see [`Config::files`].
-    pub file: PathBuf,
+    pub(crate) file: PathBuf,
     /// Mistakes in values that another layer overrides: worth a warning in the log, one line each.
     pub warnings: Vec<String>,
     /// By key, the values that only a start takes.
@@ -154,7 +146,7 @@ impl Config {
     /// The Console's address, for a command that cannot do without.
     pub fn require_console_url(&self) -> Result<&Setting<ConsoleUrl>, ConfigErrors> {
         self.console_url.as_ref().ok_or_else(|| {
-            ConfigError::missing(
+            ConfigError::at(
                 keys::CONSOLE_URL.row.name,
                 "the Console's address is not set; give it with --console-url https://console.example:15483, with \
                  TELOVIX_CONSOLE_URL or as console_url in the configuration file",
@@ -217,7 +209,7 @@ fn node_name(sources: &Sources<'_>, layers: &mut Layers) -> Setting<NodeName> {
                     "{host_name:?} cannot be a node's name ({problem}); set another with --node-name or \
                      TELOVIX_NODE_NAME"
                 );
-                layers.errors.push(ConfigError::at(&Origin::Host, message));
+                layers.errors.push(ConfigError::at(Origin::Host, message));
             }
             // Never seen: the mistake just reported, or the one in the value that was set, fails the load.
             Setting::new(placeholder(), Origin::Default)

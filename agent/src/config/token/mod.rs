@@ -102,10 +102,6 @@ impl TokenSource {
         }
     }
 
-    fn is_credential(&self) -> bool {
-        matches!(self, Self::Credential { .. })
-    }
-
     /// Whether the operator named it just now, so that its absence is a mistake and not a token used up earlier.
     fn has_to_exist(&self) -> bool {
         matches!(self, Self::Stdin | Self::File { origin: Origin::Flag(_), .. })
@@ -182,7 +178,11 @@ impl TokenSources {
             };
             let bytes = match bytes {
                 // systemd 247 only takes a credential that may be missing together with a blank to put in its place.
-                Ok(bytes) if source.is_credential() && bytes.trim_ascii().is_empty() => continue,
+                Ok(bytes)
+                    if matches!(source, TokenSource::Credential { .. }) && bytes.trim_ascii().is_empty() =>
+                {
+                    continue;
+                }
                 Ok(bytes) => bytes,
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound && !source.has_to_exist() => continue,
                 Err(cause) => return Err(TokenError::Unreadable { from: source.clone(), cause }),
@@ -234,21 +234,12 @@ fn from_file(path: &Path, warnings: &mut Vec<String>) -> io::Result<Zeroizing<Ve
 }
 
 fn from_reader(reader: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for one more than the longest, reserved at once: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(vec![0; LONGEST_SOURCE + 1]);
-    let mut length = 0;
-    while length < bytes.len() {
-        match reader.read(&mut bytes[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if length > LONGEST_SOURCE {
+    // Room for more than the longest, reserved at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LONGEST_SOURCE));
+    reader.take(LONGEST_SOURCE as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > LONGEST_SOURCE {
         return Err(io::Error::other("it holds more than 4 KiB, which no token has"));
     }
-    bytes.truncate(length);
     Ok(bytes)
 }
 
