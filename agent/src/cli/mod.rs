@@ -111,7 +111,7 @@ pub(crate) struct TokenFlags {
 pub(crate) struct EnrollArgs {
     #[command(flatten)]
     pub(crate) token: TokenFlags,
-    /// Make a record of its own although this host holds another identity
+    /// Create a new sensor record even though this host already has an identity
     #[arg(long)]
     pub(crate) new_sensor: bool,
     /// Do not wait for an operator's approval: exit with status 4 instead

@@ -79,7 +79,7 @@ impl HookSettings {
     pub(super) fn read(layers: &mut Layers) -> Self {
         let signal = layers.read_or_default(&keys::SIGNAL);
         if signal.origin != Origin::Default && layers.of(keys::SIGNAL_PID_FILE.row).next().is_none() {
-            let message = "names a signal and nobody who gets it; set signal_pid_file as well, or remove it";
+            let message = "requires signal_pid_file, the file with the PID to signal; set that as well, or remove signal";
             layers.errors.push(ConfigError::at(&signal.origin, message));
         }
         Self {
@@ -193,7 +193,10 @@ mod tests {
             ("hook_command = \"/bin/true\"", "hook_command cannot be a text; write it as hook_command = ["),
             ("hook_command = [\"/bin/true\", 3]", "holds something that is not a text"),
             ("hook_timeout = \"soon\"", "is not a span of time"),
-            ("signal = \"SIGHUP\"", "nobody who gets it; set signal_pid_file as well"),
+            (
+                "signal = \"SIGHUP\"",
+                "requires signal_pid_file, the file with the PID to signal; set that as well",
+            ),
             (
                 "signal_pid_file = \"/x\"\nsignal = \"SIGKILL\"",
                 "it can be SIGHUP, SIGUSR1, SIGUSR2 or SIGTERM",

@@ -98,7 +98,7 @@ fn certificates_of(
     })?;
     let certificates: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(|error| {
-            format!("the CA file {shown} is damaged PEM: {error}; get it again from the Console")
+            format!("the CA file {shown} is malformed PEM: {error}; get it again from the Console")
         })?;
     if certificates.is_empty() {
         return Err(format!(
@@ -194,7 +194,7 @@ mod tests {
             (b"".to_vec(), "holds no certificate"),
             (b"hello".to_vec(), "holds no certificate"),
             (rcgen::KeyPair::generate().unwrap().serialize_pem().into_bytes(), "holds no certificate"),
-            (cut.as_bytes().to_vec(), "is damaged PEM"),
+            (cut.as_bytes().to_vec(), "is malformed PEM"),
             (format!("{pem}{not_x509}").into_bytes(), "certificate 2 of the CA file ca.pem cannot be used"),
             (vec![b'x'; (1 << 20) + 1], "larger than 1 MiB"),
         ] {
