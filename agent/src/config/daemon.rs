@@ -7,53 +7,53 @@ use std::time::Duration;
 use crate::config::error::ConfigError;
 use crate::config::keys;
 use crate::config::layers::Layers;
-use crate::config::setting::{Origin, Setting};
+use crate::config::sourced::{Origin, Sourced};
 use crate::config::values::{LogFormat, LogLevel, ReloadSignal, SocketMode};
 
 /// How to log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogSettings {
     /// This and what is graver.
-    pub level: Setting<LogLevel>,
+    pub level: Sourced<LogLevel>,
     /// How lines are written.
-    pub format: Setting<LogFormat>,
+    pub format: Sourced<LogFormat>,
 }
 
 /// What the daemon serves.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ServerSettings {
     /// Where it takes commands.
-    pub control_socket: Setting<PathBuf>,
+    pub control_socket: Sourced<PathBuf>,
     /// Who may speak to it.
-    pub control_socket_mode: Setting<SocketMode>,
+    pub control_socket_mode: Sourced<SocketMode>,
     /// Where `/livez`, `/readyz` and `/metrics` are served over TCP; nowhere by default.
-    pub health_listen: Option<Setting<SocketAddr>>,
+    pub health_listen: Option<Sourced<SocketAddr>>,
 }
 
 /// Whom to tell of a new credential.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HookSettings {
     /// Program and arguments, no shell; the program by its whole path.
-    pub command: Option<Setting<Vec<String>>>,
+    pub command: Option<Sourced<Vec<String>>>,
     /// How long one run may take.
-    pub timeout: Setting<Duration>,
+    pub timeout: Sourced<Duration>,
     /// A file with the number of a process that gets a signal.
-    pub pid_file: Option<Setting<PathBuf>>,
+    pub pid_file: Option<Sourced<PathBuf>>,
     /// Which signal.
-    pub signal: Setting<ReloadSignal>,
+    pub signal: Sourced<ReloadSignal>,
 }
 
 /// Who owns and reads the published files. `None`: as the agent makes them.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PublishSettings {
     /// User, by number.
-    pub owner: Option<Setting<u32>>,
+    pub owner: Option<Sourced<u32>>,
     /// Group, by number.
-    pub group: Option<Setting<u32>>,
+    pub group: Option<Sourced<u32>>,
     /// Mode of the private key: readable by owner and perhaps group.
-    pub key_mode: Setting<u32>,
+    pub key_mode: Sourced<u32>,
     /// Mode of the certificate, the CA and the policy key.
-    pub cert_mode: Setting<u32>,
+    pub cert_mode: Sourced<u32>,
 }
 
 impl LogSettings {
@@ -135,18 +135,18 @@ mod tests {
         );
         let config = bench.load().unwrap();
         let at = |line| Origin::File { path: bench.path("agent.toml"), line };
-        assert_eq!(config.server.control_socket, Setting::new(bench.path("run/control.sock"), at(1)));
-        assert_eq!(config.server.control_socket_mode, Setting::new(SocketMode::Group, at(2)));
-        assert_eq!(config.server.health_listen, Some(Setting::new("[::1]:9464".parse().unwrap(), at(3))));
+        assert_eq!(config.server.control_socket, Sourced::new(bench.path("run/control.sock"), at(1)));
+        assert_eq!(config.server.control_socket_mode, Sourced::new(SocketMode::Group, at(2)));
+        assert_eq!(config.server.health_listen, Some(Sourced::new("[::1]:9464".parse().unwrap(), at(3))));
         let words = ["/bin/sh", "-c", "a, b"].map(str::to_owned).to_vec();
-        assert_eq!(config.hook.command, Some(Setting::new(words, at(4))), "words are taken as they are");
-        assert_eq!(config.hook.timeout, Setting::new(Duration::from_secs(60), at(5)));
-        assert_eq!(config.hook.pid_file, Some(Setting::new("/run/x.pid".into(), at(6))));
-        assert_eq!(config.hook.signal, Setting::new(ReloadSignal::Usr1, at(7)));
-        assert_eq!(config.publish.owner, Some(Setting::new(0, at(8))));
-        assert_eq!(config.publish.group, Some(Setting::new(0, at(9))));
-        assert_eq!(config.publish.key_mode, Setting::new(0o640, at(10)));
-        assert_eq!(config.publish.cert_mode, Setting::new(0o640, at(11)));
+        assert_eq!(config.hook.command, Some(Sourced::new(words, at(4))), "words are taken as they are");
+        assert_eq!(config.hook.timeout, Sourced::new(Duration::from_secs(60), at(5)));
+        assert_eq!(config.hook.pid_file, Some(Sourced::new("/run/x.pid".into(), at(6))));
+        assert_eq!(config.hook.signal, Sourced::new(ReloadSignal::Usr1, at(7)));
+        assert_eq!(config.publish.owner, Some(Sourced::new(0, at(8))));
+        assert_eq!(config.publish.group, Some(Sourced::new(0, at(9))));
+        assert_eq!(config.publish.key_mode, Sourced::new(0o640, at(10)));
+        assert_eq!(config.publish.cert_mode, Sourced::new(0o640, at(11)));
     }
 
     #[test]

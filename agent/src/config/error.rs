@@ -66,7 +66,7 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::setting::Origin;
+    use crate::config::sourced::Origin;
 
     #[test]
     fn errors_stand_one_on_a_line_without_secrets() {

@@ -16,7 +16,7 @@ use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::keys::{ENROLLMENT_TOKEN_FILE, Kind, ROWS, Row};
 use crate::config::layers::Entry;
 use crate::config::parse::Raw;
-use crate::config::setting::Origin;
+use crate::config::sourced::Origin;
 
 /// Largest configuration file in bytes. A larger one is another kind of file.
 const LARGEST_FILE: u64 = 1 << 20;

@@ -12,7 +12,7 @@ use crate::config::env::Environment;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::keys::{Key, ROWS, Row};
 use crate::config::parse::Raw;
-use crate::config::setting::{Origin, Setting};
+use crate::config::sourced::{Origin, Sourced};
 
 /// What a command line says about the configuration.
 pub trait CommandLine: Debug {
@@ -76,20 +76,20 @@ impl Layers {
     }
 
     /// The value that wins; `None` where nobody set it or where it cannot be read, which is then among the errors.
-    pub(super) fn read<T: Debug>(&mut self, key: &Key<T>) -> Option<Setting<T>> {
+    pub(super) fn read<T: Debug>(&mut self, key: &Key<T>) -> Option<Sourced<T>> {
         let found = self.winner(key);
         self.note(key.row, found.as_ref());
         found
     }
 
     /// The value that wins, or the default.
-    pub(super) fn read_or_default<T: Debug>(&mut self, key: &Key<T>) -> Setting<T> {
-        let found = self.winner(key).unwrap_or_else(|| Setting::new(key.default(), Origin::Default));
+    pub(super) fn read_or_default<T: Debug>(&mut self, key: &Key<T>) -> Sourced<T> {
+        let found = self.winner(key).unwrap_or_else(|| Sourced::new(key.default(), Origin::Default));
         self.note(key.row, Some(&found));
         found
     }
 
-    fn winner<T>(&mut self, key: &Key<T>) -> Option<Setting<T>> {
+    fn winner<T>(&mut self, key: &Key<T>) -> Option<Sourced<T>> {
         let Self { entries, errors, warnings, .. } = self;
         let mut of_key = entries.iter().filter(|entry| entry.row.name == key.row.name);
         let winner = of_key.next()?;
@@ -100,7 +100,7 @@ impl Layers {
             }
         }
         match (key.parse)(&winner.raw) {
-            Ok(value) => Some(Setting::new(value, winner.origin.clone())),
+            Ok(value) => Some(Sourced::new(value, winner.origin.clone())),
             Err(error) => {
                 errors.push(ConfigError::at(&winner.origin, error));
                 None
@@ -108,7 +108,7 @@ impl Layers {
         }
     }
 
-    fn note<T: Debug>(&mut self, row: &Row, found: Option<&Setting<T>>) {
+    fn note<T: Debug>(&mut self, row: &Row, found: Option<&Sourced<T>>) {
         if row.restart {
             self.fixed.insert(row.name, format!("{:?}", found.map(|setting| &setting.value)));
         }

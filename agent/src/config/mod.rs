@@ -6,7 +6,7 @@
 //! - `keys`: every setting, one row each; `parse`, `values`, `url`: how their values are read
 //! - `env`, `file`: the environment, read in one place, and `agent.toml` with its drop-ins
 //! - `layers`: which value wins
-//! - `setting`, `error`, `redact`: a value and where it came from, the mistakes, and how no text holds a token
+//! - `sourced`, `error`, `redact`: a value and where it came from, the mistakes, and how no text holds a token
 //! - `trust`, `token`, `proxy`, `service`, `daemon`: settings that belong together
 
 use std::collections::BTreeMap;
@@ -26,7 +26,7 @@ mod parse;
 mod proxy;
 mod redact;
 mod service;
-mod setting;
+mod sourced;
 pub mod token;
 mod trust;
 mod url;
@@ -40,7 +40,7 @@ pub use layers::CommandLine;
 pub use proxy::ProxySettings;
 pub use redact::{looks_like_token, redact_tokens};
 pub use service::ServiceSettings;
-pub use setting::{Origin, Setting};
+pub use sourced::{Origin, Sourced};
 pub use token::{FoundToken, TokenError, TokenSource, TokenSources};
 pub use trust::{Trust, TrustSettings};
 pub use url::ConsoleUrl;
@@ -56,27 +56,27 @@ pub const DEFAULT_FILE: &str = "/etc/telovix/agent.toml";
 #[derive(Debug, Clone)]
 pub struct Config {
     /// Address of the Console; see [`Config::require_console_url`].
-    pub console_url: Option<Setting<ConsoleUrl>>,
+    pub console_url: Option<Sourced<ConsoleUrl>>,
     /// Whom to trust at first contact.
     pub trust: TrustSettings,
     /// Name of this node; the host name where nobody set one.
-    pub node_name: Setting<NodeName>,
-    pub(crate) node_role: Setting<NodeRole>,
-    pub(crate) cluster_name: Option<Setting<ClusterName>>,
-    pub(crate) install_id: Option<Setting<InstallId>>,
+    pub node_name: Sourced<NodeName>,
+    pub(crate) node_role: Sourced<NodeRole>,
+    pub(crate) cluster_name: Option<Sourced<ClusterName>>,
+    pub(crate) install_id: Option<Sourced<InstallId>>,
     /// Labels.
-    pub tags: Setting<Tags>,
-    pub(crate) flavor: Setting<Flavor>,
-    pub(crate) key_type: Setting<KeyType>,
+    pub tags: Sourced<Tags>,
+    pub(crate) flavor: Sourced<Flavor>,
+    pub(crate) key_type: Sourced<KeyType>,
     /// Where the identity is kept.
-    pub state_dir: Setting<PathBuf>,
+    pub state_dir: Sourced<PathBuf>,
     /// Where the enrollment token comes from.
     pub token: TokenSources,
     pub(crate) proxy: ProxySettings,
     /// How long `enroll` tries.
-    pub timeout: Setting<Duration>,
+    pub timeout: Sourced<Duration>,
     /// Name of the Kubernetes workload: 1 to 253 characters, no control character.
-    pub(crate) k8s_deployment: Option<Setting<String>>,
+    pub(crate) k8s_deployment: Option<Sourced<String>>,
     pub(crate) log: LogSettings,
     /// What the daemon serves.
     pub(crate) server: ServerSettings,
@@ -144,7 +144,7 @@ impl Config {
     }
 
     /// The Console's address, for a command that cannot do without.
-    pub fn require_console_url(&self) -> Result<&Setting<ConsoleUrl>, ConfigErrors> {
+    pub fn require_console_url(&self) -> Result<&Sourced<ConsoleUrl>, ConfigErrors> {
         self.console_url.as_ref().ok_or_else(|| {
             ConfigError::at(
                 keys::CONSOLE_URL.row.name,
@@ -195,14 +195,14 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
     }
 }
 
-fn node_name(sources: &Sources<'_>, layers: &mut Layers) -> Setting<NodeName> {
+fn node_name(sources: &Sources<'_>, layers: &mut Layers) -> Sourced<NodeName> {
     let set = layers.of(keys::NODE_NAME.row).next().is_some();
     if let Some(name) = layers.read(&keys::NODE_NAME) {
         return name;
     }
     let host_name = sources.host_name.to_string_lossy();
     match host_name.parse() {
-        Ok(name) => Setting::new(name, Origin::Host),
+        Ok(name) => Sourced::new(name, Origin::Host),
         Err(problem) => {
             if !set {
                 let message = format!(
@@ -212,7 +212,7 @@ fn node_name(sources: &Sources<'_>, layers: &mut Layers) -> Setting<NodeName> {
                 layers.errors.push(ConfigError::at(Origin::Host, message));
             }
             // Never seen: the mistake just reported, or the one in the value that was set, fails the load.
-            Setting::new(placeholder(), Origin::Default)
+            Sourced::new(placeholder(), Origin::Default)
         }
     }
 }

@@ -7,7 +7,7 @@ use http::Uri;
 use crate::config::env::Environment;
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
-use crate::config::setting::Origin;
+use crate::config::sourced::Origin;
 
 /// The proxy variables as they were set, after a look at their form. The spelling in lower case is taken first, as curl
 /// does. `Debug` hides user names and passwords; there is no `Display`.

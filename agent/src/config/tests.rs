@@ -77,9 +77,9 @@ impl Bench {
 fn defaults_need_nothing_at_all() {
     let config = Bench::new().load().unwrap();
     assert_eq!(config.console_url, None);
-    assert_eq!(config.node_name, Setting::new("host-1".parse().unwrap(), Origin::Host));
+    assert_eq!(config.node_name, Sourced::new("host-1".parse().unwrap(), Origin::Host));
     assert_eq!(config.node_role.value.as_str(), "generic_linux");
-    assert_eq!(config.state_dir, Setting::new("/var/lib/telovix-sensor".into(), Origin::Default));
+    assert_eq!(config.state_dir, Sourced::new("/var/lib/telovix-sensor".into(), Origin::Default));
     assert_eq!(config.timeout.value, Duration::from_secs(300));
     assert_eq!((config.key_type.value, config.flavor.value), (KeyType::P256, Flavor::Standard));
     assert_eq!((config.log.level.value, config.log.format.value), (LogLevel::Info, LogFormat::Text));
@@ -102,22 +102,22 @@ fn flags_beat_environment_beats_files_in_order() {
         .file("agent.toml.d/notes.txt", "nonsense");
     let config = bench.load().unwrap();
     let file = |name: &str, line| Origin::File { path: bench.path(name), line };
-    assert_eq!(config.node_role, Setting::new("r1".parse().unwrap(), file("agent.toml", 2)));
+    assert_eq!(config.node_role, Sourced::new("r1".parse().unwrap(), file("agent.toml", 2)));
     assert_eq!(
         config.cluster_name,
-        Some(Setting::new("c2".parse().unwrap(), file("agent.toml.d/10-early.toml", 2)))
+        Some(Sourced::new("c2".parse().unwrap(), file("agent.toml.d/10-early.toml", 2)))
     );
     let install_id = config.install_id.unwrap();
-    assert_eq!(install_id, Setting::new("i3".parse().unwrap(), file("agent.toml.d/20-late.toml", 1)));
+    assert_eq!(install_id, Sourced::new("i3".parse().unwrap(), file("agent.toml.d/20-late.toml", 1)));
 
     bench = bench.env("TELOVIX_NODE_ROLE", "r4").env("TELOVIX_INSTALL_ID", "");
     let config = bench.load().unwrap();
-    assert_eq!(config.node_role, Setting::new("r4".parse().unwrap(), Origin::Env("TELOVIX_NODE_ROLE")));
+    assert_eq!(config.node_role, Sourced::new("r4".parse().unwrap(), Origin::Env("TELOVIX_NODE_ROLE")));
     assert_eq!(config.install_id.unwrap().value.as_str(), "i3", "an empty variable counts as unset");
 
     bench = bench.args(&["--node-role", "r5"]);
     let config = bench.load().unwrap();
-    assert_eq!(config.node_role, Setting::new("r5".parse().unwrap(), Origin::Flag("--node-role")));
+    assert_eq!(config.node_role, Sourced::new("r5".parse().unwrap(), Origin::Flag("--node-role")));
 }
 
 #[test]

@@ -14,7 +14,7 @@ use telovix_contract::CaFingerprint;
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::keys;
 use crate::config::layers::Layers;
-use crate::config::setting::{Origin, Setting};
+use crate::config::sourced::{Origin, Sourced};
 
 /// Largest CA file in bytes; the whole Mozilla bundle has a quarter of that.
 const LARGEST_CA_FILE: u64 = 1 << 20;
@@ -23,9 +23,9 @@ const LARGEST_CA_FILE: u64 = 1 << 20;
 /// replaced, or gone once it is no longer needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustSettings {
-    ca_file: Option<Setting<PathBuf>>,
-    fingerprint: Option<Setting<CaFingerprint>>,
-    danger_accept_any: Setting<bool>,
+    ca_file: Option<Sourced<PathBuf>>,
+    fingerprint: Option<Sourced<CaFingerprint>>,
+    danger_accept_any: Sourced<bool>,
 }
 
 /// Whom to trust at first contact.
@@ -61,7 +61,7 @@ impl TrustSettings {
     }
 
     /// Decides, and reads the CA file where there is one. The dangerous choice together with a stricter one is an error.
-    pub fn resolve(&self) -> Result<Setting<Trust>, ConfigErrors> {
+    pub fn resolve(&self) -> Result<Sourced<Trust>, ConfigErrors> {
         let danger = &self.danger_accept_any;
         if danger.value {
             let stricter =
@@ -73,24 +73,24 @@ impl TrustSettings {
                     format!("accepting an unverified Console contradicts {origin}; remove one of the two"),
                 ));
             }
-            return errors.or(Setting::new(Trust::DangerAcceptAnyConsole, danger.origin.clone()));
+            return errors.or(Sourced::new(Trust::DangerAcceptAnyConsole, danger.origin.clone()));
         }
         match (&self.ca_file, &self.fingerprint) {
             (Some(file), pinned) => {
                 let certificates = certificates_of(&file.value, pinned.as_ref())
                     .map_err(|problem| ConfigError::at(&file.origin, problem))?;
                 let trust = Trust::CaFile { path: file.value.clone(), certificates };
-                Ok(Setting::new(trust, file.origin.clone()))
+                Ok(Sourced::new(trust, file.origin.clone()))
             }
-            (None, Some(pinned)) => Ok(Setting::new(Trust::Pinned(pinned.value), pinned.origin.clone())),
-            (None, None) => Ok(Setting::new(Trust::SystemRoots, Origin::Default)),
+            (None, Some(pinned)) => Ok(Sourced::new(Trust::Pinned(pinned.value), pinned.origin.clone())),
+            (None, None) => Ok(Sourced::new(Trust::SystemRoots, Origin::Default)),
         }
     }
 }
 
 fn certificates_of(
     path: &Path,
-    pinned: Option<&Setting<CaFingerprint>>,
+    pinned: Option<&Sourced<CaFingerprint>>,
 ) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = path.display();
     let bytes = read(path).map_err(|error| {
@@ -226,6 +226,6 @@ mod tests {
         let off = Bench::new().file("agent.toml", "danger_accept_unverified_console = true").env(env, "0");
         assert_eq!(off.load().unwrap().trust.resolve().unwrap().value, Trust::SystemRoots);
         let on = Bench::new().env(env, "1").load().unwrap().trust.resolve().unwrap();
-        assert_eq!(on, Setting::new(Trust::DangerAcceptAnyConsole, Origin::Env(env)));
+        assert_eq!(on, Sourced::new(Trust::DangerAcceptAnyConsole, Origin::Env(env)));
     }
 }

@@ -7,7 +7,7 @@ use telovix_contract::{EnrollmentToken, TokenHash};
 use zeroize::Zeroizing;
 
 use super::{EnrollError, Host, NewSensor};
-use crate::config::{ConsoleUrl, Setting, Trust};
+use crate::config::{ConsoleUrl, Sourced, Trust};
 use crate::console::{Console, ConsoleError, EnrollReply, ServerTrust, WRONG_CLOCK};
 use crate::csr::Csr;
 use crate::key::KeyPair;
@@ -157,7 +157,7 @@ pub async fn attempt(
 #[derive(Debug, Clone)]
 pub struct FirstContact {
     /// The configuration.
-    pub configured: Setting<Trust>,
+    pub configured: Sourced<Trust>,
     /// The CA of the identity that is being replaced.
     pub stored: Option<ServerTrust>,
 }

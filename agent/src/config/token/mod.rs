@@ -19,7 +19,7 @@ use crate::config::error::ConfigError;
 use crate::config::keys;
 use crate::config::layers::{CommandLine, Entry, Layers};
 use crate::config::redact::looks_like_token;
-use crate::config::setting::Origin;
+use crate::config::sourced::Origin;
 
 /// Name of the credential that systemd hands over.
 pub const CREDENTIAL_NAME: &str = "telovix.enrollment-token";
