@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::cli;
+use crate::testpki::parse_arguments;
 
 /// A configuration directory, an environment and a command line.
 pub(super) struct Bench {
@@ -54,7 +54,7 @@ impl Bench {
 
     pub(super) fn load_on(&self, host_name: &str) -> Result<Config, ConfigErrors> {
         let arguments = std::iter::once("telovix-agent".to_owned()).chain(self.arguments.clone());
-        let args = cli::parse(arguments.map(OsString::from)).unwrap();
+        let args = parse_arguments(arguments.map(OsString::from)).unwrap();
         let env = Environment::from_pairs(self.environment.iter().map(|(n, v)| (*n, v)));
         let default_file = self.path("agent.toml");
         load_from(&Sources {
@@ -270,7 +270,7 @@ fn a_host_name_that_is_no_node_name_asks_for_one() {
 #[test]
 fn text_that_is_not_utf_8_is_refused_where_it_stands() {
     use std::os::unix::ffi::OsStringExt as _;
-    let args = cli::parse(["telovix-agent", "status"].map(OsString::from)).unwrap();
+    let args = parse_arguments(["telovix-agent", "status"].map(OsString::from)).unwrap();
     let env = Environment::from_pairs([
         ("TELOVIX_NODE_ROLE", OsString::from_vec(vec![0xff])),
         ("TELOVIX_STATE_DIR", OsString::from_vec(b"/s\xff".to_vec())),
