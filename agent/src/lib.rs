@@ -3,9 +3,9 @@
 //! The modules are declared in the order of the story, and each imports only modules above it (a test in `tests/` reads
 //! the imports):
 //!
-//! A [`clock`] tells the time, the same one to a handshake and to a plan. The command line ([`cli`]), the environment
-//! and files become one [`config`], in which every value knows where it came from. A daemon gives up what it does not
-//! need ([`confine`]). The host says who it is ([`facts`]), makes a [`key`] that never leaves it, and a certificate request
+//! A [`clock`] tells the time, the same one to a handshake and to a plan. Flags, the environment and files become one
+//! [`config`], in which every value knows where it came from; the command line ([`cli`]) gets its flags from the same
+//! table. A daemon gives up what it does not need ([`confine`]). The host says who it is ([`facts`]), makes a [`key`] that never leaves it, and a certificate request
 //! ([`csr`]) for that key. Whom to trust and as whom to speak is always stated ([`tls`]).
 //!
 //! The [`machine`] does no I/O and decides everything: what this host does about its identity, from the first token to the
@@ -25,9 +25,9 @@
 
 pub mod clock;
 
-pub mod cli;
-
 pub mod config;
+
+pub mod cli;
 
 pub mod confine;
 

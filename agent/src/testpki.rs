@@ -8,6 +8,8 @@ use rcgen::{
 use telovix_contract::SensorId;
 use time::OffsetDateTime;
 
+/// For the tests of `config`, which comes before the command line.
+pub(crate) use crate::cli::parse as parse_arguments;
 use crate::config::KeyType;
 use crate::key::KeyPair;
 use crate::verify::Claim;

@@ -11,12 +11,6 @@ fn read(arguments: &[&str]) -> Result<Cli, Usage> {
     parse(std::iter::once("telovix-agent").chain(arguments.iter().copied()).map(OsString::from))
 }
 
-fn enroll(arguments: &[&str]) -> EnrollArgs {
-    let arguments: Vec<&str> = ["enroll"].iter().chain(arguments).copied().collect();
-    let Command::Enroll(args) = read(&arguments).unwrap().command else { panic!("not enroll") };
-    *args
-}
-
 #[test]
 fn the_definition_holds_together() {
     Cli::command().debug_assert();
@@ -24,7 +18,8 @@ fn the_definition_holds_together() {
 
 #[test]
 fn every_flag_of_enroll_is_taken_as_typed() {
-    let args = enroll(&[
+    let cli = read(&[
+        "enroll",
         "--console-url",
         "https://c:15483",
         "--token-file",
@@ -52,18 +47,24 @@ fn every_flag_of_enroll_is_taken_as_typed() {
         "1m",
         "--no-wait",
         "--danger-accept-unverified-console",
-    ]);
-    assert_eq!(args.node_name.as_deref(), Some("n 1"), "config judges values, not clap");
-    assert_eq!(args.token.token_file, Some(PathBuf::from("/t")));
+    ])
+    .unwrap();
+    for (key, typed) in [("node_name", "n 1"), ("token_file", "/t"), ("flavor", "?"), ("tags", "a,b")] {
+        assert_eq!(cli.flag(key), Some(OsStr::new(typed)), "config judges values, not clap");
+    }
+    assert_eq!(cli.flag("danger_accept_unverified_console"), Some(OsStr::new("true")));
+    assert_eq!(cli.flag("log_level"), None);
+    let Command::Enroll(args) = cli.command else { panic!("not enroll") };
     assert!(args.token.token_stdin && args.new_sensor && args.no_wait);
-    assert!(args.danger_accept_unverified_console);
 }
 
 #[test]
 fn global_flags_stand_before_and_after_the_command() {
     let before = read(&["--state-dir", "/s", "status", "--output", "json", "--ready"]).unwrap();
     let after = read(&["status", "--state-dir", "/s"]).unwrap();
-    assert_eq!(before.state_dir, after.state_dir);
+    assert_eq!(before.flag("state_dir"), Some(OsStr::new("/s")));
+    assert_eq!(after.flag("state_dir"), before.flag("state_dir"));
+    assert_eq!(after.flag("danger_accept_unverified_console"), None);
     let Command::Status(status) = before.command else { panic!("not status") };
     assert_eq!((status.output, status.probe()), (Output::Json, Some(Probe::Ready)));
     assert!(read(&["status", "--ready", "--live"]).is_err());
@@ -87,7 +88,7 @@ fn the_commands_of_the_daemon_are_read() {
     assert!(read(&["completions"]).is_err() && read(&["completions", "tcsh"]).is_err());
     assert!(read(&["status", "--decommission"]).is_err());
     let named = read(&["renew", "--control-socket", "/x.sock"]).unwrap();
-    assert_eq!(named.control_socket, Some(PathBuf::from("/x.sock")));
+    assert_eq!(named.flag("control_socket"), Some(OsStr::new("/x.sock")));
 }
 
 #[test]
@@ -137,6 +138,9 @@ fn help_names_the_exit_status_and_the_environment() {
     for word in ["Exit status", "TELOVIX_ENROLLMENT_TOKEN_FILE", "not trusted", "HTTPS_PROXY", "agent.toml.d"]
     {
         assert!(help.contains(word), "{word} is missing from\n{help}");
+    }
+    for row in crate::config::keys::ROWS {
+        assert!(help.contains(row.variable) && help.contains(&row.help()), "{row:?} is missing from\n{help}");
     }
     assert!(Cli::command().render_help().to_string().contains("Exit status"));
 }

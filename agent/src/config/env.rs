@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use zeroize::Zeroizing;
 
+use crate::config::keys::ROWS;
+
 /// The variable that holds a token itself.
 pub const TOKEN_VARIABLE: &str = "TELOVIX_ENROLLMENT_TOKEN";
 /// The variable that names another configuration file.
@@ -17,39 +19,11 @@ pub const CONFIG_VARIABLE: &str = "TELOVIX_CONFIG";
 /// Directory of the credentials that systemd hands to a service (systemd.exec(5)).
 pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
-/// Every variable but the token's. What the vendor and others set besides is none of our business.
-const KNOWN: [&str; 40] = [
-    "JOURNAL_STREAM",
-    "TELOVIX_CONSOLE_URL",
-    "TELOVIX_NODE_ROLE",
-    "TELOVIX_NODE_NAME",
-    "TELOVIX_CLUSTER_NAME",
-    "TELOVIX_INSTALL_ID",
-    "TELOVIX_K8S_DEPLOYMENT",
-    "TELOVIX_BOOTSTRAP_CA_CERT_PATH",
-    "TELOVIX_SENSOR_TAGS",
-    "TELOVIX_CA_FINGERPRINT",
-    "TELOVIX_ENROLLMENT_TOKEN_FILE",
-    "TELOVIX_FLAVOR",
-    "TELOVIX_KEY_TYPE",
-    "TELOVIX_STATE_DIR",
-    "TELOVIX_TIMEOUT",
-    "TELOVIX_LOG_LEVEL",
-    "TELOVIX_LOG_FORMAT",
+/// The variables that are no settings, but for the token's.
+const OTHERS: [&str; 12] = [
     CONFIG_VARIABLE,
-    "TELOVIX_CONTROL_SOCKET",
-    "TELOVIX_CONTROL_SOCKET_MODE",
-    "TELOVIX_HEALTH_LISTEN",
-    "TELOVIX_HOOK_COMMAND",
-    "TELOVIX_HOOK_TIMEOUT",
-    "TELOVIX_SIGNAL_PID_FILE",
-    "TELOVIX_SIGNAL",
-    "TELOVIX_PUBLISH_OWNER",
-    "TELOVIX_PUBLISH_GROUP",
-    "TELOVIX_PUBLISH_KEY_MODE",
-    "TELOVIX_PUBLISH_CERT_MODE",
-    "TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE",
     CREDENTIALS_VARIABLE,
+    "JOURNAL_STREAM",
     "NOTIFY_SOCKET",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
@@ -61,7 +35,7 @@ const KNOWN: [&str; 40] = [
     "NO_PROXY",
 ];
 
-/// A snapshot of the variables that the agent knows. Empty ones count as unset, because Kubernetes templates leave
+/// A snapshot of the variables that the agent knows; what the vendor and others set besides is dropped. Empty ones count as unset, because Kubernetes templates leave
 /// such behind.
 #[derive(Clone, Default)]
 pub struct Environment {
@@ -74,7 +48,7 @@ impl Environment {
     #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
     pub fn from_process() -> Self {
         let token = std::env::var_os(TOKEN_VARIABLE).map(|value| (TOKEN_VARIABLE, value));
-        let others = KNOWN.iter().filter_map(|name| std::env::var_os(name).map(|value| (*name, value)));
+        let others = known().filter_map(|name| std::env::var_os(name).map(|value| (name, value)));
         Self::from_pairs(others.chain(token))
     }
 
@@ -88,7 +62,7 @@ impl Environment {
             }
             if name.as_ref() == TOKEN_VARIABLE {
                 environment.token = Some(Zeroizing::new(value.into_vec()));
-            } else if let Some(known) = KNOWN.iter().find(|known| **known == name.as_ref()) {
+            } else if let Some(known) = known().find(|known| *known == name.as_ref()) {
                 environment.values.insert(known, value);
             }
         }
@@ -103,6 +77,10 @@ impl Environment {
     pub(super) fn token(&self) -> Option<&Zeroizing<Vec<u8>>> {
         self.token.as_ref()
     }
+}
+
+fn known() -> impl Iterator<Item = &'static str> {
+    ROWS.iter().map(|row| row.variable).chain(OTHERS)
 }
 
 /// Names only: values hold tokens and the passwords of proxies.
@@ -129,6 +107,9 @@ mod tests {
         assert_eq!(environment.get("TELOVIX_NODE_ROLE"), Some(OsStr::new("amf")));
         assert_eq!(environment.get("TELOVIX_NODE_NAME"), None);
         assert_eq!(environment.get("TELOVIX_SOMETHING_OF_THE_VENDOR"), None);
+        for row in ROWS {
+            assert!(Environment::from_pairs([(row.variable, "x")]).get(row.variable).is_some(), "{row:?}");
+        }
         let shown = format!("{environment:?}");
         assert!(!shown.contains("secret") && shown.contains("HTTPS_PROXY"), "{shown}");
         assert_eq!(environment.token().unwrap().as_slice(), b"secret-2");

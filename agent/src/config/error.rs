@@ -4,36 +4,21 @@
 //! another control character out of a quoted value.
 
 use std::fmt;
-use std::path::Path;
 
-use crate::cli::redact_tokens;
-use crate::config::setting::Origin;
+use crate::config::redact::redact_tokens;
 
 /// One mistake: where it stands, what is wrong and what to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{place}: {message}")]
 pub struct ConfigError {
     place: String,
     message: String,
 }
 
 impl ConfigError {
-    /// A mistake at the place where a value was set.
-    pub(crate) fn at(origin: &Origin, message: impl AsRef<str>) -> Self {
-        Self::new(&origin.to_string(), message.as_ref())
-    }
-
-    /// A mistake of a whole file or directory.
-    pub(crate) fn of_file(path: &Path, message: impl AsRef<str>) -> Self {
-        Self::new(&path.display().to_string(), message.as_ref())
-    }
-
-    /// A mistake that stands nowhere: something is missing.
-    pub(crate) fn missing(what: &str, message: impl AsRef<str>) -> Self {
-        Self::new(what, message.as_ref())
-    }
-
-    fn new(place: &str, message: &str) -> Self {
-        Self { place: one_line(place), message: one_line(message) }
+    /// `place` is where a value was set, a file or directory, or the name of what is missing.
+    pub(crate) fn at(place: impl fmt::Display, message: impl AsRef<str>) -> Self {
+        Self { place: one_line(&place.to_string()), message: one_line(message.as_ref()) }
     }
 
     /// Where: a flag, a variable, a file with its line, or the name of what is missing.
@@ -47,20 +32,13 @@ impl ConfigError {
     }
 }
 
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}: {}", self.place, self.message)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
 /// Every mistake of a configuration, in the order of files, then settings. Shown one on a line. Exit status 2.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, thiserror::Error)]
+#[error("{}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))]
 pub struct ConfigErrors(Vec<ConfigError>);
 
 impl ConfigErrors {
-    /// The mistakes.
+    /// At least one, where a load failed.
     pub fn as_slice(&self) -> &[ConfigError] {
         &self.0
     }
@@ -81,20 +59,6 @@ impl From<ConfigError> for ConfigErrors {
     }
 }
 
-impl fmt::Display for ConfigErrors {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, error) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str("\n")?;
-            }
-            error.fmt(f)?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for ConfigErrors {}
-
 fn one_line(text: &str) -> String {
     redact_tokens(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
@@ -102,12 +66,13 @@ fn one_line(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::sourced::Origin;
 
     #[test]
     fn errors_stand_one_on_a_line_without_secrets() {
         let mut errors = ConfigErrors::default();
-        errors.push(ConfigError::at(&Origin::Flag("--tags"), "first\nline \u{1b}[31m"));
-        errors.push(ConfigError::of_file(Path::new("/x"), format!("holds tse_{}", "A".repeat(43))));
+        errors.push(ConfigError::at(Origin::Flag("--tags"), "first\nline \u{1b}[31m"));
+        errors.push(ConfigError::at("/x", format!("holds tse_{}", "A".repeat(43))));
         assert_eq!(errors.to_string(), "flag --tags: first line  [31m\n/x: holds tse_<redacted>");
         assert_eq!(errors.clone().or(1), Err(errors));
         assert_eq!(ConfigErrors::default().or(1), Ok(1));

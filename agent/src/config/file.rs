@@ -13,9 +13,10 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::item::{Item, Kind};
-use crate::config::layers::{Entry, Raw};
-use crate::config::setting::Origin;
+use crate::config::keys::{ENROLLMENT_TOKEN_FILE, Kind, ROWS, Row};
+use crate::config::layers::Entry;
+use crate::config::parse::Raw;
+use crate::config::sourced::Origin;
 
 /// Largest configuration file in bytes. A larger one is another kind of file.
 const LARGEST_FILE: u64 = 1 << 20;
@@ -34,15 +35,11 @@ pub(super) enum Presence {
 /// Entries of `main` and of the files in `<main>.d`, in the order in which they are read: later beats earlier.
 pub(super) fn read(main: &Path, presence: Presence, errors: &mut ConfigErrors) -> Vec<Entry> {
     let mut entries = Vec::new();
-    match text_of(main) {
-        Ok(text) => entries.extend(parse(main, &text, errors)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound && presence == Presence::Optional => {}
-        Err(error) => errors.push(ConfigError::of_file(main, unreadable(&error))),
-    }
-    for path in drop_ins(main, errors) {
+    for path in std::iter::once(main.to_owned()).chain(drop_ins(main, errors)) {
         match text_of(&path) {
             Ok(text) => entries.extend(parse(&path, &text, errors)),
-            Err(error) => errors.push(ConfigError::of_file(&path, unreadable(&error))),
+            Err(error) if missing(&error) && path == main && presence == Presence::Optional => {}
+            Err(error) => errors.push(ConfigError::at(path.display(), unreadable(&error))),
         }
     }
     entries
@@ -61,9 +58,9 @@ fn drop_ins(main: &Path, errors: &mut ConfigErrors) -> Vec<PathBuf> {
         .and_then(|entries| entries.map(|entry| entry.map(|e| e.path())).collect::<io::Result<Vec<_>>>());
     let mut paths = match listing {
         Ok(paths) => paths,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Vec::new(),
+        Err(error) if missing(&error) => return Vec::new(),
         Err(error) => {
-            errors.push(ConfigError::of_file(&directory, unreadable(&error)));
+            errors.push(ConfigError::at(directory.display(), unreadable(&error)));
             return Vec::new();
         }
     };
@@ -74,6 +71,10 @@ fn drop_ins(main: &Path, errors: &mut ConfigErrors) -> Vec<PathBuf> {
     });
     paths.sort();
     paths
+}
+
+fn missing(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
 }
 
 fn unreadable(error: &io::Error) -> String {
@@ -108,9 +109,9 @@ pub(super) fn parse(path: &Path, text: &str, errors: &mut ConfigErrors) -> Vec<E
             continue;
         }
         match entry(path, name.get_ref(), value) {
-            Ok((key, raw)) => {
+            Ok((row, raw)) => {
                 let line = line_at(text, value.span().start);
-                entries.push(Entry { key, raw, origin: Origin::File { path: path.to_owned(), line } });
+                entries.push(Entry { row, raw, origin: Origin::File { path: path.to_owned(), line } });
             }
             Err(message) => found.push((line, message)),
         }
@@ -118,50 +119,50 @@ pub(super) fn parse(path: &Path, text: &str, errors: &mut ConfigErrors) -> Vec<E
     found.sort();
     let left_out = found.len().saturating_sub(MOST_ERRORS);
     for (line, message) in found.into_iter().take(MOST_ERRORS) {
-        errors.push(ConfigError::at(&Origin::File { path: path.to_owned(), line }, message));
+        errors.push(ConfigError::at(Origin::File { path: path.to_owned(), line }, message));
     }
     if left_out > 0 {
-        errors.push(ConfigError::of_file(path, format!("{left_out} more mistakes are not shown")));
+        errors.push(ConfigError::at(path.display(), format!("{left_out} more mistakes are not shown")));
     }
     entries
 }
 
-fn entry(path: &Path, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(Item, Raw), String> {
-    let key = Item::from_name(name).ok_or_else(|| unknown(name, value.get_ref()))?;
-    let raw = match (key.kind(), value.get_ref()) {
+fn entry(path: &Path, name: &str, value: &Spanned<DeValue<'_>>) -> Result<(&'static Row, Raw), String> {
+    let row = Row::find(name).ok_or_else(|| unknown(name, value.get_ref()))?;
+    let raw = match (row.kind, value.get_ref()) {
         (Kind::Path, DeValue::String(text)) => Raw::Text(beside(path, text).into_os_string()),
-        (Kind::Text | Kind::List, DeValue::String(text)) => Raw::Text(OsString::from(text.as_ref())),
-        (Kind::Switch, DeValue::Boolean(on)) => Raw::Switch(*on),
+        (Kind::Text | Kind::List, DeValue::String(text)) => Raw::Text(text.as_ref().into()),
+        (Kind::Switch, DeValue::Boolean(on)) => Raw::Text(on.to_string().into()),
         (Kind::List | Kind::Words, DeValue::Array(items)) => {
             let texts = items.iter().map(|item| item.get_ref().as_str().map(str::to_owned));
             Raw::List(texts.collect::<Option<_>>().ok_or_else(|| {
-                format!("{name} holds something that is not a text; write it as {}", example(key))
+                format!("{name} holds something that is not a text; write it as {}", row.line())
             })?)
         }
         (Kind::Text | Kind::Path | Kind::List | Kind::Words | Kind::Switch, other) => {
-            return Err(format!("{name} cannot be {}; write it as {}", a_type(other), example(key)));
+            return Err(format!("{name} cannot be {}; write it as {}", a_type(other), row.line()));
         }
     };
-    Ok((key, raw))
+    Ok((row, raw))
 }
 
 fn unknown(name: &str, value: &DeValue<'_>) -> String {
     let shown: Cow<'_, str> =
         if name.chars().count() > 60 { name.chars().take(60).chain(['…']).collect() } else { name.into() };
-    if name.contains("token") && name != Item::TokenFile.name() {
+    if name.contains("token") && name != ENROLLMENT_TOKEN_FILE.row.name {
         return format!(
             "unknown key {shown:?}; a token does not stand in the configuration: put it into a file of its own and \
              name that as token_file"
         );
     }
-    match (Item::nearest(name), value) {
-        (Some(key), _) => format!("unknown key {shown:?}; did you mean {}?", key.name()),
+    match (Row::nearest(name), value) {
+        (Some(row), _) => format!("unknown key {shown:?}; did you mean {}?", row.name),
         (None, DeValue::Table(_)) => {
             format!("unknown section {shown:?}; all keys stand at the top level, without a section")
         }
         (None, _) => {
-            let names = Item::ALL.map(Item::name).join(", ");
-            format!("unknown key {shown:?}; remove it, or use one of {names}")
+            let names: Vec<&str> = ROWS.iter().map(|row| row.name).collect();
+            format!("unknown key {shown:?}; remove it, or use one of {}", names.join(", "))
         }
     }
 }
@@ -186,45 +187,115 @@ fn a_type(value: &DeValue<'_>) -> &'static str {
     }
 }
 
-fn example(key: Item) -> String {
-    let name = key.name();
-    match key {
-        Item::Timeout => format!("{name} = \"5m\""),
-        Item::Tags => format!("{name} = [\"rack-4\", \"lab\"]"),
-        Item::DangerAcceptUnverifiedConsole => format!("{name} = true or {name} = false"),
-        Item::HookCommand => format!("{name} = [\"/usr/bin/systemctl\", \"reload\", \"nginx\"]"),
-        Item::HookTimeout => format!("{name} = \"30s\""),
-        Item::HealthListen => format!("{name} = \"127.0.0.1:9464\""),
-        Item::Signal => format!("{name} = \"SIGHUP\""),
-        Item::ControlSocketMode => format!("{name} = \"0600\""),
-        Item::PublishKeyMode => format!("{name} = \"0640\""),
-        Item::PublishCertMode => format!("{name} = \"0644\""),
-        Item::ConsoleUrl
-        | Item::ControlSocket
-        | Item::SignalPidFile
-        | Item::PublishOwner
-        | Item::PublishGroup
-        | Item::TokenFile
-        | Item::BootstrapCa
-        | Item::CaFingerprint
-        | Item::NodeName
-        | Item::NodeRole
-        | Item::ClusterName
-        | Item::InstallId
-        | Item::Flavor
-        | Item::KeyType
-        | Item::StateDir
-        | Item::LogLevel
-        | Item::LogFormat
-        | Item::K8sDeployment => format!("{name} = \"…\""),
-    }
-}
-
 /// The line of a byte, counted from 1.
 fn line_at(text: &str, at: usize) -> usize {
     1 + text.bytes().take(at).filter(|byte| *byte == b'\n').count()
 }
 
 #[cfg(test)]
-#[path = "file_tests.rs"]
-mod tests;
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::config::tests::Bench;
+
+    fn complaints(text: &str) -> Vec<String> {
+        let mut errors = ConfigErrors::default();
+        parse(Path::new("a.toml"), text, &mut errors);
+        errors.as_slice().iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn values_of_the_wrong_type_say_how_to_write_them() {
+        for (text, complaint) in [
+            ("timeout = 300", "timeout cannot be a number; write it as timeout = \"15m\""),
+            ("node_role = true", "node_role cannot be true or false; write it as node_role = \"o_du\""),
+            (
+                "state_dir = ['/s']",
+                "state_dir cannot be an array; write it as state_dir = \"/var/lib/telovix-sensor\"",
+            ),
+            ("tags = 1.5", "tags cannot be a number; write it as tags = [\"rack-4\", \"lab\"]"),
+            (
+                "tags = ['a', 1]",
+                "tags holds something that is not a text; write it as tags = [\"rack-4\", \"lab\"]",
+            ),
+            ("node_name = 2026-01-01", "node_name cannot be a date; write it as node_name = \"…\""),
+            (
+                "[console_url]",
+                "console_url cannot be a section; write it as console_url = \"https://console.example:15483\"",
+            ),
+            (
+                "danger_accept_unverified_console = 'true'",
+                "danger_accept_unverified_console cannot be a text; write it as danger_accept_unverified_console = true \
+                 or danger_accept_unverified_console = false",
+            ),
+        ] {
+            assert_eq!(complaints(text), [format!("a.toml line 1: {complaint}")], "{text}");
+        }
+    }
+
+    #[test]
+    fn unknown_keys_name_what_was_probably_meant() {
+        for (text, remedy) in [
+            ("console-url = 'x'", "did you mean console_url?"),
+            ("TELOVIX_SENSOR_TAGS = 'x'", "did you mean tags?"),
+            ("node_rolle = 'x'", "did you mean node_role?"),
+            ("token = 'x'", "put it into a file of its own and name that as token_file"),
+            ("[agent]\nnode_role = 'x'", "all keys stand at the top level"),
+            ("colour = 'x'", "remove it, or use one of console_url, token_file, "),
+        ] {
+            let complaints = complaints(text);
+            assert_eq!(complaints.len(), 1, "{complaints:?}");
+            assert!(complaints[0].starts_with("a.toml line 1: unknown "), "{complaints:?}");
+            assert!(complaints[0].contains(remedy), "{complaints:?}");
+        }
+    }
+
+    #[test]
+    fn broken_toml_is_reported_by_line_and_the_rest_is_still_read() {
+        let text = "node_role = 'a'\nnode_name = \n\nflavour = 'x'\ntags = [1\n";
+        let complaints = complaints(text);
+        assert!(complaints.len() >= 3, "{complaints:?}");
+        assert!(complaints[0].starts_with("a.toml line 2: not TOML: "), "{complaints:?}");
+        assert!(complaints[1].contains("line 4") && complaints[1].contains("mean flavor?"), "{complaints:?}");
+        let twice = self::complaints("node_role = 'a'\nnode_role = 'b'");
+        assert!(twice.len() == 1 && twice[0].contains("line 2: not TOML: duplicate key"), "{twice:?}");
+    }
+
+    #[test]
+    fn a_file_of_another_kind_does_not_flood_the_terminal() {
+        let text = (0..500).map(|n| format!("k{n} = {n}\n")).collect::<String>();
+        let complaints = complaints(&text);
+        assert_eq!(complaints.len(), MOST_ERRORS + 1);
+        assert_eq!(complaints[MOST_ERRORS], "a.toml: 480 more mistakes are not shown");
+    }
+
+    #[test]
+    fn files_that_cannot_be_read_are_named() {
+        let not_utf_8 = Bench::new().file("agent.toml", b"a = '\xff'").complaints();
+        assert!(
+            not_utf_8[0].starts_with("agent.toml: ") && not_utf_8[0].contains("not UTF-8"),
+            "{not_utf_8:?}"
+        );
+        let large = Bench::new().file("agent.toml", vec![b'#'; (1 << 20) + 1]).complaints();
+        assert!(large[0].contains("larger than 1 MiB"), "{large:?}");
+        let directory = Bench::new().file("agent.toml/x", "").complaints();
+        assert!(directory[0].starts_with("agent.toml: cannot be read"), "{directory:?}");
+        let no_directory = Bench::new().file("agent.toml.d", "").complaints();
+        assert!(no_directory[0].starts_with("agent.toml.d: cannot be read"), "{no_directory:?}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_panics_and_lines_stay_within_it(
+            text in "(\\PC{0,12}|(node_role|tags|timeout|colour) ?= ?[\\['\"0-9a-z\\]]{0,8}|\\[\\PC{0,4}|\r?\n){0,12}"
+        ) {
+            let mut errors = ConfigErrors::default();
+            let lines = 1 + text.matches('\n').count();
+            for entry in parse(Path::new("a.toml"), &text, &mut errors) {
+                let Origin::File { line, .. } = entry.origin else { panic!("{:?}", entry.origin) };
+                prop_assert!(line >= 1 && line <= lines);
+            }
+        }
+    }
+}

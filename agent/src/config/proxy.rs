@@ -7,7 +7,7 @@ use http::Uri;
 use crate::config::env::Environment;
 use crate::config::error::ConfigError;
 use crate::config::layers::Layers;
-use crate::config::setting::Origin;
+use crate::config::sourced::Origin;
 
 /// The proxy variables as they were set, after a look at their form. The spelling in lower case is taken first, as curl
 /// does. `Debug` hides user names and passwords; there is no `Display`.
@@ -24,19 +24,22 @@ pub struct ProxySettings {
 impl ProxySettings {
     pub(super) fn read(env: &Environment, layers: &mut Layers) -> Self {
         // Every call of the agent is https: a bad proxy for http hurts nobody.
-        let https = proxy(env, ["https_proxy", "HTTPS_PROXY"]).unwrap_or_else(|error| {
-            layers.errors.push(error);
-            None
-        });
+        // Every call of the agent is https: a bad proxy for http hurts nobody.
         let http = proxy(env, ["http_proxy", "HTTP_PROXY"]).unwrap_or_else(|error| {
             layers.warnings.push(format!("{error} (not used)"));
             None
         });
-        let no_proxy = text(env, ["no_proxy", "NO_PROXY"]).unwrap_or_else(|error| {
+        let mut complain = |error| {
             layers.errors.push(error);
             None
-        });
-        Self { https, http, no_proxy: no_proxy.map(|(_, text)| text) }
+        };
+        Self {
+            https: proxy(env, ["https_proxy", "HTTPS_PROXY"]).unwrap_or_else(&mut complain),
+            http,
+            no_proxy: text(env, ["no_proxy", "NO_PROXY"])
+                .map(|found| found.map(|(_, text)| text))
+                .unwrap_or_else(&mut complain),
+        }
     }
 }
 
@@ -44,7 +47,7 @@ fn proxy(env: &Environment, names: [&'static str; 2]) -> Result<Option<String>, 
     let Some((name, text)) = text(env, names)? else { return Ok(None) };
     match check(&text) {
         Ok(()) => Ok(Some(text)),
-        Err(problem) => Err(ConfigError::at(&Origin::Env(name), problem)),
+        Err(problem) => Err(ConfigError::at(Origin::Env(name), problem)),
     }
 }
 
@@ -54,7 +57,7 @@ fn text(env: &Environment, names: [&'static str; 2]) -> Result<Option<(&'static 
     };
     match value.to_str() {
         Some(text) => Ok(Some((name, text.trim().to_owned())).filter(|(_, text)| !text.is_empty())),
-        None => Err(ConfigError::at(&Origin::Env(name), "is not UTF-8; write it in UTF-8")),
+        None => Err(ConfigError::at(Origin::Env(name), "is not UTF-8; write it in UTF-8")),
     }
 }
 

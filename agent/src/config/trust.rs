@@ -12,9 +12,9 @@ use rustls_pki_types::pem::PemObject as _;
 use telovix_contract::CaFingerprint;
 
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::item::Item;
-use crate::config::layers::{Layers, Raw};
-use crate::config::setting::{Origin, Setting};
+use crate::config::keys;
+use crate::config::layers::Layers;
+use crate::config::sourced::{Origin, Sourced};
 
 /// Largest CA file in bytes; the whole Mozilla bundle has a quarter of that.
 const LARGEST_CA_FILE: u64 = 1 << 20;
@@ -23,9 +23,9 @@ const LARGEST_CA_FILE: u64 = 1 << 20;
 /// replaced, or gone once it is no longer needed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TrustSettings {
-    ca_file: Option<Setting<PathBuf>>,
-    fingerprint: Option<Setting<CaFingerprint>>,
-    danger_accept_any: Setting<bool>,
+    ca_file: Option<Sourced<PathBuf>>,
+    fingerprint: Option<Sourced<CaFingerprint>>,
+    danger_accept_any: Sourced<bool>,
 }
 
 /// Whom to trust at first contact.
@@ -49,13 +49,9 @@ pub enum Trust {
 impl TrustSettings {
     pub(super) fn read(layers: &mut Layers) -> Self {
         Self {
-            ca_file: layers.read(Item::BootstrapCa, Raw::path),
-            fingerprint: layers.read(Item::CaFingerprint, |raw| {
-                raw.text()?
-                    .parse()
-                    .map_err(|error: telovix_contract::fingerprint::InvalidFingerprint| error.to_string())
-            }),
-            danger_accept_any: layers.read_or(Item::DangerAcceptUnverifiedConsole, false, Raw::switch),
+            ca_file: layers.read(&keys::BOOTSTRAP_CA_CERT_PATH),
+            fingerprint: layers.read(&keys::CA_FINGERPRINT),
+            danger_accept_any: layers.read_or_default(&keys::DANGER_ACCEPT_UNVERIFIED_CONSOLE),
         }
     }
 
@@ -64,12 +60,8 @@ impl TrustSettings {
         self.ca_file.as_ref().map(|setting| setting.value.as_path())
     }
 
-    /// Decides, and reads the CA file where there is one.
-    ///
-    /// # Errors
-    /// A CA file that cannot be read, holds no certificate or not the pinned one; the dangerous choice together with a
-    /// stricter one.
-    pub fn resolve(&self) -> Result<Setting<Trust>, ConfigErrors> {
+    /// Decides, and reads the CA file where there is one. The dangerous choice together with a stricter one is an error.
+    pub fn resolve(&self) -> Result<Sourced<Trust>, ConfigErrors> {
         let danger = &self.danger_accept_any;
         if danger.value {
             let stricter =
@@ -81,24 +73,24 @@ impl TrustSettings {
                     format!("accepting an unverified Console contradicts {origin}; remove one of the two"),
                 ));
             }
-            return errors.or(Setting::new(Trust::DangerAcceptAnyConsole, danger.origin.clone()));
+            return errors.or(Sourced::new(Trust::DangerAcceptAnyConsole, danger.origin.clone()));
         }
         match (&self.ca_file, &self.fingerprint) {
             (Some(file), pinned) => {
                 let certificates = certificates_of(&file.value, pinned.as_ref())
                     .map_err(|problem| ConfigError::at(&file.origin, problem))?;
                 let trust = Trust::CaFile { path: file.value.clone(), certificates };
-                Ok(Setting::new(trust, file.origin.clone()))
+                Ok(Sourced::new(trust, file.origin.clone()))
             }
-            (None, Some(pinned)) => Ok(Setting::new(Trust::Pinned(pinned.value), pinned.origin.clone())),
-            (None, None) => Ok(Setting::new(Trust::SystemRoots, Origin::Default)),
+            (None, Some(pinned)) => Ok(Sourced::new(Trust::Pinned(pinned.value), pinned.origin.clone())),
+            (None, None) => Ok(Sourced::new(Trust::SystemRoots, Origin::Default)),
         }
     }
 }
 
 fn certificates_of(
     path: &Path,
-    pinned: Option<&Setting<CaFingerprint>>,
+    pinned: Option<&Sourced<CaFingerprint>>,
 ) -> Result<Vec<CertificateDer<'static>>, String> {
     let shown = path.display();
     let bytes = read(path).map_err(|error| {
@@ -106,7 +98,7 @@ fn certificates_of(
     })?;
     let certificates: Vec<CertificateDer<'static>> =
         CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(|error| {
-            format!("the CA file {shown} is damaged PEM: {error}; get it again from the Console")
+            format!("the CA file {shown} is malformed PEM: {error}; get it again from the Console")
         })?;
     if certificates.is_empty() {
         return Err(format!(
@@ -148,5 +140,92 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
 }
 
 #[cfg(test)]
-#[path = "trust_tests.rs"]
-mod tests;
+mod tests {
+    use super::*;
+    use crate::config::tests::Bench;
+
+    fn ca(name: &str) -> (String, CaFingerprint) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let mut parameters = rcgen::CertificateParams::new(Vec::new()).unwrap();
+        parameters.distinguished_name.push(rcgen::DnType::CommonName, name);
+        parameters.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let certificate = parameters.self_signed(&key).unwrap();
+        (certificate.pem(), CaFingerprint::of_der(certificate.der()))
+    }
+
+    fn with_ca(content: impl AsRef<[u8]>) -> Bench {
+        let bench = Bench::new().file("ca.pem", content);
+        let path = bench.path("ca.pem").display().to_string();
+        bench.env("TELOVIX_BOOTSTRAP_CA_CERT_PATH", path)
+    }
+
+    #[test]
+    fn a_ca_file_comes_first_and_a_fingerprint_narrows_it() {
+        let ((one, _), (two, pinned)) = (ca("one"), ca("two"));
+        let bench = with_ca(format!("# both\n{one}{two}"));
+        let trust = bench.load().unwrap().trust.resolve().unwrap();
+        assert_eq!(trust.origin, Origin::Env("TELOVIX_BOOTSTRAP_CA_CERT_PATH"));
+        let Trust::CaFile { certificates, path } = trust.value else { panic!("{trust:?}") };
+        assert_eq!((certificates.len(), path), (2, bench.path("ca.pem")));
+
+        let bench = bench.args(&["--ca-fingerprint", &pinned.to_string()]);
+        let trust = bench.load().unwrap().trust.resolve().unwrap();
+        let Trust::CaFile { certificates, .. } = trust.value else { panic!("{trust:?}") };
+        assert_eq!(certificates.iter().map(|der| CaFingerprint::of_der(der)).collect::<Vec<_>>(), [pinned]);
+    }
+
+    #[test]
+    fn a_fingerprint_of_another_console_is_refused() {
+        let (_, other) = ca("other");
+        let complaints = with_ca(ca("one").0).args(&["--ca-fingerprint", &other.to_string()]).complaints();
+        let expected = format!(
+            "environment TELOVIX_BOOTSTRAP_CA_CERT_PATH: the CA file ca.pem holds no certificate with the fingerprint \
+             {other} (flag --ca-fingerprint); one of the two belongs to another Console"
+        );
+        assert_eq!(complaints, [expected]);
+    }
+
+    #[test]
+    fn ca_files_that_cannot_be_used_say_why() {
+        let (pem, _) = ca("one");
+        let cut = &pem[..pem.len() / 2];
+        let not_x509 = "-----BEGIN CERTIFICATE-----\naGVsbG8=\n-----END CERTIFICATE-----\n";
+        for (content, reason) in [
+            (b"".to_vec(), "holds no certificate"),
+            (b"hello".to_vec(), "holds no certificate"),
+            (rcgen::KeyPair::generate().unwrap().serialize_pem().into_bytes(), "holds no certificate"),
+            (cut.as_bytes().to_vec(), "is malformed PEM"),
+            (format!("{pem}{not_x509}").into_bytes(), "certificate 2 of the CA file ca.pem cannot be used"),
+            (vec![b'x'; (1 << 20) + 1], "larger than 1 MiB"),
+        ] {
+            let complaints = with_ca(content).complaints();
+            assert!(complaints.len() == 1 && complaints[0].contains(reason), "{complaints:?}");
+            assert!(complaints[0].contains("CA file ca.pem"), "{complaints:?}");
+        }
+        let missing = Bench::new().args(&["--bootstrap-ca", "/gone/ca.pem"]).complaints();
+        assert!(missing[0].starts_with("flag --bootstrap-ca: cannot read the CA file /gone/ca.pem: No such"));
+    }
+
+    #[test]
+    fn the_dangerous_choice_contradicts_every_stricter_one() {
+        let (pem, pinned) = ca("one");
+        let bench = with_ca(pem).args(&[
+            "--ca-fingerprint",
+            &pinned.to_string(),
+            "--danger-accept-unverified-console",
+        ]);
+        let danger = "flag --danger-accept-unverified-console: accepting an unverified Console contradicts";
+        assert_eq!(
+            bench.complaints(),
+            [
+                format!("{danger} environment TELOVIX_BOOTSTRAP_CA_CERT_PATH; remove one of the two"),
+                format!("{danger} flag --ca-fingerprint; remove one of the two"),
+            ]
+        );
+        let env = "TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE";
+        let off = Bench::new().file("agent.toml", "danger_accept_unverified_console = true").env(env, "0");
+        assert_eq!(off.load().unwrap().trust.resolve().unwrap().value, Trust::SystemRoots);
+        let on = Bench::new().env(env, "1").load().unwrap().trust.resolve().unwrap();
+        assert_eq!(on, Sourced::new(Trust::DangerAcceptAnyConsole, Origin::Env(env)));
+    }
+}

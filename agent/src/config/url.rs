@@ -5,7 +5,6 @@ use std::str::FromStr;
 
 use http::Uri;
 use rustls_pki_types::ServerName;
-use serde::{Deserialize, Serialize};
 
 use crate::config::values::InvalidValue;
 
@@ -16,8 +15,7 @@ const HTTPS_PORT: u16 = 443;
 /// Address of a Console: `https://`, a DNS name or an IP address, perhaps a port, and nothing else.
 ///
 /// Prints as the shortest URL that means the same, the host in lower case.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct ConsoleUrl {
     /// Without brackets, in lower case.
     host: String,
@@ -26,12 +24,12 @@ pub struct ConsoleUrl {
 }
 
 impl ConsoleUrl {
-    /// The host, an IPv6 address without its brackets: what a resolver takes.
+    /// An IPv6 address without its brackets: what a resolver takes.
     pub fn host(&self) -> &str {
         &self.host
     }
 
-    /// The TCP port.
+    /// Of TCP; never 0.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -106,19 +104,6 @@ impl FromStr for ConsoleUrl {
             .map_err(|_| invalid(&format!("{host:?} is neither a DNS name nor an IP address")))?
             .to_owned();
         Ok(Self { host, port, server_name })
-    }
-}
-
-impl TryFrom<String> for ConsoleUrl {
-    type Error = InvalidValue;
-    fn try_from(text: String) -> Result<Self, Self::Error> {
-        text.parse()
-    }
-}
-
-impl From<ConsoleUrl> for String {
-    fn from(url: ConsoleUrl) -> Self {
-        url.to_string()
     }
 }
 

@@ -1,10 +1,8 @@
-//! Kinds of value that the contract does not know: key types, spans of time, log levels and formats.
+//! Kinds of value that the contract does not know: choices among words, and spans of time.
 
 use std::fmt;
 use std::str::FromStr;
 use std::time::Duration;
-
-use serde::{Deserialize, Serialize};
 
 /// Longest span of time that a setting takes: 365 days. Longer ones are typing mistakes.
 pub const LONGEST_DURATION: Duration = Duration::from_secs(365 * DAY);
@@ -21,8 +19,7 @@ macro_rules! words {
         $($(#[$variant_doc:meta])* $variant:ident = $word:literal $(| $other:literal)*,)+
     }) => {
         $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $name {
             $($(#[$variant_doc])* $variant,)+
         }
@@ -46,23 +43,10 @@ macro_rules! words {
         impl FromStr for $name {
             type Err = InvalidValue;
             fn from_str(text: &str) -> Result<Self, InvalidValue> {
-                match text.to_ascii_lowercase().as_str() {
-                    $($word $(| $other)* => Ok(Self::$variant),)+
-                    _ => Err(InvalidValue(format!("{text:?} is not a {}; it can be {}", $what, $list))),
-                }
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = InvalidValue;
-            fn try_from(text: String) -> Result<Self, InvalidValue> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(value: $name) -> Self {
-                value.as_str().to_owned()
+                $(if [$word $(, $other)*].iter().any(|word| word.eq_ignore_ascii_case(text)) {
+                    return Ok(Self::$variant);
+                })+
+                Err(InvalidValue(format!("{text:?} is not a {}; it can be {}", $what, $list)))
             }
         }
     };
@@ -72,7 +56,6 @@ words!(
     /// Kind of the key pair to make (CONTRACT.md section 3, ours). Read in either case, with or without a hyphen.
     KeyType, "key type", "p256, rsa2048, rsa3072, rsa4096 or ed25519", {
         /// ECDSA on NIST P-256.
-        #[default]
         P256 = "p256" | "p-256" | "ecdsa-p256",
         /// RSA of 2048 bits.
         Rsa2048 = "rsa2048" | "rsa-2048",
@@ -93,7 +76,6 @@ words!(
         /// Worth a look.
         Warn = "warn" | "warning",
         /// A change of state.
-        #[default]
         Info = "info",
         /// For the developer of this program.
         Debug = "debug",
@@ -106,10 +88,34 @@ words!(
     /// How log lines are written.
     LogFormat, "log format", "text or json", {
         /// For people.
-        #[default]
         Text = "text",
         /// One JSON object a line.
         Json = "json",
+    }
+);
+
+words!(
+    /// A signal by which services are told to look again. None that cannot be caught.
+    ReloadSignal, "signal that tells a service to look again", "SIGHUP, SIGUSR1, SIGUSR2 or SIGTERM", {
+        /// SIGHUP.
+        Hup = "SIGHUP" | "HUP",
+        /// SIGUSR1.
+        Usr1 = "SIGUSR1" | "USR1",
+        /// SIGUSR2.
+        Usr2 = "SIGUSR2" | "USR2",
+        /// SIGTERM: for a service whose manager starts it again.
+        Term = "SIGTERM" | "TERM",
+    }
+);
+
+words!(
+    /// Who may speak to a socket of ours.
+    SocketMode, "mode of the control socket, by which the identity can be renewed",
+    "0600 (the agent's user) or 0660 (its group as well)", {
+        /// The agent's user, and root.
+        Owner = "0600" | "600" | "0o600" | "0o0600",
+        /// Its group as well.
+        Group = "0660" | "660" | "0o660" | "0o0660",
     }
 );
 
@@ -198,7 +204,6 @@ mod tests {
         }
         assert_eq!("ECDSA-P256".parse(), Ok(KeyType::P256));
         assert_eq!("rsa-3072".parse(), Ok(KeyType::Rsa3072));
-        assert_eq!((KeyType::default(), LogLevel::default()), (KeyType::P256, LogLevel::Info));
         let error = "rsa1024".parse::<KeyType>().unwrap_err().to_string();
         assert_eq!(
             error,

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 use super::error::DriverError;
 use super::host::Host;
 use crate::clock::TOLERATED_SKEW;
-use crate::config::{ConsoleUrl, Setting, Trust};
+use crate::config::{ConsoleUrl, Sourced, Trust};
 use crate::console::{Console, ConsoleError, EnrollReply};
 use crate::csr::Csr;
 use crate::key::KeyPair;
@@ -155,7 +155,7 @@ fn nothing_sent(error: ConsoleError) -> DriverError {
 #[derive(Debug, Clone)]
 pub struct FirstContact {
     /// The configuration.
-    pub configured: Setting<Trust>,
+    pub configured: Sourced<Trust>,
     /// The CA of the identity that is being replaced.
     pub stored: Option<ServerTrust>,
 }

@@ -7,10 +7,10 @@ use std::sync::Mutex;
 use tempfile::TempDir;
 
 use super::*;
-use crate::config::{Origin, ReloadSignal, Setting};
+use crate::config::{Origin, ReloadSignal, Sourced};
 
-fn set<T>(value: T) -> Setting<T> {
-    Setting::new(value, Origin::Default)
+fn set<T>(value: T) -> Sourced<T> {
+    Sourced::new(value, Origin::Default)
 }
 
 fn settings(command: Option<&[&str]>, limit: Duration) -> HookSettings {

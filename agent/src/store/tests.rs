@@ -330,8 +330,8 @@ fn reset_leaves_nothing_but_the_lock() {
 }
 
 fn publication(owner: Option<u32>, group: Option<u32>, key: u32, cert: u32) -> Publication {
-    use crate::config::{Origin, PublishSettings, Setting};
-    let set = |value| Setting::new(value, Origin::Default);
+    use crate::config::{Origin, PublishSettings, Sourced};
+    let set = |value| Sourced::new(value, Origin::Default);
     let settings = PublishSettings {
         owner: owner.map(set),
         group: group.map(set),

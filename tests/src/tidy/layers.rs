@@ -4,7 +4,7 @@ use super::{Source, code_of};
 
 /// The agent's modules in the order of its story (ARCHITECTURE.md).
 pub const AGENT_ORDER: &[&str] = &[
-    "clock", "cli", "config", "confine", "facts", "key", "csr", "tls", "machine", "console", "verify",
+    "clock", "config", "cli", "confine", "facts", "key", "csr", "tls", "machine", "console", "verify",
     "store", "driver", "watcher", "notify", "hook", "metrics", "server", "doctor", "daemon", "commands",
 ];
 

@@ -14,12 +14,12 @@ use telovix_contract::EnrollmentToken;
 use telovix_contract::token::InvalidToken;
 use zeroize::Zeroizing;
 
-use crate::cli::{Cli, looks_like_token};
 use crate::config::env::{CREDENTIALS_VARIABLE, Environment, TOKEN_VARIABLE};
 use crate::config::error::ConfigError;
-use crate::config::item::Item;
-use crate::config::layers::{Entry, Layers};
-use crate::config::setting::Origin;
+use crate::config::keys;
+use crate::config::layers::{CommandLine, Entry, Layers};
+use crate::config::redact::looks_like_token;
+use crate::config::sourced::Origin;
 
 /// Name of the credential that systemd hands over.
 pub const CREDENTIAL_NAME: &str = "telovix.enrollment-token";
@@ -102,10 +102,6 @@ impl TokenSource {
         }
     }
 
-    fn is_credential(&self) -> bool {
-        matches!(self, Self::Credential { .. })
-    }
-
     /// Whether the operator named it just now, so that its absence is a mistake and not a token used up earlier.
     fn has_to_exist(&self) -> bool {
         matches!(self, Self::Stdin | Self::File { origin: Origin::Flag(_), .. })
@@ -136,12 +132,12 @@ impl FoundToken {
 }
 
 impl TokenSources {
-    pub(super) fn read(args: &Cli, env: &Environment, layers: &mut Layers) -> Self {
+    pub(super) fn read(args: &dyn CommandLine, env: &Environment, layers: &mut Layers) -> Self {
         let mut sources = Vec::new();
-        if args.command.token_flags().is_some_and(|flags| flags.token_stdin) {
+        if args.reads_token_from_stdin() {
             sources.push((TokenSource::Stdin, None));
         }
-        let entries: Vec<Entry> = layers.of(Item::TokenFile).cloned().collect();
+        let entries: Vec<Entry> = layers.of(keys::ENROLLMENT_TOKEN_FILE.row).cloned().collect();
         let (mut named, mut configured) = (Vec::new(), Vec::new());
         for Entry { raw, origin, .. } in entries {
             match raw.path() {
@@ -172,9 +168,6 @@ impl TokenSources {
     ///
     /// `None`: no source was named, or none of them exists, which is how a host looks whose one-time token was used up;
     /// [`TokenSources::why_none`] then says which.
-    ///
-    /// # Errors
-    /// The first source that is there and gives no token, and a file of `--token-file` that does not exist.
     pub fn resolve(&self, stdin: &mut dyn Read) -> Result<Option<FoundToken>, TokenError> {
         for (source, content) in &self.sources {
             let mut warnings = Vec::new();
@@ -185,7 +178,11 @@ impl TokenSources {
             };
             let bytes = match bytes {
                 // systemd 247 only takes a credential that may be missing together with a blank to put in its place.
-                Ok(bytes) if source.is_credential() && bytes.trim_ascii().is_empty() => continue,
+                Ok(bytes)
+                    if matches!(source, TokenSource::Credential { .. }) && bytes.trim_ascii().is_empty() =>
+                {
+                    continue;
+                }
                 Ok(bytes) => bytes,
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound && !source.has_to_exist() => continue,
                 Err(cause) => return Err(TokenError::Unreadable { from: source.clone(), cause }),
@@ -237,21 +234,12 @@ fn from_file(path: &Path, warnings: &mut Vec<String>) -> io::Result<Zeroizing<Ve
 }
 
 fn from_reader(reader: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> {
-    // Room for one more than the longest, reserved at once: a buffer that grows leaves copies behind.
-    let mut bytes = Zeroizing::new(vec![0; LONGEST_SOURCE + 1]);
-    let mut length = 0;
-    while length < bytes.len() {
-        match reader.read(&mut bytes[length..]) {
-            Ok(0) => break,
-            Ok(read) => length += read,
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    if length > LONGEST_SOURCE {
+    // Room for more than the longest, reserved at once: a buffer that grows leaves copies behind.
+    let mut bytes = Zeroizing::new(Vec::with_capacity(2 * LONGEST_SOURCE));
+    reader.take(LONGEST_SOURCE as u64 + 1).read_to_end(&mut bytes)?;
+    if bytes.len() > LONGEST_SOURCE {
         return Err(io::Error::other("it holds more than 4 KiB, which no token has"));
     }
-    bytes.truncate(length);
     Ok(bytes)
 }
 
@@ -261,5 +249,4 @@ fn token_of(bytes: &[u8]) -> Result<EnrollmentToken, InvalidToken> {
 }
 
 #[cfg(test)]
-#[path = "token_tests.rs"]
 mod tests;

@@ -1,4 +1,4 @@
-//! Finds what looks like an enrollment token in any text, so that none is taken from argv and none is shown.
+//! Finds what looks like an enrollment token in any text, so that none is taken from the command line and none is shown.
 
 /// Whether a text holds something that looks like an enrollment token or a good part of one.
 pub fn looks_like_token(text: &str) -> bool {
@@ -22,13 +22,6 @@ pub fn redact_tokens(text: &str) -> String {
 const PREFIX: &str = telovix_contract::token::TOKEN_PREFIX;
 /// Shorter tails are words (`tse_role`), and give nothing of the secret away.
 const SHORTEST_TAIL: usize = 12;
-
-/// Whether an argument gives a token, or tries to.
-pub(super) fn gives_a_token(argument: &str) -> bool {
-    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
-    let value_flag = ["--token", "--enrollment-token", "--enrollment_token"].contains(&name);
-    value_flag || argument.starts_with(PREFIX) || looks_like_token(argument)
-}
 
 /// Start and end of the first thing that looks like a token.
 fn token_at(text: &str) -> Option<(usize, usize)> {

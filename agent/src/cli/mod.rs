@@ -4,53 +4,38 @@
 //! argument is looked at before clap sees it, because clap quotes what it does not know. Values of settings stay raw
 //! here; `config` reads them together with the environment and the files, and reports all mistakes at once.
 
+mod flags;
 mod help;
-mod secrets;
 
-use std::ffi::OsString;
-use std::fmt;
-use std::path::PathBuf;
+use std::ffi::{OsStr, OsString};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use self::help::{ABOUT, AFTER_HELP, AFTER_LONG_HELP};
-use self::secrets::gives_a_token;
-pub use self::secrets::{looks_like_token, redact_tokens};
+use self::flags::{EVERYWHERE, SettingFlags};
+use self::help::{ABOUT, EXIT_STATUS, after_long_help};
+use crate::config::CommandLine;
+pub use crate::config::{looks_like_token, redact_tokens};
 
 /// Exit status of a command line or a configuration that cannot be used (DESIGN.md section 3).
 pub const EXIT_USAGE: u8 = 2;
 
-/// Heading of the flags that every command takes.
-const EVERYWHERE: &str = "Options of every command";
-
 /// The whole command line.
 #[derive(Debug, Clone, Parser)]
-#[command(name = "telovix-agent", version, about = ABOUT, after_help = AFTER_HELP, after_long_help = AFTER_LONG_HELP)]
+#[command(name = "telovix-agent", version, about = ABOUT, after_help = EXIT_STATUS, after_long_help = after_long_help())]
 pub struct Cli {
     /// Configuration file to read instead of /etc/telovix/agent.toml; FILE.d/*.toml are read after it
     #[arg(long, value_name = "FILE", global = true, help_heading = EVERYWHERE)]
     pub config: Option<PathBuf>,
-    /// Where the identity is kept [default: /var/lib/telovix-sensor]
-    #[arg(long, value_name = "DIR", global = true, help_heading = EVERYWHERE)]
-    pub state_dir: Option<PathBuf>,
-    /// How much to log: error, warn, info, debug or trace [default: info]
-    #[arg(long, value_name = "LEVEL", global = true, help_heading = EVERYWHERE)]
-    pub log_level: Option<String>,
-    /// How to log: text or json [default: text]
-    #[arg(long, value_name = "FORMAT", global = true, help_heading = EVERYWHERE)]
-    pub log_format: Option<String>,
-    /// Socket of the running agent [default: /run/telovix-agent/control.sock]
-    #[arg(long, value_name = "PATH", global = true, help_heading = EVERYWHERE)]
-    pub control_socket: Option<PathBuf>,
-    /// What to do.
+    #[command(flatten)]
+    settings: SettingFlags,
     #[command(subcommand)]
-    pub command: Command,
+    pub(crate) command: Command,
 }
 
-/// What to do.
 #[derive(Debug, Clone, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Make sure that this host holds a working identity, then exit; repeating it changes nothing
     Enroll(Box<EnrollArgs>),
     /// Show the identity, its validity, the last error and what to do about it
@@ -76,26 +61,7 @@ pub enum Command {
 }
 
 impl Command {
-    /// Whether it may speak to a Console that it does not know yet: for these, trust is decided at once, so that a
-    /// mistake in it is reported with the others. The rest works although a bootstrap CA file is long gone.
-    pub fn makes_first_contact(&self) -> bool {
-        match self {
-            Self::Enroll(_) | Self::Run => true,
-            // The doctor finds it out by itself, and goes on.
-            Self::Doctor(_)
-            | Self::Status(_)
-            | Self::Reset(_)
-            | Self::Prepare(_)
-            | Self::Decommission(_)
-            | Self::Renew(_)
-            | Self::Token(_)
-            | Self::Completions(_)
-            | Self::Man(_) => false,
-        }
-    }
-
-    /// The flags that say where a token comes from.
-    pub fn token_flags(&self) -> Option<&TokenFlags> {
+    fn token_flags(&self) -> Option<&TokenFlags> {
         match self {
             Self::Enroll(enroll) => Some(&enroll.token),
             Self::Token(TokenArgs { command: TokenCommand::Inspect(inspect) }) => Some(&inspect.token),
@@ -112,85 +78,63 @@ impl Command {
     }
 }
 
-/// Where a token comes from. There is no flag for its value.
+impl CommandLine for Cli {
+    fn config_file(&self) -> Option<&Path> {
+        self.config.as_deref()
+    }
+
+    fn flag(&self, key: &str) -> Option<&OsStr> {
+        self.settings.get(key).or_else(|| self.command.token_flags()?.settings.get(key))
+    }
+
+    fn reads_token_from_stdin(&self) -> bool {
+        self.command.token_flags().is_some_and(|flags| flags.token_stdin)
+    }
+
+    fn makes_first_contact(&self) -> bool {
+        // The doctor finds out by itself what is wrong with trust, and goes on.
+        matches!(self.command, Command::Enroll(_) | Command::Run)
+    }
+}
+
+/// Flags of a command that uses a token: its settings, and where the token comes from. No flag takes the token itself.
 #[derive(Debug, Clone, Default, Args)]
-pub struct TokenFlags {
-    /// Read the enrollment token from this file; the file of a one-time token is deleted once it is used up
-    #[arg(long, value_name = "FILE")]
-    pub token_file: Option<PathBuf>,
+pub(crate) struct TokenFlags {
+    #[command(flatten)]
+    settings: SettingFlags,
     /// Read the enrollment token from standard input
     #[arg(long)]
-    pub token_stdin: bool,
+    pub(crate) token_stdin: bool,
 }
 
-/// Flags of `enroll`. Values of settings are as typed: `config` reads them.
 #[derive(Debug, Clone, Default, Args)]
-pub struct EnrollArgs {
-    /// Address of the Console.
-    // Not the doc comment: rustdoc wants angle brackets around a URL, and people should not have to read them.
-    #[arg(long, value_name = "URL", help = "Address of the Console, such as https://console.example:15483")]
-    pub console_url: Option<String>,
-    /// Where the token comes from.
+pub(crate) struct EnrollArgs {
     #[command(flatten)]
-    pub token: TokenFlags,
-    /// Trust the Console by this CA file (PEM) at first contact
-    #[arg(long, value_name = "FILE")]
-    pub bootstrap_ca: Option<PathBuf>,
-    /// Trust the Console by the fingerprint of its CA at first contact: sha256:<64 hex>
-    #[arg(long, value_name = "FINGERPRINT")]
-    pub ca_fingerprint: Option<String>,
-    /// Name of this node [default: the host name]
-    #[arg(long, value_name = "NAME")]
-    pub node_name: Option<String>,
-    /// What this node is for, such as o_du or amf [default: generic_linux]
-    #[arg(long, value_name = "ROLE")]
-    pub node_role: Option<String>,
-    /// Cluster that this node belongs to; has to be the token's where the token is bound to one
-    #[arg(long, value_name = "NAME")]
-    pub cluster_name: Option<String>,
-    /// Tells installations of one cluster apart
-    #[arg(long, value_name = "ID")]
-    pub install_id: Option<String>,
-    /// Labels for the fleet list, separated by commas
-    #[arg(long, value_name = "TAG,…")]
-    pub tags: Option<String>,
-    /// Edition of the product: standard or telecom [default: standard]
-    #[arg(long, value_name = "FLAVOR")]
-    pub flavor: Option<String>,
-    /// Kind of key to make: p256, rsa2048, rsa3072, rsa4096 or ed25519 [default: p256]
-    #[arg(long, value_name = "TYPE")]
-    pub key_type: Option<String>,
-    /// Make a record of its own although this host holds another identity
+    pub(crate) token: TokenFlags,
+    /// Create a new sensor record even though this host already has an identity
     #[arg(long)]
-    pub new_sensor: bool,
-    /// How long to try, such as 90s, 15m or 24h [default: 5m]
-    #[arg(long, value_name = "DURATION")]
-    pub timeout: Option<String>,
+    pub(crate) new_sensor: bool,
     /// Do not wait for an operator's approval: exit with status 4 instead
     #[arg(long)]
-    pub no_wait: bool,
-    /// DANGER: send the token to a Console that nothing vouches for; for laboratories only
-    #[arg(long)]
-    pub danger_accept_unverified_console: bool,
+    pub(crate) no_wait: bool,
 }
 
-/// Flags of `status`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct StatusArgs {
+pub(crate) struct StatusArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(crate) output: Output,
     /// Probe: exit with 0 while this host holds an identity that the Console accepts, with 6 otherwise
     #[arg(long, conflicts_with = "live")]
-    pub ready: bool,
+    pub(crate) ready: bool,
     /// Probe: exit with 0 while the running agent answers or, where none runs, the state directory can be read
     #[arg(long)]
-    pub live: bool,
+    pub(crate) live: bool,
 }
 
 impl StatusArgs {
     /// The question that a probe asks; `None` for the whole report.
-    pub fn probe(&self) -> Option<Probe> {
+    pub(crate) fn probe(&self) -> Option<Probe> {
         match (self.ready, self.live) {
             (true, _) => Some(Probe::Ready),
             (false, true) => Some(Probe::Live),
@@ -199,29 +143,26 @@ impl StatusArgs {
     }
 }
 
-/// The questions of `status --ready` and `status --live`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Probe {
+pub(crate) enum Probe {
     /// Does this host hold a valid identity?
     Ready,
     /// Can the state be read at all?
     Live,
 }
 
-/// Flags of `reset`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ResetArgs {
+pub(crate) struct ResetArgs {
     /// Yes, remove the key, the certificate and everything else that makes this host a sensor
     #[arg(long)]
-    pub yes: bool,
+    pub(crate) yes: bool,
 }
 
-/// Flags of `prepare`.
 #[derive(Debug, Clone, Args)]
-pub struct PrepareArgs {
+pub(crate) struct PrepareArgs {
     /// Whom to give it to, by number
     #[arg(long, value_name = "UID:GID", value_parser = owner)]
-    pub owner: (u32, u32),
+    pub(crate) owner: (u32, u32),
 }
 
 fn owner(text: &str) -> Result<(u32, u32), String> {
@@ -232,73 +173,62 @@ fn owner(text: &str) -> Result<(u32, u32), String> {
     Ok((number(uid)?, number(gid)?))
 }
 
-/// Flags of `decommission`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct DecommissionArgs {
+pub(crate) struct DecommissionArgs {
     /// Remove the identity from this host as well
     #[arg(long)]
-    pub purge: bool,
+    pub(crate) purge: bool,
 }
 
-/// Flags of `renew`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct RenewArgs {
+pub(crate) struct RenewArgs {
     /// Renew now, although it is not time yet
     #[arg(long)]
-    pub force: bool,
+    pub(crate) force: bool,
 }
 
-/// Flags of `doctor`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct DoctorArgs {
+pub(crate) struct DoctorArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
-/// Arguments of `completions`.
 #[derive(Debug, Clone, Args)]
-pub struct CompletionsArgs {
+pub(crate) struct CompletionsArgs {
     /// The shell
-    pub shell: clap_complete::Shell,
+    pub(crate) shell: clap_complete::Shell,
 }
 
-/// Arguments of `man`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct ManArgs {
+pub(crate) struct ManArgs {
     /// The command, such as `enroll` or `token inspect`; the whole program otherwise
-    pub command: Vec<String>,
+    pub(crate) command: Vec<String>,
 }
 
-/// `token …`
 #[derive(Debug, Clone, Args)]
-pub struct TokenArgs {
-    /// What to do with the token.
+pub(crate) struct TokenArgs {
     #[command(subcommand)]
-    pub command: TokenCommand,
+    pub(crate) command: TokenCommand,
 }
 
-/// What can be done with a token.
 #[derive(Debug, Clone, Subcommand)]
-pub enum TokenCommand {
+pub(crate) enum TokenCommand {
     /// Say whether the token is well formed, where it was found and what its hash is; contacts nobody
     Inspect(InspectArgs),
 }
 
-/// Flags of `token inspect`.
 #[derive(Debug, Clone, Default, Args)]
-pub struct InspectArgs {
-    /// Where the token comes from.
+pub(crate) struct InspectArgs {
     #[command(flatten)]
-    pub token: TokenFlags,
+    pub(crate) token: TokenFlags,
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Human)]
-    pub output: Output,
+    pub(crate) output: Output,
 }
 
-/// How a command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Output {
+pub(crate) enum Output {
     /// For people
     #[default]
     Human,
@@ -307,11 +237,17 @@ pub enum Output {
 }
 
 /// A command line that asks for nothing that can be done: a mistake, or a request for help or the version.
-#[derive(Debug)]
+#[derive(Debug, thiserror::Error)]
 pub enum Usage {
     /// A secret stood on the command line. Neither it nor the argument around it is kept.
+    #[error(
+        "error: an enrollment token cannot be given on the command line, which every user of this host can read\n\n\
+         Use --token-file FILE or --token-stdin instead. If the token was typed here, it now stands in the shell's \
+         history: revoke it in the Console and make another."
+    )]
     Secret,
     /// What clap has to say: an error, the help or the version.
+    #[error("{0}")]
     Clap(clap::Error),
 }
 
@@ -333,25 +269,7 @@ impl Usage {
     }
 }
 
-impl fmt::Display for Usage {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Secret => f.write_str(
-                "error: an enrollment token cannot be given on the command line, which every user of this host can \
-                 read\n\nUse --token-file FILE or --token-stdin instead. If the token was typed here, it now stands \
-                 in the shell's history: revoke it in the Console and make another.",
-            ),
-            Self::Clap(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for Usage {}
-
-/// Reads a command line, the program's name first.
-///
-/// # Errors
-/// [`Usage`] for anything but a command to carry out, requests for help included. Its text never holds a token.
+/// Reads a command line, the program's name first. Anything but a command to carry out, requests for help included, is an error, whose text never holds a token.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
     // `--decommission` alone is the vendor's spelling of the command (CONTRACT.md section 8).
     let command =
@@ -361,6 +279,13 @@ pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage
         return Err(Usage::Secret);
     }
     Cli::try_parse_from(arguments).map_err(Usage::Clap)
+}
+
+/// Whether an argument gives a token, or tries to.
+fn gives_a_token(argument: &str) -> bool {
+    let name = argument.split_once('=').map_or(argument, |(name, _)| name);
+    let value_flag = ["--token", "--enrollment-token", "--enrollment_token"].contains(&name);
+    value_flag || argument.starts_with(telovix_contract::token::TOKEN_PREFIX) || looks_like_token(argument)
 }
 
 #[cfg(test)]

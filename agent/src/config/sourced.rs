@@ -5,14 +5,14 @@ use std::path::PathBuf;
 
 /// A configured value and its origin, so that every complaint about it can name the line to change.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Setting<T> {
+pub struct Sourced<T> {
     /// The value.
     pub value: T,
     /// Where it was set.
     pub origin: Origin,
 }
 
-impl<T> Setting<T> {
+impl<T> Sourced<T> {
     /// A value with its origin.
     pub const fn new(value: T, origin: Origin) -> Self {
         Self { value, origin }
