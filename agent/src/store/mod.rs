@@ -174,7 +174,7 @@ impl Store {
         request: &RenewRequest,
         of: &Generation,
     ) -> Result<Pending, StoreError> {
-        Pending::save_renewal(&self.layout, key, request, of)
+        Pending::save_renewal(&self.layout, key, request, (of.state().token_sha256, of.number()))
     }
 
     /// Throws away what is under way for an errand, and the generation that was committed for it and never published.

@@ -15,7 +15,6 @@ use telovix_contract::{ClusterName, EnrollmentToken, InstallId, NodeName, NodeRo
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::generation::Generation;
 use super::layout::{self, Errand, Layout};
 use super::{atomic, read};
 use crate::key::KeyPair;
@@ -116,15 +115,16 @@ impl Pending {
         Self::save(layout, Errand::Enrollment, key, bare, (token_sha256, None))
     }
 
-    /// Makes the renewal of a generation durable under its name, in place of an earlier one.
+    /// Makes a renewal durable under its name, in place of an earlier one. It is of the generation of that number, which was
+    /// enrolled with that token.
     pub(super) fn save_renewal(
         layout: &Layout,
         key: KeyPair,
         request: &RenewRequest,
-        of: &Generation,
+        (token_sha256, renews): (TokenHash, u32),
     ) -> Result<Self, StoreError> {
-        let of = (of.state().token_sha256, Some(of.number()));
-        Self::save(layout, Errand::Renewal, key, serde_json::to_value(request), of)
+        let request = serde_json::to_value(request);
+        Self::save(layout, Errand::Renewal, key, request, (token_sha256, Some(renews)))
     }
 
     fn save(
