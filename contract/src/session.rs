@@ -1,4 +1,4 @@
-//! Life after enrollment: heartbeat, renewal, decommission (CONTRACT.md section 3). All over mutual TLS.
+//! Life after enrollment: heartbeat, renewal, decommission (docs/contract.md section 3). All over mutual TLS.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! The enrollment token and its hash (CONTRACT.md sections 1 and 4).
+//! The enrollment token and its hash (docs/contract.md sections 1 and 4).
 //!
 //! Invariant: a token's text leaves this type through [`EnrollmentToken::expose`] and serialization alone. `Debug` and
 //! errors never show it, and its memory is wiped when it is dropped.
@@ -66,7 +66,7 @@ impl EnrollmentToken {
     }
 
     /// SHA-256 of the text as it was given: what stands in `.enrollment-token-hash`, where other programs compare it
-    /// with the hash of the text that they hold (CONTRACT.md section 7).
+    /// with the hash of the text that they hold (docs/contract.md section 7).
     pub fn hash_as_given(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }

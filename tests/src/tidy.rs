@@ -4,6 +4,7 @@
 //! suite `tests/tidy.rs` runs them over the tree. What the compiler and clippy check better is not here.
 
 mod circles;
+mod citations;
 mod code;
 mod layers;
 mod links;
@@ -15,6 +16,7 @@ mod pure;
 use std::path::Path;
 
 pub use circles::circles;
+pub use citations::citations;
 pub use code::code_of;
 pub use layers::{AGENT_ORDER, STUB_ORDER, declared_order, layers};
 pub use links::dead_links;

@@ -58,7 +58,7 @@ impl Generation {
         })
     }
 
-    /// Whom to trust as the Console: the CA that came with the certificate, and nobody else (CONTRACT.md section 2).
+    /// Whom to trust as the Console: the CA that came with the certificate, and nobody else (docs/contract.md section 2).
     pub fn trust(&self) -> ServerTrust {
         ServerTrust::Anchors {
             certificates: self.verified.ca().to_vec(),
@@ -152,7 +152,7 @@ pub(super) fn write_token_hash(layout: &Layout, current: &Generation) -> Result<
 }
 
 /// Whether the hash that stands there is neither of the token that paid for the current identity nor a leftover from
-/// before it: then somebody else, the vendor's init container, has announced a new token (CONTRACT.md section 7).
+/// before it: then somebody else, the vendor's init container, has announced a new token (docs/contract.md section 7).
 pub(super) fn announces_another_token(layout: &Layout, current: &Generation) -> bool {
     let text = read::text(&layout.top(layout::TOKEN_HASH)).ok();
     let Some(announced) = text.and_then(|text| text.parse::<TokenHash>().ok()) else { return false };

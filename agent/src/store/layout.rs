@@ -1,4 +1,4 @@
-//! What stands where in the state directory (CONTRACT.md section 7).
+//! What stands where in the state directory (docs/contract.md section 7).
 //!
 //! ```text
 //! client.key.pem -> current/client.key.pem      and so on for the five names of a generation

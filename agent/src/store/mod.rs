@@ -1,4 +1,4 @@
-//! The state directory: generations, of which one is current (CONTRACT.md section 7, DESIGN.md section 1).
+//! The state directory: generations, of which one is current (docs/contract.md section 7).
 //!
 //! Invariants:
 //! - only a [`Verified`] becomes a [`Generation`], and only a `Generation` is published;

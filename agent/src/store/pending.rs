@@ -1,8 +1,8 @@
 //! An enrollment or a renewal that is under way: key and request, on the disk before the first byte leaves.
 //!
 //! Invariant: as long as `pending/` stands, every attempt with the same token carries the same key, so that the Console
-//! knows it for the same enrollment and a lost answer loses no host (CONTRACT.md section 3, "Repeat"). The token itself
-//! is not here; only its hash is.
+//! knows it for the same enrollment and a lost answer loses no host (docs/contract.md section 3, "Repeat"). The token
+//! itself is not here; only its hash is.
 
 use std::path::Path;
 
