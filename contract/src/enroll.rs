@@ -99,7 +99,7 @@ pub struct EnrollmentWaiting {
     pub retry_after_seconds: u32,
 }
 
-fn default_heartbeat() -> u32 {
+pub(crate) fn default_heartbeat() -> u32 {
     DEFAULT_HEARTBEAT_SECONDS
 }
 

@@ -10,27 +10,26 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Longest node name: that of a fully qualified DNS name, RFC 1035 section 2.3.4.
-pub const MAX_NODE_NAME: usize = 253;
+pub(crate) const MAX_NODE_NAME: usize = 253;
 /// Longest node name that fits a certificate's common name (`ub-common-name`, RFC 5280 appendix A.1); a longer one
 /// goes in full into a DNS subject alternative name (docs/contract.md section 3, ours).
 pub const MAX_COMMON_NAME: usize = 64;
 /// Longest node role (docs/contract.md section 1, ours).
-pub const MAX_NODE_ROLE: usize = 64;
+pub(crate) const MAX_NODE_ROLE: usize = 64;
 /// Longest cluster name or install id (ours).
-pub const MAX_CLUSTER_NAME: usize = 128;
+pub(crate) const MAX_CLUSTER_NAME: usize = 128;
 /// Most tags of one sensor (docs/contract.md section 1, ours).
-pub const MAX_TAGS: usize = 64;
+pub(crate) const MAX_TAGS: usize = 64;
 /// Longest tag, in characters (docs/contract.md section 1, ours).
-pub const MAX_TAG: usize = 128;
+pub(crate) const MAX_TAG: usize = 128;
 
 /// Why a text is not a name of the kind asked for. Says what is wrong and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {problem}")]
 pub struct InvalidName {
-    /// What was being read: `node name`, `node role`, …
-    pub what: &'static str,
+    what: &'static str,
     /// What is wrong with it, with the rule.
-    pub problem: String,
+    problem: String,
 }
 
 fn invalid(what: &'static str, problem: impl Into<String>) -> InvalidName {
@@ -60,7 +59,7 @@ impl SensorId {
 }
 
 /// Start of every sensor URI (docs/contract.md section 3, ours).
-pub const SENSOR_URI_PREFIX: &str = "telovix://sensor/";
+const SENSOR_URI_PREFIX: &str = "telovix://sensor/";
 
 impl fmt::Display for SensorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
