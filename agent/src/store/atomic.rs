@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::fault;
-use super::publication::Access;
+use super::permissions::Access;
 
 /// Makes a directory; missing parents too, which are not given away.
 pub(super) fn create_dir_all(path: &Path, access: impl Into<Access>) -> Result<(), StoreError> {

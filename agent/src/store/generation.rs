@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 use super::error::StoreError;
 use super::layout::{self, Errand, Layout};
 use super::pending::Pending;
-use super::publication::Publication;
+use super::permissions::Publication;
 use super::state::SensorState;
 use super::{atomic, read};
 use crate::console::{ClientIdentity, ServerTrust};
@@ -64,11 +64,6 @@ impl Generation {
             certificates: self.verified.ca().to_vec(),
             named: "the Console CA that came with the certificate".to_owned(),
         }
-    }
-
-    /// The certificate's serial number, lower-case hex.
-    pub(super) fn serial_hex(&self) -> String {
-        self.verified.serial().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub(super) fn write(

@@ -11,7 +11,7 @@ use super::error::StoreError;
 use super::generation::{Generation, broken_links, current_number, mend_links, numbers, point_current};
 use super::layout::{self, Errand, Layout};
 use super::pending::Pending;
-use super::publication::Publication;
+use super::permissions::Publication;
 use super::state::{STATE_VERSION, SensorState};
 use super::{atomic, read};
 use crate::key::KeyPair;

@@ -9,15 +9,15 @@
 //! - what cannot be read is an error that names the file, never "empty".
 
 mod atomic;
+mod chown;
 mod error;
 mod fault;
 mod generation;
-mod handover;
 pub mod layout;
 mod load;
 mod lock;
 mod pending;
-mod publication;
+mod permissions;
 mod read;
 mod state;
 
@@ -29,15 +29,15 @@ use telovix_contract::enroll::EnrollRequest;
 use telovix_contract::session::RenewRequest;
 
 pub use self::atomic::{make_runtime_dir, open_socket_to_group, remove_consumed_token, remove_socket};
+pub use self::chown::{Handover, Owner, hand_over};
 pub use self::error::StoreError;
 pub use self::generation::Generation;
-pub use self::handover::{Handover, Owner, hand_over};
 pub use self::layout::Errand;
 use self::layout::Layout;
 pub use self::load::{Loaded, Loss, LossReason};
 use self::lock::Lock;
 pub use self::pending::{Asked, Pending};
-pub use self::publication::Publication;
+pub use self::permissions::Publication;
 pub use self::state::{STATE_VERSION, SensorState};
 use crate::key::KeyPair;
 use crate::verify::Verified;
@@ -224,13 +224,14 @@ impl Store {
 
     /// Writes down that consumers know the identity.
     pub fn set_told(&mut self, current: &Generation) -> Result<(), StoreError> {
-        let line = format!("{}\n", current.serial_hex());
+        let line = format!("{}\n", current.verified().serial_hex());
         atomic::replace(&self.layout.top(layout::TOLD), line.as_bytes(), layout::SECRET_MODE)
     }
 
     /// Whether that was written down of this identity.
     pub fn was_told(&self, current: &Generation) -> bool {
-        read::text(&self.layout.top(layout::TOLD)).is_ok_and(|line| line.trim() == current.serial_hex())
+        read::text(&self.layout.top(layout::TOLD))
+            .is_ok_and(|line| line.trim() == current.verified().serial_hex())
     }
 
     /// Hash of the token that paid for the identity here, as `.enrollment-token-hash` tells.
