@@ -9,7 +9,7 @@ use telovix_contract::TokenHash;
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::layout::{self, Errand, Layout};
+use super::layout::{self, Layout, PendingKind};
 use super::pending::Pending;
 use super::permissions::Publication;
 use super::state::SensorState;
@@ -202,15 +202,15 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
         let replaced = pending.renews.is_some_and(|generation| generation < current.number);
         replaced || pending.key.public_der() == current.verified.key().public_der()
     };
-    for errand in Errand::ALL {
-        let ended = match Pending::load(layout, errand) {
+    for kind in PendingKind::ALL {
+        let ended = match Pending::load(layout, kind) {
             Ok(pending) => pending.is_some_and(|pending| is_done(&pending)),
             // Half removed, or torn: nobody can go on with it, and a key does not lie about for ever.
             Err(StoreError::Corrupt { .. }) => true,
             Err(_) => false,
         };
         if ended {
-            atomic::remove_tree(&layout.pending(errand))?;
+            atomic::remove_tree(&layout.pending(kind))?;
         }
     }
     // The current one and its predecessor stay.
@@ -222,11 +222,11 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
     Ok(())
 }
 
-/// Removes what is under way for an errand, and the generation that was committed for its key and never published.
-pub(super) fn discard(layout: &Layout, errand: Errand) -> Result<(), StoreError> {
+/// Removes what is under way for an kind, and the generation that was committed for its key and never published.
+pub(super) fn discard(layout: &Layout, kind: PendingKind) -> Result<(), StoreError> {
     let current = current_number(layout)?.unwrap_or(0);
     let key_of = |place: &Path| read::text(&place.join(layout::KEY)).ok().map(Zeroizing::new);
-    if let Some(key) = key_of(&layout.pending(errand)) {
+    if let Some(key) = key_of(&layout.pending(kind)) {
         for number in numbers(layout)?.into_iter().filter(|number| *number > current) {
             let place = layout.generation(number);
             if key_of(&place).as_ref() == Some(&key) {
@@ -234,5 +234,5 @@ pub(super) fn discard(layout: &Layout, errand: Errand) -> Result<(), StoreError>
             }
         }
     }
-    atomic::remove_tree(&layout.pending(errand))
+    atomic::remove_tree(&layout.pending(kind))
 }

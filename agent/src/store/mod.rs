@@ -32,8 +32,8 @@ pub use self::atomic::{make_runtime_dir, open_socket_to_group, remove_consumed_t
 pub use self::chown::{Handover, Owner, hand_over};
 pub use self::error::StoreError;
 pub use self::generation::Generation;
-pub use self::layout::Errand;
 use self::layout::Layout;
+pub use self::layout::PendingKind;
 pub use self::load::{Loaded, Loss, LossReason};
 use self::lock::Lock;
 pub use self::pending::{Asked, Pending};
@@ -149,12 +149,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] or [`StoreError::Io`] when it is there and cannot be read.
     pub fn pending(&self) -> Result<Option<Pending>, StoreError> {
-        Pending::load(&self.layout, Errand::Enrollment)
+        Pending::load(&self.layout, PendingKind::Enrollment)
     }
 
     /// The renewal that is under way, if any.
     pub fn pending_renewal(&self) -> Result<Option<Pending>, StoreError> {
-        Pending::load(&self.layout, Errand::Renewal)
+        Pending::load(&self.layout, PendingKind::Renewal)
     }
 
     /// Makes an enrollment durable before its first byte leaves, in place of an earlier one.
@@ -177,9 +177,9 @@ impl Store {
         Pending::save_renewal(&self.layout, key, request, (of.state().token_sha256, of.number()))
     }
 
-    /// Throws away what is under way for an errand, and the generation that was committed for it and never published.
-    pub fn discard(&mut self, errand: Errand) -> Result<(), StoreError> {
-        generation::discard(&self.layout, errand)
+    /// Throws away what is under way for an kind, and the generation that was committed for it and never published.
+    pub fn discard(&mut self, kind: PendingKind) -> Result<(), StoreError> {
+        generation::discard(&self.layout, kind)
     }
 
     /// Writes an identity as a new generation. It is whole and on the disk when this returns, and not yet current.
@@ -251,9 +251,9 @@ impl Store {
         atomic::remove_link(&self.layout.current())?;
         atomic::remove_file(&self.layout.top(layout::TOKEN_HASH))?;
         atomic::remove_file(&self.layout.top(layout::TOLD))?;
-        for errand in Errand::ALL {
-            atomic::remove_tree(&self.layout.pending(errand))?;
-            atomic::remove_tree(&self.layout.pending_new(errand))?;
+        for kind in PendingKind::ALL {
+            atomic::remove_tree(&self.layout.pending(kind))?;
+            atomic::remove_tree(&self.layout.pending_new(kind))?;
         }
         atomic::remove_tree(&self.layout.generations())?;
         atomic::sync_dir(self.layout.root())

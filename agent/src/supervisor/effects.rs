@@ -14,7 +14,7 @@ use crate::hook;
 use crate::key::KeyPair;
 use crate::machine::{Answer, Call, Current, Effect, Input, Loaded, Outcome};
 use crate::server::ControlRequest;
-use crate::store::{self, Errand, Generation, Held, Publication, StoreError};
+use crate::store::{self, Generation, Held, PendingKind, Publication, StoreError};
 
 impl Supervisor {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -46,10 +46,10 @@ impl Supervisor {
             Effect::Discard { generation } => self.discard(generation),
             Effect::DiscardCopied => {
                 // A renewal is of the copied identity. An enrollment may be this machine's own, with a token spent on it.
-                complain(self.store.discard(Errand::Renewal));
+                complain(self.store.discard(PendingKind::Renewal));
                 let pending = self.store.pending().ok().flatten();
                 if !pending.is_some_and(|pending| obtain::is_ours(&pending, &self.here.host())) {
-                    complain(self.store.discard(Errand::Enrollment));
+                    complain(self.store.discard(PendingKind::Enrollment));
                     self.committed = None;
                 }
             }
@@ -313,7 +313,7 @@ impl Supervisor {
         let public = committed.verified().key().public_der();
         let renewal = self.store.pending_renewal().ok().flatten();
         let is_renewal = renewal.is_some_and(|pending| pending.key.public_der() == public);
-        complain(self.store.discard(if is_renewal { Errand::Renewal } else { Errand::Enrollment }));
+        complain(self.store.discard(if is_renewal { PendingKind::Renewal } else { PendingKind::Enrollment }));
     }
 }
 

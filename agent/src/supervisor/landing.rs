@@ -13,7 +13,7 @@ use crate::console::{ConsoleError, EnrollReply};
 use crate::enrollment::{EnrollError, obtain};
 use crate::machine::{Accepted, Identity, Outcome};
 use crate::metrics;
-use crate::store::{Errand, Pending, SensorState};
+use crate::store::{Pending, PendingKind, SensorState};
 use crate::verify::{self, Claim};
 
 impl Supervisor {
@@ -90,7 +90,7 @@ impl Supervisor {
     /// A request that the Console cannot read is not sent again: the next attempt makes another.
     fn forget_refused_request(&mut self, reply: &Result<Renewed, ConsoleError>) {
         if let Err(ConsoleError::Refused { known: Some(ErrorCode::InvalidCsr), .. }) = reply {
-            complain(self.store.discard(Errand::Renewal));
+            complain(self.store.discard(PendingKind::Renewal));
         }
     }
 
