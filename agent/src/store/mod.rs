@@ -60,11 +60,11 @@ enum Access {
 
 /// What [`Store::hold`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum HoldOutcome {
     /// All as it was.
-    Kept,
+    Unchanged,
     /// It had to be taken anew; what was in it may be gone.
-    Anew,
+    Reopened,
 }
 
 impl Store {
@@ -94,13 +94,13 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`]; the store then holds nothing that anybody can reach.
-    pub fn hold(&mut self) -> Result<Held, StoreError> {
-        let Access::Write { lock } = &self.access else { return Ok(Held::Kept) };
+    pub fn hold(&mut self) -> Result<HoldOutcome, StoreError> {
+        let Access::Write { lock } = &self.access else { return Ok(HoldOutcome::Unchanged) };
         if lock.is_at(&self.layout.lock()) {
-            return Ok(Held::Kept);
+            return Ok(HoldOutcome::Unchanged);
         }
         self.access = Self::open_as(self.layout.root(), self.publication)?.access;
-        Ok(Held::Anew)
+        Ok(HoldOutcome::Reopened)
     }
 
     /// Opens a state directory for looking, beside a running agent; nothing is made or mended.

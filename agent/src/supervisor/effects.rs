@@ -14,7 +14,7 @@ use crate::hook;
 use crate::key::KeyPair;
 use crate::machine::{Answer, Call, Current, Effect, Input, Loaded, Outcome};
 use crate::server::ControlRequest;
-use crate::store::{self, Generation, Held, PendingKind, Publication, StoreError};
+use crate::store::{self, Generation, HoldOutcome, PendingKind, Publication, StoreError};
 
 impl Supervisor {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -127,8 +127,8 @@ impl Supervisor {
     /// is another one that this process cannot have, only another process can.
     fn hold(&mut self) -> Result<Option<String>, StoreError> {
         match self.store.hold() {
-            Ok(Held::Kept) => Ok(None),
-            Ok(Held::Anew) => {
+            Ok(HoldOutcome::Unchanged) => Ok(None),
+            Ok(HoldOutcome::Reopened) => {
                 let note =
                     "the state directory, or the lock in it, was removed or replaced; it was taken anew";
                 tracing::warn!("{note}");
