@@ -222,7 +222,7 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
     Ok(())
 }
 
-/// Removes what is under way for an kind, and the generation that was committed for its key and never published.
+/// Removes what is pending of this kind, and the generation that was committed for its key and never published.
 pub(super) fn discard(layout: &Layout, kind: PendingKind) -> Result<(), StoreError> {
     let current = current_number(layout)?.unwrap_or(0);
     let key_of = |place: &Path| read::text(&place.join(layout::KEY)).ok().map(Zeroizing::new);

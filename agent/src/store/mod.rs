@@ -177,7 +177,7 @@ impl Store {
         Pending::save_renewal(&self.layout, key, request, (of.state().token_sha256, of.number()))
     }
 
-    /// Throws away what is under way for an kind, and the generation that was committed for it and never published.
+    /// Throws away what is pending of this kind, and the generation that was committed for it and never published.
     pub fn discard(&mut self, kind: PendingKind) -> Result<(), StoreError> {
         generation::discard(&self.layout, kind)
     }
