@@ -1,4 +1,4 @@
-//! First contact: the trust bootstrap and the enrollment call (CONTRACT.md section 3).
+//! First contact: the trust bootstrap and the enrollment call (docs/contract.md section 3).
 
 use serde::{Deserialize, Serialize};
 
@@ -7,9 +7,9 @@ use crate::ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, T
 use crate::states::{TokenType, TrustState};
 use crate::token::EnrollmentToken;
 
-/// Seconds between heartbeats where the Console names no other interval (CONTRACT.md section 3).
+/// Seconds between heartbeats where the Console names no other interval (docs/contract.md section 3).
 pub const DEFAULT_HEARTBEAT_SECONDS: u32 = 15;
-/// How long a used token answers a repeat of the same enrollment, in seconds: 24 hours (CONTRACT.md section 3, ours).
+/// How long a used token answers a repeat of the same enrollment, in seconds: 24 hours (docs/contract.md section 3, ours).
 pub const REPEAT_WINDOW_SECONDS: i64 = 24 * 3600;
 /// Organization in every sensor's certificate request and certificate.
 pub const SENSOR_ORGANIZATION: &str = "Telovix Sensor";
@@ -99,7 +99,7 @@ pub struct EnrollmentWaiting {
     pub retry_after_seconds: u32,
 }
 
-fn default_heartbeat() -> u32 {
+pub(crate) fn default_heartbeat() -> u32 {
     DEFAULT_HEARTBEAT_SECONDS
 }
 

@@ -1,4 +1,4 @@
-//! What a host says of itself when it enrolls (CONTRACT.md section 3).
+//! What a host says of itself when it enrolls (docs/contract.md section 3).
 
 use serde::{Deserialize, Serialize};
 

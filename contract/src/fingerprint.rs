@@ -1,4 +1,4 @@
-//! The pinned fingerprint of a Console CA (CONTRACT.md section 2, point 2).
+//! The pinned fingerprint of a Console CA (docs/contract.md section 2, point 2).
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,4 @@
-//! Names: sensors, nodes, clusters, roles, flavors and tags (CONTRACT.md section 1).
+//! Names: sensors, nodes, clusters, roles, flavors and tags (docs/contract.md section 1).
 //!
 //! Invariant: a value of one of these types keeps the rule in its doc comment. Names are shown on pages, in logs and
 //! on terminals, so none of them can hold a control character, a space or markup.
@@ -10,34 +10,33 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// Longest node name: that of a fully qualified DNS name, RFC 1035 section 2.3.4.
-pub const MAX_NODE_NAME: usize = 253;
+pub(crate) const MAX_NODE_NAME: usize = 253;
 /// Longest node name that fits a certificate's common name (`ub-common-name`, RFC 5280 appendix A.1); a longer one
-/// goes in full into a DNS subject alternative name (CONTRACT.md section 3, ours).
+/// goes in full into a DNS subject alternative name (docs/contract.md section 3, ours).
 pub const MAX_COMMON_NAME: usize = 64;
-/// Longest node role (CONTRACT.md section 1, ours).
-pub const MAX_NODE_ROLE: usize = 64;
+/// Longest node role (docs/contract.md section 1, ours).
+pub(crate) const MAX_NODE_ROLE: usize = 64;
 /// Longest cluster name or install id (ours).
-pub const MAX_CLUSTER_NAME: usize = 128;
-/// Most tags of one sensor (CONTRACT.md section 1, ours).
-pub const MAX_TAGS: usize = 64;
-/// Longest tag, in characters (CONTRACT.md section 1, ours).
-pub const MAX_TAG: usize = 128;
+pub(crate) const MAX_CLUSTER_NAME: usize = 128;
+/// Most tags of one sensor (docs/contract.md section 1, ours).
+pub(crate) const MAX_TAGS: usize = 64;
+/// Longest tag, in characters (docs/contract.md section 1, ours).
+pub(crate) const MAX_TAG: usize = 128;
 
 /// Why a text is not a name of the kind asked for. Says what is wrong and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{what} {problem}")]
 pub struct InvalidName {
-    /// What was being read: `node name`, `node role`, …
-    pub what: &'static str,
+    what: &'static str,
     /// What is wrong with it, with the rule.
-    pub problem: String,
+    problem: String,
 }
 
 fn invalid(what: &'static str, problem: impl Into<String>) -> InvalidName {
     InvalidName { what, problem: problem.into() }
 }
 
-/// One enrolled node identity, made by the Console: a UUID, version 4 (CONTRACT.md section 1).
+/// One enrolled node identity, made by the Console: a UUID, version 4 (docs/contract.md section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct SensorId(Uuid);
@@ -48,7 +47,7 @@ impl SensorId {
         Self(Uuid::new_v4())
     }
 
-    /// The URI that stands in the certificate's subject alternative name (CONTRACT.md section 3, ours).
+    /// The URI that stands in the certificate's subject alternative name (docs/contract.md section 3, ours).
     pub fn to_uri(self) -> String {
         format!("{SENSOR_URI_PREFIX}{self}")
     }
@@ -59,8 +58,8 @@ impl SensorId {
     }
 }
 
-/// Start of every sensor URI (CONTRACT.md section 3, ours).
-pub const SENSOR_URI_PREFIX: &str = "telovix://sensor/";
+/// Start of every sensor URI (docs/contract.md section 3, ours).
+const SENSOR_URI_PREFIX: &str = "telovix://sensor/";
 
 impl fmt::Display for SensorId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -145,7 +144,7 @@ text_name!(
 );
 
 text_name!(
-    /// What a node is for, `[a-z0-9_]{1,64}`: `generic_linux`, `o_du`, `amf`, … (CONTRACT.md section 1).
+    /// What a node is for, `[a-z0-9_]{1,64}`: `generic_linux`, `o_du`, `amf`, … (docs/contract.md section 1).
     NodeRole,
     |text| {
         if text.is_empty() || text.len() > MAX_NODE_ROLE {
@@ -176,7 +175,7 @@ text_name!(
 
 text_name!(
     /// One installation of the agent within a cluster (a Helm release, say); with cluster and node name it makes the
-    /// node key of CONTRACT.md section 4. The same alphabet as a cluster name.
+    /// node key of docs/contract.md section 4. The same alphabet as a cluster name.
     InstallId,
     |text| host_like("install id", text, MAX_CLUSTER_NAME)
 );
@@ -227,7 +226,7 @@ fn host_like(what: &'static str, text: &str, longest: usize) -> Result<(), Inval
     Ok(())
 }
 
-/// Which edition of the product a sensor belongs to (CONTRACT.md section 1).
+/// Which edition of the product a sensor belongs to (docs/contract.md section 1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Flavor {
@@ -265,7 +264,7 @@ impl FromStr for Flavor {
     }
 }
 
-/// The tags of a sensor: at most 64, in the order given, none twice (CONTRACT.md section 1, ours).
+/// The tags of a sensor: at most 64, in the order given, none twice (docs/contract.md section 1, ours).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Tag>", into = "Vec<Tag>")]
 pub struct Tags(Vec<Tag>);

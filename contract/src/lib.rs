@@ -8,7 +8,7 @@
 //!
 //! It does no I/O, knows no async runtime and no command line. Every type parses instead of validating: a value that
 //! exists is a value that keeps its rule, on both sides of the wire. Section numbers in the doc comments are those of
-//! `CONTRACT.md`; decisions of this project (marked *ours* there) stand here once, so that they change in one edit.
+//! `docs/contract.md`; decisions of this project (marked *ours* there) stand here once, so that they change in one edit.
 
 pub mod enroll;
 pub mod facts;

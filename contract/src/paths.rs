@@ -1,4 +1,4 @@
-//! Where the calls live (CONTRACT.md sections 3 and 5). The sensor paths are ours: change them here.
+//! Where the calls live (docs/contract.md sections 3 and 5). The sensor paths are ours: change them here.
 
 /// `GET`, no authentication: the Console's CA.
 pub const TRUST_BOOTSTRAP: &str = "/api/v1/sensors/trust-bootstrap";
@@ -44,5 +44,5 @@ pub const V2_AUDIT: &str = "/api/v2/audit";
 pub const V2_TOKENS: &str = "/api/v2/enrollment/tokens";
 /// `GET`: the fleet, with an API key.
 pub const V2_SENSORS: &str = "/api/v2/sensors";
-/// Port of the Console's one listener where nobody chose another (CONTRACT.md section 2).
+/// Port of the Console's one listener where nobody chose another (docs/contract.md section 2).
 pub const DEFAULT_PORT: u16 = 15483;

@@ -1,9 +1,8 @@
-//! Life after enrollment: heartbeat, renewal, decommission (CONTRACT.md section 3). All over mutual TLS.
+//! Life after enrollment: heartbeat, renewal, decommission (docs/contract.md section 3). All over mutual TLS.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::enroll::DEFAULT_HEARTBEAT_SECONDS;
 use crate::ids::SensorId;
 use crate::states::TrustState;
 
@@ -25,7 +24,7 @@ pub struct HeartbeatAnswer {
     /// What the Console thinks of the identity.
     pub trust_state: TrustState,
     /// Seconds until the next heartbeat.
-    #[serde(default = "default_heartbeat")]
+    #[serde(default = "crate::enroll::default_heartbeat")]
     pub heartbeat_interval_seconds: u32,
     /// Asks for a renewal within this window, earlier than the sensor would renew on its own (as RFC 9773 does).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -66,8 +65,4 @@ pub struct Renewed {
     pub policy_signing_public_key_pem: String,
     /// What the Console thinks of the identity.
     pub trust_state: TrustState,
-}
-
-fn default_heartbeat() -> u32 {
-    DEFAULT_HEARTBEAT_SECONDS
 }

@@ -1,4 +1,4 @@
-//! The states that a Console shows of a sensor and of a token (CONTRACT.md sections 4 and 5).
+//! The states that a Console shows of a sensor and of a token (docs/contract.md sections 4 and 5).
 
 use std::fmt;
 

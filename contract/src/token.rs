@@ -1,4 +1,4 @@
-//! The enrollment token and its hash (CONTRACT.md sections 1 and 4).
+//! The enrollment token and its hash (docs/contract.md sections 1 and 4).
 //!
 //! Invariant: a token's text leaves this type through [`EnrollmentToken::expose`] and serialization alone. `Debug` and
 //! errors never show it, and its memory is wiped when it is dropped.
@@ -8,6 +8,7 @@ use std::str::FromStr;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use data_encoding::{HEXLOWER, HEXLOWER_PERMISSIVE};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
@@ -66,7 +67,7 @@ impl EnrollmentToken {
     }
 
     /// SHA-256 of the text as it was given: what stands in `.enrollment-token-hash`, where other programs compare it
-    /// with the hash of the text that they hold (CONTRACT.md section 7).
+    /// with the hash of the text that they hold (docs/contract.md section 7).
     pub fn hash_as_given(&self) -> TokenHash {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }
@@ -202,24 +203,13 @@ pub struct InvalidHex;
 
 /// Lower-case hex of any bytes.
 pub fn hex(bytes: &[u8]) -> String {
-    use fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+    HEXLOWER.encode(bytes)
 }
 
 /// Reads 32 bytes from 64 hex digits of either case.
 pub fn unhex(text: &str) -> Result<[u8; 32], InvalidHex> {
-    if text.len() != 64 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
-        return Err(InvalidHex);
-    }
-    let mut bytes = [0; 32];
-    for (at, byte) in bytes.iter_mut().enumerate() {
-        *byte = u8::from_str_radix(&text[2 * at..2 * at + 2], 16).map_err(|_| InvalidHex)?;
-    }
-    Ok(bytes)
+    let bytes = HEXLOWER_PERMISSIVE.decode(text.as_bytes()).map_err(|_| InvalidHex)?;
+    bytes.try_into().map_err(|_| InvalidHex)
 }
 
 #[cfg(test)]

@@ -1,19 +1,27 @@
-//! The rules of DESIGN.md sections 1, 2 and 7 that a machine can check, as functions from sources to complaints.
+//! The rules of CONTRIBUTING.md that a machine can check, as functions from sources to complaints.
 //!
 //! Invariant: a check reads text and nothing else, so that each can be shown a bad sample and be seen to fail; the
 //! suite `tests/tidy.rs` runs them over the tree. What the compiler and clippy check better is not here.
 
+mod circles;
+mod citations;
 mod code;
 mod layers;
 mod links;
 mod manifests;
+mod modules;
+mod paths;
+mod pure;
 
 use std::path::Path;
 
+pub use circles::circles;
+pub use citations::citations;
 pub use code::code_of;
 pub use layers::{AGENT_ORDER, STUB_ORDER, declared_order, layers};
 pub use links::dead_links;
 pub use manifests::lints;
+pub use pure::impure;
 
 /// Longest file.
 const MAX_LINES: usize = 400;
@@ -87,6 +95,16 @@ pub fn first_lines(sources: &[Source]) -> Vec<String> {
         .filter(silent)
         .map(|source| format!("{} does not begin with a `//!` line that says what it is for", source.path))
         .collect()
+}
+
+/// Modules that are laid out as `name.rs` beside the folder `name/`, where `name/mod.rs` is the way.
+pub fn beside_folders(sources: &[Source], folder: &str) -> Vec<String> {
+    let beside = |source: &&Source| {
+        let module = source.path.strip_suffix(".rs").filter(|_| source.path.starts_with(folder));
+        module.is_some_and(|module| sources.iter().any(|other| other.path.starts_with(&format!("{module}/"))))
+    };
+    let complain = |source: &Source| format!("{}: beside a folder; make it `mod.rs` in there", source.path);
+    sources.iter().filter(beside).map(complain).collect()
 }
 
 /// Exemptions from lints that are not `#[expect(…, reason = …)]`.
@@ -171,6 +189,16 @@ mod tests {
         assert_eq!(lengths(&one("README.md", &long)).len(), 0);
         assert_eq!(first_lines(&one("a.rs", "use x;\n")).len(), 1);
         assert_eq!(first_lines(&one("a.rs", "//! Says it.\n")).len(), 0);
+    }
+
+    #[test]
+    fn a_file_beside_its_folder_is_found() {
+        let files = |paths: [&str; 3]| {
+            beside_folders(&paths.map(|path| Source::sample(path, "")), "agent/src/").len()
+        };
+        assert_eq!(files(["agent/src/a.rs", "agent/src/a/b.rs", "agent/src/ab/c.rs"]), 1);
+        assert_eq!(files(["agent/src/a/mod.rs", "agent/src/a/b.rs", "agent/src/a/tests.rs"]), 0);
+        assert_eq!(files(["tests/src/a.rs", "tests/src/a/b.rs", "agent/src/b.rs"]), 0);
     }
 
     #[test]

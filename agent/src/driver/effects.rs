@@ -5,7 +5,7 @@ use super::error::DriverError;
 use super::{enroll, found, spent_token, summary};
 use crate::clock;
 use crate::machine::{Answer, Current, Effect, Input, Loaded, Outcome};
-use crate::store::{Errand, Generation, Held, Publication, StoreError};
+use crate::store::{PendingKind, Generation, HoldOutcome, Publication, StoreError};
 
 impl Driver {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -93,8 +93,8 @@ impl Driver {
     /// is another one that this process cannot have, only another process can.
     fn hold(&mut self) -> Result<Option<String>, StoreError> {
         match self.store.hold() {
-            Ok(Held::Kept) => Ok(None),
-            Ok(Held::Anew) => {
+            Ok(HoldOutcome::Unchanged) => Ok(None),
+            Ok(HoldOutcome::Reopened) => {
                 let note =
                     "the state directory, or the lock in it, was removed or replaced; it was opened again";
                 tracing::warn!("{note}");
@@ -153,15 +153,15 @@ impl Driver {
         let public = committed.verified().key().public_der();
         let renewal = self.store.pending_renewal().ok().flatten();
         let is_renewal = renewal.is_some_and(|pending| pending.key.public_der() == public);
-        complain(self.store.discard(if is_renewal { Errand::Renewal } else { Errand::Enrollment }));
+        complain(self.store.discard(if is_renewal { PendingKind::Renewal } else { PendingKind::Enrollment }));
     }
 
     /// A renewal is of the copied identity. An enrollment may be this machine's own, with a token spent on it.
     fn discard_copied(&mut self) {
-        complain(self.store.discard(Errand::Renewal));
+        complain(self.store.discard(PendingKind::Renewal));
         let pending = self.store.pending().ok().flatten();
         if !pending.is_some_and(|pending| enroll::is_ours(&pending, &self.host)) {
-            complain(self.store.discard(Errand::Enrollment));
+            complain(self.store.discard(PendingKind::Enrollment));
             self.committed = None;
         }
     }

@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::ConsoleUrl;
 use crate::console::{ConsoleError, EnrollReply};
 use crate::machine::{Accepted, Identity, Outcome};
-use crate::store::{Errand, Pending, SensorState};
+use crate::store::{PendingKind, Pending, SensorState};
 use crate::verify::{self, Claim};
 
 impl Driver {
@@ -87,7 +87,7 @@ impl Driver {
     /// A request that the Console cannot read is not sent again: the next attempt makes another.
     fn forget_refused_request(&mut self, reply: &Result<Renewed, ConsoleError>) {
         if let Err(ConsoleError::Refused { known: Some(ErrorCode::InvalidCsr), .. }) = reply {
-            complain(self.store.discard(Errand::Renewal));
+            complain(self.store.discard(PendingKind::Renewal));
         }
     }
 

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use super::HookError;
+use super::error::HookError;
 use crate::cli::redact_tokens;
 use crate::console::error::clean;
 

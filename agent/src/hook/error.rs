@@ -1,11 +1,34 @@
-//! Why a consumer was not told.
+//! How one telling of a consumer ended, and why it was not told.
 
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitStatus;
 use std::time::Duration;
 
-use super::HookOutcome;
+/// How one telling of one consumer ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum HookOutcome {
+    /// It was told.
+    Success,
+    /// It failed, or there is nobody.
+    Failed,
+    /// It took too long and was killed.
+    TimedOut,
+}
+
+impl HookOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Success, Self::Failed, Self::TimedOut];
+
+    /// The word in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Success => "success",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed_out",
+        }
+    }
+}
 
 /// Why a consumer was not told. The texts are for people: what happened and, where it helps, what the hook said last.
 #[derive(Debug, thiserror::Error)]

@@ -16,7 +16,7 @@ use std::time::Duration;
 use telovix_contract::SensorId;
 use tokio::sync::watch;
 
-pub use self::error::HookError;
+pub use self::error::{HookError, HookOutcome};
 use crate::config::HookSettings;
 use crate::store::layout;
 
@@ -61,31 +61,6 @@ pub struct Occasion {
     pub event: Event,
     /// To whose identity.
     pub sensor_id: Option<SensorId>,
-}
-
-/// How one telling of one consumer ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum HookOutcome {
-    /// It was told.
-    Success,
-    /// It failed, or there is nobody.
-    Failed,
-    /// It took too long and was killed.
-    TimedOut,
-}
-
-impl HookOutcome {
-    /// Every outcome.
-    pub const ALL: [Self; 3] = [Self::Success, Self::Failed, Self::TimedOut];
-
-    /// The word in metrics.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Failed => "failed",
-            Self::TimedOut => "timed_out",
-        }
-    }
 }
 
 /// What the telling has come to.

@@ -13,7 +13,7 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::HookError;
+use super::error::HookError;
 use crate::config::ReloadSignal;
 
 /// Longest pid file that is one.

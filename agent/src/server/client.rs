@@ -25,7 +25,7 @@ const LOOK: Duration = Duration::from_secs(3);
 /// How long a command may take: somewhat longer than the daemon's own limit.
 const COMMAND: Duration = Duration::from_secs(170);
 /// How long a retirement may take: the five seconds that the daemon gives the Console, and a breath. A shutdown waits for
-/// it (CONTRACT.md section 3).
+/// it (docs/contract.md section 3).
 const RETIREMENT: Duration = Duration::from_secs(8);
 
 /// Speaks to the daemon behind a control socket.

@@ -19,7 +19,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::{Context, routes};
+use super::routes::{self, Context};
 use crate::config::SocketMode;
 use crate::store;
 

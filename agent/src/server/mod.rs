@@ -10,7 +10,6 @@ mod listen;
 mod request;
 mod routes;
 
-use std::path::PathBuf;
 use std::sync::Arc;
 
 use tokio::sync::{mpsc, watch};
@@ -18,21 +17,11 @@ use tokio::task::JoinHandle;
 
 use self::listen::{ControlSocket, Door};
 pub use self::request::ControlRequest;
+use self::routes::Context;
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::machine::Report;
 use crate::metrics::Metrics;
-
-/// What the routes work with.
-#[derive(Debug)]
-struct Context {
-    clock: Clock,
-    report: watch::Receiver<Report>,
-    metrics: Arc<Metrics>,
-    ask: mpsc::Sender<ControlRequest>,
-    /// Goes into the report, so that nobody takes one agent's for another's.
-    state_dir: PathBuf,
-}
 
 /// The open doors. Closed, and the control socket's file removed, when this is dropped.
 #[derive(Debug)]

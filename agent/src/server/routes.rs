@@ -1,5 +1,7 @@
 //! What can be asked for, and how it is answered.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -8,15 +10,15 @@ use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
 use telovix_contract::problem::{ErrorCode, Problem};
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use super::{Context, ControlRequest};
-use crate::clock;
+use super::ControlRequest;
+use crate::clock::{self, Clock};
 use crate::confine;
 use crate::machine::Report;
 use crate::machine::{CommandResult, Urgency};
-use crate::metrics;
+use crate::metrics::{self, Metrics};
 
 /// Largest body that anybody may send.
 pub(super) const LARGEST_BODY: usize = 4 * 1024;
@@ -26,6 +28,17 @@ const BODY: Duration = Duration::from_secs(5);
 const PULSE: Duration = Duration::from_secs(2);
 /// How long a command may take: a renewal is three calls at their longest.
 const COMMAND: Duration = Duration::from_secs(150);
+
+/// What the routes work with.
+#[derive(Debug)]
+pub(super) struct Context {
+    pub(super) clock: Clock,
+    pub(super) report: watch::Receiver<Report>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) ask: mpsc::Sender<ControlRequest>,
+    /// Goes into the report, so that nobody takes one agent's for another's.
+    pub(super) state_dir: PathBuf,
+}
 
 /// What can be seen through a door.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

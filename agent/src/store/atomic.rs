@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::StoreError;
 use super::fault;
-use super::publication::Access;
+use super::permissions::Access;
 
 /// Makes a directory; missing parents too, which are not given away.
 pub(super) fn create_dir_all(path: &Path, access: impl Into<Access>) -> Result<(), StoreError> {
@@ -161,7 +161,7 @@ fn absent_is_fine(done: io::Result<()>, path: &Path) -> Result<(), StoreError> {
     }
 }
 
-/// Removes a token's file after the token was used up (DESIGN.md section 3). Its place may be a read-only volume, so
+/// Removes a token's file after the token was used up. Its place may be a read-only volume, so
 /// the caller decides what a failure means. Only a regular file is one that somebody put there for us: a device
 /// (`/dev/stdin`), a pipe or a link of a Secret volume stays.
 ///

@@ -9,9 +9,9 @@ use telovix_contract::TokenHash;
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::layout::{self, Errand, Layout};
+use super::layout::{self, Layout, PendingKind};
 use super::pending::Pending;
-use super::publication::Publication;
+use super::permissions::Publication;
 use super::state::SensorState;
 use super::{atomic, read};
 use crate::key::KeyError;
@@ -58,17 +58,12 @@ impl Generation {
         })
     }
 
-    /// Whom to trust as the Console: the CA that came with the certificate, and nobody else (CONTRACT.md section 2).
+    /// Whom to trust as the Console: the CA that came with the certificate, and nobody else (docs/contract.md section 2).
     pub fn trust(&self) -> ServerTrust {
         ServerTrust::Anchors {
             certificates: self.verified.ca().to_vec(),
             named: "the Console CA that came with the certificate".to_owned(),
         }
-    }
-
-    /// The certificate's serial number, lower-case hex.
-    pub(super) fn serial_hex(&self) -> String {
-        self.verified.serial().iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     pub(super) fn write(
@@ -152,7 +147,7 @@ pub(super) fn write_token_hash(layout: &Layout, current: &Generation) -> Result<
 }
 
 /// Whether the hash that stands there is neither of the token that paid for the current identity nor a leftover from
-/// before it: then somebody else, the vendor's init container, has announced a new token (CONTRACT.md section 7).
+/// before it: then somebody else, the vendor's init container, has announced a new token (docs/contract.md section 7).
 pub(super) fn announces_another_token(layout: &Layout, current: &Generation) -> bool {
     let text = read::text(&layout.top(layout::TOKEN_HASH)).ok();
     let Some(announced) = text.and_then(|text| text.parse::<TokenHash>().ok()) else { return false };
@@ -207,15 +202,15 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
         let replaced = pending.renews.is_some_and(|generation| generation < current.number);
         replaced || pending.key.public_der() == current.verified.key().public_der()
     };
-    for errand in Errand::ALL {
-        let ended = match Pending::load(layout, errand) {
+    for kind in PendingKind::ALL {
+        let ended = match Pending::load(layout, kind) {
             Ok(pending) => pending.is_some_and(|pending| is_done(&pending)),
             // Half removed, or torn: nobody can go on with it, and a key does not lie about for ever.
             Err(StoreError::Corrupt { .. }) => true,
             Err(_) => false,
         };
         if ended {
-            atomic::remove_tree(&layout.pending(errand))?;
+            atomic::remove_tree(&layout.pending(kind))?;
         }
     }
     // The current one and its predecessor stay.
@@ -227,11 +222,11 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
     Ok(())
 }
 
-/// Removes what is under way for an errand, and the generation that was committed for its key and never published.
-pub(super) fn discard(layout: &Layout, errand: Errand) -> Result<(), StoreError> {
+/// Removes what is pending of this kind, and the generation that was committed for its key and never published.
+pub(super) fn discard(layout: &Layout, kind: PendingKind) -> Result<(), StoreError> {
     let current = current_number(layout)?.unwrap_or(0);
     let key_of = |place: &Path| read::text(&place.join(layout::KEY)).ok().map(Zeroizing::new);
-    if let Some(key) = key_of(&layout.pending(errand)) {
+    if let Some(key) = key_of(&layout.pending(kind)) {
         for number in numbers(layout)?.into_iter().filter(|number| *number > current) {
             let place = layout.generation(number);
             if key_of(&place).as_ref() == Some(&key) {
@@ -239,5 +234,5 @@ pub(super) fn discard(layout: &Layout, errand: Errand) -> Result<(), StoreError>
             }
         }
     }
-    atomic::remove_tree(&layout.pending(errand))
+    atomic::remove_tree(&layout.pending(kind))
 }

@@ -1,4 +1,4 @@
-//! What stands where in the state directory (CONTRACT.md section 7).
+//! What stands where in the state directory (docs/contract.md section 7).
 //!
 //! ```text
 //! client.key.pem -> current/client.key.pem      and so on for the five names of a generation
@@ -56,14 +56,14 @@ pub fn names() -> [&'static str; 5] {
 /// What a key and a request that are under way are for. Each has its own place, so that a renewal does not cost an
 /// enrollment its key, which a token may be spent on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Errand {
+pub enum PendingKind {
     /// A token is being presented: `pending/`.
     Enrollment,
     /// The certificate is being renewed: `renewal/`.
     Renewal,
 }
 
-impl Errand {
+impl PendingKind {
     pub(super) const ALL: [Self; 2] = [Self::Enrollment, Self::Renewal];
 
     fn dir(self) -> &'static str {
@@ -102,13 +102,13 @@ impl Layout {
         self.top("current")
     }
 
-    pub(super) fn pending(&self, errand: Errand) -> PathBuf {
-        self.top(errand.dir())
+    pub(super) fn pending(&self, kind: PendingKind) -> PathBuf {
+        self.top(kind.dir())
     }
 
     /// Where a pending enrollment or renewal is prepared before it gets its name.
-    pub(super) fn pending_new(&self, errand: Errand) -> PathBuf {
-        self.top(&format!(".{}.new", errand.dir()))
+    pub(super) fn pending_new(&self, kind: PendingKind) -> PathBuf {
+        self.top(&format!(".{}.new", kind.dir()))
     }
 
     pub(super) fn generations(&self) -> PathBuf {

@@ -9,9 +9,9 @@ use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::generation::{Generation, broken_links, current_number, mend_links, numbers, point_current};
-use super::layout::{self, Errand, Layout};
+use super::layout::{self, Layout, PendingKind};
 use super::pending::Pending;
-use super::publication::Publication;
+use super::permissions::Publication;
 use super::state::{STATE_VERSION, SensorState};
 use super::{atomic, read};
 use crate::key::KeyPair;
@@ -127,8 +127,8 @@ fn modes(layout: &Layout, mend: Option<&Publication>, number: u32) -> Result<Vec
 /// key of what is under way tells.
 fn published(layout: &Layout, numbers: &[u32]) -> Result<Option<u32>, StoreError> {
     let mut under_way = Vec::new();
-    for errand in Errand::ALL {
-        match read::text(&layout.pending(errand).join(layout::KEY)).map(Zeroizing::new) {
+    for kind in PendingKind::ALL {
+        match read::text(&layout.pending(kind).join(layout::KEY)).map(Zeroizing::new) {
             Ok(key) => under_way.push(key),
             Err(error) if is_damage(&error) => {}
             Err(error) => return Err(error),

@@ -1,4 +1,4 @@
-//! The state directory: generations, of which one is current (CONTRACT.md section 7, DESIGN.md section 1).
+//! The state directory: generations, of which one is current (docs/contract.md section 7).
 //!
 //! Invariants:
 //! - only a [`Verified`] becomes a [`Generation`], and only a `Generation` is published;
@@ -9,15 +9,15 @@
 //! - what cannot be read is an error that names the file, never "empty".
 
 mod atomic;
+mod chown;
 mod error;
 mod fault;
 mod generation;
-mod handover;
 pub mod layout;
 mod load;
 mod lock;
 mod pending;
-mod publication;
+mod permissions;
 mod read;
 mod state;
 
@@ -29,15 +29,15 @@ use telovix_contract::enroll::EnrollRequest;
 use telovix_contract::session::RenewRequest;
 
 pub use self::atomic::{make_runtime_dir, open_socket_to_group, remove_consumed_token, remove_socket};
+pub use self::chown::{Handover, Owner, hand_over};
 pub use self::error::StoreError;
 pub use self::generation::Generation;
-pub use self::handover::{Handover, Owner, hand_over};
-pub use self::layout::Errand;
 use self::layout::Layout;
+pub use self::layout::PendingKind;
 pub use self::load::{Loaded, Loss, LossReason};
 use self::lock::Lock;
 pub use self::pending::{Asked, Pending};
-pub use self::publication::Publication;
+pub use self::permissions::Publication;
 pub use self::state::{STATE_VERSION, SensorState};
 use crate::key::KeyPair;
 use crate::verify::Verified;
@@ -60,11 +60,11 @@ enum Access {
 
 /// What [`Store::hold`] found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Held {
+pub enum HoldOutcome {
     /// All as it was.
-    Kept,
+    Unchanged,
     /// It had to be taken anew; what was in it may be gone.
-    Anew,
+    Reopened,
 }
 
 impl Store {
@@ -94,13 +94,13 @@ impl Store {
     ///
     /// # Errors
     /// As [`Store::open`]; the store then holds nothing that anybody can reach.
-    pub fn hold(&mut self) -> Result<Held, StoreError> {
-        let Access::Write { lock } = &self.access else { return Ok(Held::Kept) };
+    pub fn hold(&mut self) -> Result<HoldOutcome, StoreError> {
+        let Access::Write { lock } = &self.access else { return Ok(HoldOutcome::Unchanged) };
         if lock.is_at(&self.layout.lock()) {
-            return Ok(Held::Kept);
+            return Ok(HoldOutcome::Unchanged);
         }
         self.access = Self::open_as(self.layout.root(), self.publication)?.access;
-        Ok(Held::Anew)
+        Ok(HoldOutcome::Reopened)
     }
 
     /// Opens a state directory for looking, beside a running agent; nothing is made or mended.
@@ -154,12 +154,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] or [`StoreError::Io`] when it is there and cannot be read.
     pub fn pending(&self) -> Result<Option<Pending>, StoreError> {
-        Pending::load(&self.layout, Errand::Enrollment)
+        Pending::load(&self.layout, PendingKind::Enrollment)
     }
 
     /// The renewal that is under way, if any.
     pub fn pending_renewal(&self) -> Result<Option<Pending>, StoreError> {
-        Pending::load(&self.layout, Errand::Renewal)
+        Pending::load(&self.layout, PendingKind::Renewal)
     }
 
     /// Makes an enrollment durable before its first byte leaves, in place of an earlier one.
@@ -179,12 +179,12 @@ impl Store {
         request: &RenewRequest,
         of: &Generation,
     ) -> Result<Pending, StoreError> {
-        Pending::save_renewal(&self.layout, key, request, of)
+        Pending::save_renewal(&self.layout, key, request, (of.state().token_sha256, of.number()))
     }
 
-    /// Throws away what is under way for an errand, and the generation that was committed for it and never published.
-    pub fn discard(&mut self, errand: Errand) -> Result<(), StoreError> {
-        generation::discard(&self.layout, errand)
+    /// Throws away what is pending of this kind, and the generation that was committed for it and never published.
+    pub fn discard(&mut self, kind: PendingKind) -> Result<(), StoreError> {
+        generation::discard(&self.layout, kind)
     }
 
     /// Writes an identity as a new generation. It is whole and on the disk when this returns, and not yet current.
@@ -229,13 +229,14 @@ impl Store {
 
     /// Writes down that consumers know the identity.
     pub fn set_told(&mut self, current: &Generation) -> Result<(), StoreError> {
-        let line = format!("{}\n", current.serial_hex());
+        let line = format!("{}\n", current.verified().serial_hex());
         atomic::replace(&self.layout.top(layout::TOLD), line.as_bytes(), layout::SECRET_MODE)
     }
 
     /// Whether that was written down of this identity.
     pub fn was_told(&self, current: &Generation) -> bool {
-        read::text(&self.layout.top(layout::TOLD)).is_ok_and(|line| line.trim() == current.serial_hex())
+        read::text(&self.layout.top(layout::TOLD))
+            .is_ok_and(|line| line.trim() == current.verified().serial_hex())
     }
 
     /// Hash of the token that paid for the identity here, as `.enrollment-token-hash` tells.
@@ -255,9 +256,9 @@ impl Store {
         atomic::remove_link(&self.layout.current())?;
         atomic::remove_file(&self.layout.top(layout::TOKEN_HASH))?;
         atomic::remove_file(&self.layout.top(layout::TOLD))?;
-        for errand in Errand::ALL {
-            atomic::remove_tree(&self.layout.pending(errand))?;
-            atomic::remove_tree(&self.layout.pending_new(errand))?;
+        for kind in PendingKind::ALL {
+            atomic::remove_tree(&self.layout.pending(kind))?;
+            atomic::remove_tree(&self.layout.pending_new(kind))?;
         }
         atomic::remove_tree(&self.layout.generations())?;
         atomic::sync_dir(self.layout.root())

@@ -1,8 +1,8 @@
 //! An enrollment or a renewal that is under way: key and request, on the disk before the first byte leaves.
 //!
 //! Invariant: as long as `pending/` stands, every attempt with the same token carries the same key, so that the Console
-//! knows it for the same enrollment and a lost answer loses no host (CONTRACT.md section 3, "Repeat"). The token itself
-//! is not here; only its hash is.
+//! knows it for the same enrollment and a lost answer loses no host (docs/contract.md section 3, "Repeat"). The token
+//! itself is not here; only its hash is.
 
 use std::path::Path;
 
@@ -15,8 +15,7 @@ use telovix_contract::{ClusterName, EnrollmentToken, InstallId, NodeName, NodeRo
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::generation::Generation;
-use super::layout::{self, Errand, Layout};
+use super::layout::{self, Layout, PendingKind};
 use super::{atomic, read};
 use crate::key::KeyPair;
 
@@ -113,34 +112,35 @@ impl Pending {
         token_sha256: TokenHash,
     ) -> Result<Self, StoreError> {
         let bare = without_token(request);
-        Self::save(layout, Errand::Enrollment, key, bare, (token_sha256, None))
+        Self::save(layout, PendingKind::Enrollment, key, bare, (token_sha256, None))
     }
 
-    /// Makes the renewal of a generation durable under its name, in place of an earlier one.
+    /// Makes a renewal durable under its name, in place of an earlier one. It is of the generation of that number, which was
+    /// enrolled with that token.
     pub(super) fn save_renewal(
         layout: &Layout,
         key: KeyPair,
         request: &RenewRequest,
-        of: &Generation,
+        (token_sha256, renews): (TokenHash, u32),
     ) -> Result<Self, StoreError> {
-        let of = (of.state().token_sha256, Some(of.number()));
-        Self::save(layout, Errand::Renewal, key, serde_json::to_value(request), of)
+        let request = serde_json::to_value(request);
+        Self::save(layout, PendingKind::Renewal, key, request, (token_sha256, Some(renews)))
     }
 
     fn save(
         layout: &Layout,
-        errand: Errand,
+        kind: PendingKind,
         key: KeyPair,
         request: Result<Value, serde_json::Error>,
         (token_sha256, renews): (TokenHash, Option<u32>),
     ) -> Result<Self, StoreError> {
-        let new = layout.pending_new(errand);
+        let new = layout.pending_new(kind);
         let request = request.map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
         let on_disk = OnDisk { token_sha256, renews, request };
         let bytes = serde_json::to_vec_pretty(&on_disk)
             .map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
-        let place = layout.pending(errand);
-        if Self::load(layout, errand).is_ok_and(|earlier| earlier.is_some_and(|it| it.has_key(&key))) {
+        let place = layout.pending(kind);
+        if Self::load(layout, kind).is_ok_and(|earlier| earlier.is_some_and(|it| it.has_key(&key))) {
             // The Console may have spent a token on this key, so it is not out of its place for a moment.
             atomic::replace(&place.join(REQUEST), &bytes, layout::SECRET_MODE)?;
             return Ok(Self { key, token_sha256, renews, request: on_disk.request });
@@ -162,8 +162,8 @@ impl Pending {
     }
 
     /// Reads the enrollment or renewal that is under way, if any.
-    pub(super) fn load(layout: &Layout, errand: Errand) -> Result<Option<Self>, StoreError> {
-        let place = layout.pending(errand);
+    pub(super) fn load(layout: &Layout, kind: PendingKind) -> Result<Option<Self>, StoreError> {
+        let place = layout.pending(kind);
         // Only what is not there is nothing. A disk that does not say may hold the key that a token was spent on.
         match std::fs::symlink_metadata(&place) {
             Ok(meta) if meta.is_dir() => {}

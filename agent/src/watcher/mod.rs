@@ -2,15 +2,15 @@
 //!
 //! Invariants:
 //! - directories are watched, never files: a file that is replaced takes its watch with it;
-//! - an event only says "look"; what has changed is said by comparing marks (`marks`), so nothing is reported that is not so,
-//!   and a poll that compares the same marks finds whatever events cannot show;
+//! - an event only says "look"; what has changed is found by comparing stamps (`file_stamp`), so nothing is reported that is not so,
+//!   and a poll that compares the same stamps finds whatever events cannot show;
 //! - after each look the watches are laid again where the directories are now, so that neither a rename over one nor
 //!   its removal makes us deaf.
 //!
 //! What the agent writes itself is reported as well: to know its own hand is the caller's business.
 
-mod eyes;
-mod marks;
+mod file_stamp;
+mod inotify;
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -18,8 +18,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use self::eyes::Eyes;
-use self::marks::{Inside, Marks};
+use self::file_stamp::{Inside, Stamps};
+use self::inotify::DirWatches;
 use crate::config::Config;
 use crate::store::layout;
 
@@ -28,8 +28,8 @@ use crate::store::layout;
 pub const QUIET: Duration = Duration::from_millis(50);
 /// Time between two times of listening whether it is quiet, at first; later it is [`QUIET`].
 const LISTEN: Duration = Duration::from_millis(10);
-/// How long noise can put off a look.
-pub const LONGEST_NOISE: Duration = Duration::from_millis(500);
+/// Longest time that events can put off a look.
+pub const MAX_DEBOUNCE: Duration = Duration::from_millis(500);
 /// Time between looks that nothing asked for.
 pub const POLL: Duration = Duration::from_secs(60);
 /// The same where the kernel gives no events.
@@ -73,15 +73,15 @@ impl Watched {
     }
 
     /// What is there of one group.
-    fn marks(&self, change: Change) -> Marks {
+    fn stamps(&self, change: Change) -> Stamps {
         let inside = match change {
             Change::Config => Inside::Counts,
             Change::State | Change::Token => Inside::DoesNot,
         };
-        Marks::of(&self.things(change), inside)
+        Stamps::of(&self.things(change), inside)
     }
 
-    /// The things whose marks are compared.
+    /// The things whose stamps are compared.
     fn things(&self, change: Change) -> Vec<PathBuf> {
         match change {
             Change::State => {
@@ -124,16 +124,16 @@ fn or_here(parent: &Path) -> &Path {
 #[derive(Debug)]
 pub struct Watcher {
     watched: Watched,
-    eyes: Eyes,
-    marks: [Marks; 3],
+    inotify: DirWatches,
+    stamps: [Stamps; 3],
     found: BTreeSet<Change>,
     polled: Instant,
-    noise: Option<Noise>,
+    debounce: Option<Debounce>,
 }
 
-/// Events that nobody has looked into yet.
+/// Events that were not looked into yet, because more may follow.
 #[derive(Debug, Clone, Copy)]
-struct Noise {
+struct Debounce {
     first: Instant,
     /// When the last ones were heard.
     last: Instant,
@@ -141,7 +141,7 @@ struct Noise {
     listen: Instant,
 }
 
-impl Noise {
+impl Debounce {
     fn begin(now: Instant) -> Self {
         Self { first: now, last: now, listen: now + LISTEN }
     }
@@ -149,7 +149,7 @@ impl Noise {
     /// What it is after listening, as long as it goes on.
     fn go_on(self, more: bool, now: Instant) -> Option<Self> {
         let last = if more { now } else { self.last };
-        let end = (last + QUIET).min(self.first + LONGEST_NOISE);
+        let end = (last + QUIET).min(self.first + MAX_DEBOUNCE);
         let pause = if now < self.first + 2 * QUIET { LISTEN } else { QUIET };
         (now < end).then(|| Self { last, listen: (now + pause).min(end), ..self })
     }
@@ -160,9 +160,9 @@ impl Watcher {
     ///
     /// Has to be called within a tokio runtime.
     pub fn new(watched: Watched) -> Self {
-        let eyes = Eyes::open(&watched.directories());
-        let marks = Change::ALL.map(|change| watched.marks(change));
-        Self { watched, eyes, marks, found: BTreeSet::new(), polled: Instant::now(), noise: None }
+        let inotify = DirWatches::open(&watched.directories());
+        let stamps = Change::ALL.map(|change| watched.stamps(change));
+        Self { watched, inotify, stamps, found: BTreeSet::new(), polled: Instant::now(), debounce: None }
     }
 
     /// Watches something else from now on, after a new configuration. A change of something that is watched before and
@@ -170,13 +170,13 @@ impl Watcher {
     pub fn watch(&mut self, watched: Watched) {
         self.look();
         self.watched = watched;
-        self.eyes.aim(&self.watched.directories());
-        self.marks = Change::ALL.map(|change| self.watched.marks(change));
+        self.inotify.update(&self.watched.directories());
+        self.stamps = Change::ALL.map(|change| self.watched.stamps(change));
     }
 
     /// Why changes are noticed late: the kernel gives no events, or not for every directory.
     pub fn blind(&self) -> Option<&str> {
-        self.eyes.trouble()
+        self.inotify.problem()
     }
 
     /// Waits for a change. Several at once are given one after the other. Nothing is lost when the future is dropped.
@@ -188,18 +188,18 @@ impl Watcher {
             if let Some(change) = self.found.pop_first() {
                 return change;
             }
-            if let Some(noise) = self.noise {
-                sleep_until(noise.listen).await;
-                self.noise = noise.go_on(self.eyes.more(), Instant::now());
-                if self.noise.is_none() {
+            if let Some(debounce) = self.debounce {
+                sleep_until(debounce.listen).await;
+                self.debounce = debounce.go_on(self.inotify.has_events(), Instant::now());
+                if self.debounce.is_none() {
                     self.look();
                 }
                 continue;
             }
             let poll = self.polled + if self.blind().is_some() { POLL_BLIND } else { POLL };
             tokio::select! {
-                () = self.eyes.event() => {
-                    self.noise = Some(Noise::begin(Instant::now()));
+                () = self.inotify.event() => {
+                    self.debounce = Some(Debounce::begin(Instant::now()));
                 }
                 () = sleep_until(poll) => self.look(),
             }
@@ -208,14 +208,14 @@ impl Watcher {
 
     /// Compares what is there with what was there.
     fn look(&mut self) {
-        self.noise = None;
+        self.debounce = None;
         self.polled = Instant::now();
         // Watches first: what changes between the two is then seen as an event.
-        self.eyes.aim(&self.watched.directories());
-        for (change, marks) in Change::ALL.into_iter().zip(&mut self.marks) {
-            let seen = self.watched.marks(change);
-            if seen != *marks {
-                *marks = seen;
+        self.inotify.update(&self.watched.directories());
+        for (change, stamps) in Change::ALL.into_iter().zip(&mut self.stamps) {
+            let seen = self.watched.stamps(change);
+            if seen != *stamps {
+                *stamps = seen;
                 self.found.insert(change);
             }
         }

@@ -189,13 +189,13 @@ fn noise_ends_when_it_was_quiet_or_has_lasted_long_enough() {
     let ms = Duration::from_millis;
     // Each is heard at the next listening; the look comes so long after the first event.
     for (events, look) in [(0..1, 50), (0..25, 80), (0..99, 150), (0..10_000, 500)] {
-        let mut noise = Noise::begin(begin);
+        let mut debounce = Debounce::begin(begin);
         let mut heard = Duration::ZERO;
         let ended = loop {
-            let now = noise.listen;
+            let now = debounce.listen;
             let last = ms(events.end - 1).min(now - begin);
-            match noise.go_on(last > heard, now) {
-                Some(next) => noise = next,
+            match debounce.go_on(last > heard, now) {
+                Some(next) => debounce = next,
                 None => break now - begin,
             }
             heard = now - begin;
@@ -224,7 +224,7 @@ async fn a_busy_neighbour_wakes_it_seldom_and_hides_nothing() {
         }
     });
     let (began, before) = (Instant::now(), sleeps());
-    let early = tokio::time::timeout(LONGEST_NOISE, bench.watcher.changed()).await;
+    let early = tokio::time::timeout(MAX_DEBOUNCE, bench.watcher.changed()).await;
     assert!(early.is_err(), "nothing has changed: {early:?}");
     let times = sleeps() - before;
     // A few in each quiet time, to wait and to hear; and for the timeout itself.
@@ -258,7 +258,7 @@ async fn the_poll_finds_what_events_do_not() {
     let dir = TempDir::new().unwrap();
     folders(dir.path());
     let mut watcher = Watcher::new(watched(dir.path()));
-    watcher.eyes.put_out();
+    watcher.inotify.fail();
     assert!(watcher.blind().is_some());
     fs::write(dir.path().join("secrets/token"), "unseen").unwrap();
     let began = Instant::now();

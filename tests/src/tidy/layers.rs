@@ -1,5 +1,9 @@
 //! The one direction of imports: a module uses only modules that stand before it.
 
+use std::collections::BTreeSet;
+
+use super::modules::{TEST_ONLY, absolute};
+use super::paths::{self, Named};
 use super::{Source, code_of};
 
 /// The agent's modules in the order of its story (ARCHITECTURE.md).
@@ -8,31 +12,30 @@ pub const AGENT_ORDER: &[&str] = &[
     "store", "driver", "watcher", "notify", "hook", "metrics", "server", "doctor", "daemon", "commands",
 ];
 
-/// The stub's layers (DESIGN.md section 2).
+/// The stub's layers (ARCHITECTURE.md).
 pub const STUB_ORDER: &[&str] = &[
     "config", "clock", "fault", "files", "domain", "db", "ca", "service", "api", "ui", "serve", "app", "cli",
 ];
-
-/// Modules that only tests have: they use anything, and any test uses them.
-const TEST_ONLY: &[&str] = &["testpki"];
 
 /// Imports that point at a module further on in `order`, or at one that is not in it, in the sources below `folder`.
 pub fn layers(sources: &[Source], folder: &str, order: &[&str]) -> Vec<String> {
     let rank = |module: &str| order.iter().position(|name| *name == module);
     let mut complaints = Vec::new();
     for source in sources {
-        let Some(inside) = source.path.strip_prefix(folder).filter(|path| path.ends_with(".rs")) else {
+        let Some(inside) = source.path.strip_prefix(folder).and_then(|path| path.strip_suffix(".rs")) else {
             continue;
         };
-        let own = inside.split('/').next().unwrap_or_default().trim_end_matches(".rs");
-        if own == "lib" || own == "main" || TEST_ONLY.contains(&own) {
+        let here: Vec<String> =
+            inside.split('/').filter(|part| *part != "mod" && *part != "lib").map(str::to_owned).collect();
+        let own = here.first().map_or("main", |own| own.as_str());
+        if own == "main" || TEST_ONLY.contains(&own) {
             continue;
         }
         let Some(own_rank) = rank(own) else {
             complaints.push(format!("{}: module `{own}` has no place in the order", source.path));
             continue;
         };
-        for (line, module) in imports(&code_of(&source.text), depth_of(inside)) {
+        for (line, module) in imports(&source.text, &here) {
             match rank(&module) {
                 None | Some(_) if TEST_ONLY.contains(&module.as_str()) => {}
                 Some(other) if other <= own_rank => {}
@@ -47,9 +50,15 @@ pub fn layers(sources: &[Source], folder: &str, order: &[&str]) -> Vec<String> {
     complaints
 }
 
-/// How far down a file's module stands: 1 for `key.rs` and `store/mod.rs`, 2 for `store/layout.rs`.
-fn depth_of(inside: &str) -> usize {
-    inside.split('/').filter(|part| *part != "mod.rs").count()
+/// The top-level modules that a file names, with the lines.
+fn imports(text: &str, here: &[String]) -> BTreeSet<(usize, String)> {
+    let named = paths::read(text).paths;
+    let top = |named: Named| {
+        let path = absolute(&[here, &named.within].concat(), &named.segments)?;
+        let module = path.into_iter().next().filter(|name| name.starts_with(char::is_lowercase))?;
+        Some((named.line, module))
+    };
+    named.into_iter().filter_map(top).collect()
 }
 
 /// Modules that `lib.rs` declares in another order than `order`, or that are not in it, and test helpers that are
@@ -73,53 +82,6 @@ pub fn declared_order(lib: &Source, order: &[&str]) -> Vec<String> {
         }
     }
     complaints
-}
-
-/// The top-level modules that code names by `crate::`, or by as many `super::` as lead to the root, with the lines.
-/// Macros of the crate's own count as nothing.
-fn imports(code: &str, depth: usize) -> Vec<(usize, String)> {
-    let mut found = Vec::new();
-    let up = "super::".repeat(depth);
-    for root in ["crate::", up.as_str()] {
-        for (at, _) in code.match_indices(root) {
-            if code[..at].ends_with(|c: char| c == '_' || c == '$' || c == ':' || c.is_alphanumeric()) {
-                continue;
-            }
-            // Inside braces `super` may be the file's own module, as it is in `mod tests { … }`.
-            let braces = code[..at].matches('{').count() != code[..at].matches('}').count();
-            if root != "crate::" && braces {
-                continue;
-            }
-            let line = code[..at].matches('\n').count() + 1;
-            let rest = &code[at + root.len()..];
-            match rest.strip_prefix('{') {
-                Some(group) => found.extend(group_heads(group).into_iter().map(|name| (line, name))),
-                None => found.push((line, identifier(rest))),
-            }
-        }
-    }
-    found.retain(|(_, name)| name.starts_with(char::is_lowercase) && name != "super");
-    found
-}
-
-/// The first words of `a::b, c::{d, e}, f}`.
-fn group_heads(group: &str) -> Vec<String> {
-    let mut heads = vec![identifier(group.trim_start())];
-    let mut depth = 0;
-    for (at, character) in group.char_indices() {
-        match character {
-            '{' => depth += 1,
-            '}' if depth == 0 => break,
-            '}' => depth -= 1,
-            ',' if depth == 0 => heads.push(identifier(group[at + 1..].trim_start())),
-            _ => {}
-        }
-    }
-    heads
-}
-
-fn identifier(text: &str) -> String {
-    text.chars().take_while(|c| *c == '_' || c.is_alphanumeric()).collect()
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The kernel's events (inotify(7)) for a set of directories.
 //!
 //! Invariant: a wanted directory that is not there is waited for at its nearest parent that is, so that its making is an
-//! event too. A watch belongs to an inode and not to a name, so [`Eyes::aim`] lays them again.
+//! event too. A watch belongs to an inode and not to a name, so [`DirWatches::update`] lays them again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -25,58 +25,58 @@ const WANTED: Mask = Mask::IN_CREATE
     .union(Mask::IN_MOVE_SELF)
     .union(Mask::IN_ONLYDIR);
 
-/// Watches on directories.
+/// Watches on directories, and one instance of inotify for all of them.
 #[derive(Debug)]
-pub(super) struct Eyes {
+pub(super) struct DirWatches {
     kernel: Option<Inotify>,
-    laid: BTreeMap<PathBuf, WatchDescriptor>,
-    trouble: Option<String>,
+    watches: BTreeMap<PathBuf, WatchDescriptor>,
+    problem: Option<String>,
 }
 
-impl Eyes {
-    /// Asks the kernel for events of these directories. What it refuses stands in [`Eyes::trouble`].
+impl DirWatches {
+    /// Asks the kernel for events of these directories. What it refuses is in [`DirWatches::problem`].
     pub(super) fn open(directories: &BTreeSet<PathBuf>) -> Self {
-        let mut eyes = Self { kernel: None, laid: BTreeMap::new(), trouble: None };
-        eyes.aim(directories);
-        eyes
+        let mut watches = Self { kernel: None, watches: BTreeMap::new(), problem: None };
+        watches.update(directories);
+        watches
     }
 
     /// Why there are no events, or not all.
-    pub(super) fn trouble(&self) -> Option<&str> {
-        self.trouble.as_deref()
+    pub(super) fn problem(&self) -> Option<&str> {
+        self.problem.as_deref()
     }
 
     /// Lays the watches where these directories are now, and takes up those that are wanted no more.
-    pub(super) fn aim(&mut self, directories: &BTreeSet<PathBuf>) {
-        self.trouble = None;
+    pub(super) fn update(&mut self, directories: &BTreeSet<PathBuf>) {
+        self.problem = None;
         if self.kernel.is_none() {
             match Inotify::init(InitFlags::IN_NONBLOCK | InitFlags::IN_CLOEXEC) {
                 Ok(kernel) => self.kernel = Some(kernel),
                 Err(error) => {
-                    self.trouble =
+                    self.problem =
                         Some(format!("the kernel gives no file events ({error}); looking now and then"));
                     return;
                 }
             }
         }
         let wanted: BTreeSet<PathBuf> = directories.iter().filter_map(|path| nearest(path)).collect();
-        self.take_up(&wanted);
+        self.remove_stale(&wanted);
         for path in wanted {
-            if let Err(error) = self.lay(&path) {
-                self.trouble =
+            if let Err(error) = self.add(&path) {
+                self.problem =
                     Some(format!("the kernel gives no file events of {} ({error})", path.display()));
             }
         }
     }
 
-    fn take_up(&mut self, wanted: &BTreeSet<PathBuf>) {
+    fn remove_stale(&mut self, wanted: &BTreeSet<PathBuf>) {
         let Some(kernel) = &self.kernel else { return };
         let (kept, rest): (BTreeMap<_, _>, BTreeMap<_, _>) =
-            std::mem::take(&mut self.laid).into_iter().partition(|(path, _)| wanted.contains(path));
-        self.laid = kept;
+            std::mem::take(&mut self.watches).into_iter().partition(|(path, _)| wanted.contains(path));
+        self.watches = kept;
         for (_, watch) in rest {
             // Two names of one directory share a watch. A watch that is gone already is an error worth nothing.
-            if !self.laid.values().any(|other| *other == watch) {
+            if !self.watches.values().any(|other| *other == watch) {
                 let _ = kernel.rm_watch(watch);
             }
         }
@@ -84,7 +84,7 @@ impl Eyes {
 
     /// Lays a watch, or finds the one that is there: the kernel knows a directory by its inode, so a name that leads to
     /// another one now gets a new watch, and the old one is taken up.
-    fn lay(&mut self, path: &Path) -> io::Result<()> {
+    fn add(&mut self, path: &Path) -> io::Result<()> {
         let Some(kernel) = &self.kernel else { return Ok(()) };
         let watch = match kernel.add_watch(path, WANTED) {
             Ok(watch) => watch,
@@ -92,9 +92,9 @@ impl Eyes {
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(()),
             Err(errno) => return Err(errno.into()),
         };
-        if let Some(before) = self.laid.insert(path.to_owned(), watch)
+        if let Some(before) = self.watches.insert(path.to_owned(), watch)
             && before != watch
-            && !self.laid.values().any(|other| *other == before)
+            && !self.watches.values().any(|other| *other == before)
         {
             let _ = kernel.rm_watch(before);
         }
@@ -102,15 +102,15 @@ impl Eyes {
     }
 
     /// Whether there were events since the last ones; waits for none.
-    pub(super) fn more(&self) -> bool {
+    pub(super) fn has_events(&self) -> bool {
         self.kernel.as_ref().is_some_and(drain)
     }
 
-    /// Waits for events, and takes some. For ever where there are none to be had.
+    /// Waits for events, and takes some. Forever where the kernel gives none.
     pub(super) async fn event(&mut self) {
         let Some(kernel) = &self.kernel else { return pending().await };
         if let Err(error) = wait(kernel).await {
-            self.trouble = Some(format!("the kernel's file events cannot be waited for ({error})"));
+            self.problem = Some(format!("the kernel's file events cannot be waited for ({error})"));
             pending::<()>().await;
         }
     }
@@ -145,9 +145,9 @@ fn nearest(directory: &Path) -> Option<PathBuf> {
 }
 
 #[cfg(test)]
-impl Eyes {
+impl DirWatches {
     /// As if the kernel had no instance left to give.
-    pub(super) fn put_out(&mut self) {
-        *self = Self { kernel: None, laid: BTreeMap::new(), trouble: Some("EMFILE".to_owned()) };
+    pub(super) fn fail(&mut self) {
+        *self = Self { kernel: None, watches: BTreeMap::new(), problem: Some("EMFILE".to_owned()) };
     }
 }

@@ -266,10 +266,10 @@ fn discarding_one_errand_leaves_the_other_alone() {
     store.begin_renewal(answer(|_| {}).key(), &renewal, &held).unwrap();
     let verified = verify::check(made.claim(), made.key(), now()).unwrap();
     store.commit(verified, state(&made, &paid)).unwrap();
-    store.discard(Errand::Renewal).unwrap();
+    store.discard(PendingKind::Renewal).unwrap();
     assert!(store.pending_renewal().unwrap().is_none());
     assert!(store.committed(&pending, now()).unwrap().is_some(), "that was for another key");
-    store.discard(Errand::Enrollment).unwrap();
+    store.discard(PendingKind::Enrollment).unwrap();
     assert!(store.pending().unwrap().is_none() && store.committed(&pending, now()).unwrap().is_none());
 }
 

@@ -1,6 +1,6 @@
 //! What can be seen of a file without reading it.
 //!
-//! Invariant: marks that are equal mean that nobody has put another file in the place, written to it, or changed its
+//! Invariant: stamps that are equal mean that nobody has put another file in the place, written to it, or changed its
 //! mode or owner. The time of the last change of the inode, which no user can set, is among them.
 
 use std::ffi::OsString;
@@ -8,8 +8,8 @@ use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-/// Most entries of a directory that are marked one by one.
-const MOST_ENTRIES: usize = 256;
+/// Most entries of a directory that are stamped one by one.
+const MAX_ENTRIES: usize = 256;
 
 /// Whether what is in a directory counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,25 +18,25 @@ pub(super) enum Inside {
     DoesNot,
 }
 
-/// The marks of a group of things.
+/// The stamps of a group of files and directories.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Marks(Vec<Mark>);
+pub(super) struct Stamps(Vec<Stamp>);
 
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Mark {
+struct Stamp {
     /// The thing itself, which may be a link.
-    own: Option<Trace>,
+    own: Option<InodeStamp>,
     /// Where the link points.
     target: Option<PathBuf>,
     /// What the link leads to.
-    behind: Option<Trace>,
+    behind: Option<InodeStamp>,
     /// What is in the directory.
-    inside: Vec<(OsString, Option<Trace>)>,
+    inside: Vec<(OsString, Option<InodeStamp>)>,
 }
 
 /// Device, inode, size, mode, owner, and the times of the last write and the last change.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Trace {
+struct InodeStamp {
     device: u64,
     inode: u64,
     size: u64,
@@ -46,14 +46,14 @@ struct Trace {
     changed: (i64, i64),
 }
 
-impl Marks {
-    /// The marks of these things as they are now. What is not there, or may not be looked at, has none.
+impl Stamps {
+    /// The stamps of these as they are now. What is missing, or may not be looked at, has none.
     pub(super) fn of(things: &[PathBuf], inside: Inside) -> Self {
-        Self(things.iter().map(|thing| Mark::of(thing, inside)).collect())
+        Self(things.iter().map(|thing| Stamp::of(thing, inside)).collect())
     }
 }
 
-impl Mark {
+impl Stamp {
     fn of(thing: &Path, inside: Inside) -> Self {
         let own = fs::symlink_metadata(thing).ok();
         let is_link = own.as_ref().is_some_and(|meta| meta.file_type().is_symlink());
@@ -61,8 +61,8 @@ impl Mark {
         let is_dir = behind.as_ref().or(own.as_ref()).is_some_and(Metadata::is_dir);
         Self {
             target: if is_link { fs::read_link(thing).ok() } else { None },
-            own: own.as_ref().map(|meta| Trace::of(meta, is_dir && !is_link)),
-            behind: behind.as_ref().map(|meta| Trace::of(meta, is_dir)),
+            own: own.as_ref().map(|meta| InodeStamp::of(meta, is_dir && !is_link)),
+            behind: behind.as_ref().map(|meta| InodeStamp::of(meta, is_dir)),
             inside: match inside {
                 Inside::Counts if is_dir => entries(thing),
                 Inside::Counts | Inside::DoesNot => Vec::new(),
@@ -71,8 +71,8 @@ impl Mark {
     }
 }
 
-impl Trace {
-    /// A directory's size and times tell of any file in it, and only some files are of interest: they have marks of
+impl InodeStamp {
+    /// A directory's size and times tell of any file in it, and only some files are of interest: they have stamps of
     /// their own.
     fn of(meta: &Metadata, is_dir: bool) -> Self {
         let still = |value| if is_dir { 0 } else { value };
@@ -89,14 +89,14 @@ impl Trace {
 }
 
 /// The entries of a directory of drop-ins, by name.
-fn entries(directory: &Path) -> Vec<(OsString, Option<Trace>)> {
+fn entries(directory: &Path) -> Vec<(OsString, Option<InodeStamp>)> {
     let Ok(listing) = fs::read_dir(directory) else { return Vec::new() };
     let mut found: Vec<_> = listing
         .flatten()
-        .take(MOST_ENTRIES)
+        .take(MAX_ENTRIES)
         .map(|entry| {
-            let trace = fs::metadata(entry.path()).ok().map(|meta| Trace::of(&meta, meta.is_dir()));
-            (entry.file_name(), trace)
+            let stamp = fs::metadata(entry.path()).ok().map(|meta| InodeStamp::of(&meta, meta.is_dir()));
+            (entry.file_name(), stamp)
         })
         .collect();
     found.sort_by(|a, b| a.0.cmp(&b.0));
