@@ -95,7 +95,7 @@ fn a_heartbeat_that_fails_is_the_reason_and_one_that_is_missing_is_none() {
     rig.wake();
     rig.fail(unreachable());
     assert_eq!((rig.state(), rig.report().reason.as_str()), (StateName::Active, "it says trouble"));
-    let mut rig = Rig::started(None, disk(Current::Intact(identity(1, start(), token(1)))));
+    let mut rig = Rig::started(None, disk(intact()));
     rig.fail(failure(Nature::MissingPath, Retry::Never));
     assert_eq!(rig.report().reason, "the identity stands; this Console has no heartbeat");
 }
