@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use fastrand::Rng;
 use rcgen::KeyPair;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -173,25 +174,25 @@ async fn history(sim: &Sim, console: &SimConsole, seed: usize, seen: &mut BTreeM
     let model = Console::new(u8::MAX);
     let (tokens, sensors, certificates) = (Vec::new(), Vec::new(), Vec::new());
     let mut both = Both { sim, console, model, tokens, sensors, certificates, keys };
-    let mut dice = Dice(seed as u64 + 1);
+    let mut dice = Rng::with_seed(seed as u64 + 1);
     both.make_token(None).await;
     let mut last = None;
     for _ in 0..CALLS {
-        match dice.below(20) {
+        match dice.u64(..20) {
             0 => both.make_token(None).await,
             1 => {
-                let bound_to = dice.one_of(both.sensors.len());
+                let bound_to = one_of(&mut dice, both.sensors.len());
                 both.make_token(bound_to).await;
             }
             2 => sim.pass(Duration::from_secs(600), Duration::from_secs(600)).await,
             3 => sim.pass(Duration::from_secs(7200), Duration::from_secs(7200)).await,
-            4 if dice.below(4) == 0 => {
+            4 if dice.u64(..4) == 0 => {
                 let days = Duration::from_secs(25 * 3600);
                 sim.pass(days, days).await;
             }
             _ => {}
         }
-        let call = match last.filter(|_| dice.below(3) == 0) {
+        let call = match last.filter(|_| dice.u64(..3) == 0) {
             Some(again) => again,
             None => draw(&mut dice, &both),
         };
@@ -207,17 +208,17 @@ async fn history(sim: &Sim, console: &SimConsole, seed: usize, seen: &mut BTreeM
     }
 }
 
-fn draw(dice: &mut Dice, both: &Both<'_>) -> Call {
-    let key = KEYS[usize::from(dice.one_of(KEYS.len()).unwrap())];
+fn draw(dice: &mut Rng, both: &Both<'_>) -> Call {
+    let key = KEYS[dice.usize(..KEYS.len())];
     // Mostly what is newest: what is old is refused, and soon everything would be.
-    let newest = |dice: &mut Dice, count: usize| {
-        let back = dice.one_of(count.min(3))?;
+    let newest = |dice: &mut Rng, count: usize| {
+        let back = one_of(dice, count.min(3))?;
         Some(u8::try_from(count - 1 - usize::from(back)).unwrap())
     };
-    match (dice.below(3), newest(dice, both.certificates.len())) {
+    match (dice.u64(..3), newest(dice, both.certificates.len())) {
         (0, _) | (_, None) => {
             let token: Token = newest(dice, both.tokens.len()).unwrap();
-            let replaces = if dice.below(3) == 0 { dice.one_of(both.sensors.len()) } else { None };
+            let replaces = if dice.u64(..3) == 0 { one_of(dice, both.sensors.len()) } else { None };
             Call::Enroll(Application { token, key, replaces })
         }
         (1, Some(presented)) => Call::Renew(presented, key),
@@ -225,20 +226,6 @@ fn draw(dice: &mut Dice, both: &Both<'_>) -> Call {
     }
 }
 
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-
-    fn one_of(&mut self, count: usize) -> Option<u8> {
-        let count = u64::try_from(count).unwrap();
-        (count > 0).then(|| u8::try_from(self.below(count)).unwrap())
-    }
+fn one_of(dice: &mut Rng, count: usize) -> Option<u8> {
+    (count > 0).then(|| u8::try_from(dice.usize(..count)).unwrap())
 }

@@ -109,6 +109,12 @@ impl World {
 
     fn send(&mut self, host: usize, sent: Option<Ask>) {
         let Some(ask) = sent else { return };
+        if let Ask::Enroll(ask) = ask {
+            let before = self.past[host].wiped.unwrap_or(0);
+            self.past[host].paid_twice |= self.console.enrollments.iter().any(|row| {
+                row.token == ask.token && row.key.0 == ask.key.0 && row.key.1 > before && row.key != ask.key
+            });
+        }
         let host = u8::try_from(host).expect("few");
         self.wire.push(Message { host, awaited: true, leg: Leg::Up(ask) });
         self.wire.sort_unstable();

@@ -13,6 +13,7 @@ use super::words::now;
 use super::world::{CALM, Seen, World};
 
 pub(crate) const ONE_SENSOR: &str = "a one-time token makes at most one sensor and pays once";
+pub(crate) const ONE_KEY: &str = "a token that has paid is presented with no other key";
 pub(crate) const NOT_SHARED: &str = "two machines never hold one sensor";
 pub(crate) const NOT_LOST: &str = "an identity that stands can be used, or its successor is at hand";
 pub(crate) const OLD_WORKS: &str = "the old certificate works until the new one was seen, or for an hour";
@@ -39,6 +40,7 @@ pub(crate) const LATE_REQUEST: &str = "a request that was given up arrives all t
 pub(crate) fn all() -> Vec<Property<History>> {
     vec![
         Property::always(ONE_SENSOR, |_, world: &World| one_sensor(world)),
+        Property::always(ONE_KEY, |_, world: &World| !world.past.iter().any(|past| past.paid_twice)),
         Property::always(NOT_SHARED, |_, world: &World| not_shared(world)),
         Property::always(NOT_LOST, |history: &History, world: &World| not_lost(world, history.flaw)),
         Property::always(OLD_WORKS, |_, world: &World| old_works(world)),

@@ -184,6 +184,7 @@ fn a_console_that_forgets_a_lost_renewal_after_an_hour_is_found() {
 #[test]
 fn an_agent_that_draws_a_new_key_each_time_is_found() {
     finds(Flaw::NewKeyEachTime, HOLDS_ITS_OWN, &fresh(&[1], TROUBLE));
+    finds(Flaw::NewKeyEachTime, ONE_KEY, &fresh(&[1], TROUBLE));
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(crate) struct Past {
     pub(crate) wiped: Option<u8>,
     /// `current` moved from an identity to one that the Console had not accepted.
     pub(crate) unproven: bool,
+    /// It sent a token with another key than the one that the token had paid for.
+    pub(crate) paid_twice: bool,
 }
 
 /// Things that have happened at least once, as bits.

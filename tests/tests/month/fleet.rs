@@ -35,6 +35,9 @@ const REASONS: [&str; 7] = [
     "sensor_binding_mismatch",
 ];
 
+/// Those of them with which an identity is lost: only what the Console took away, or an outage that outlived it, is.
+const LOSSES: [&str; 3] = ["credential_lost", "invalid_sensor_trust", "sensor_revoked"];
+
 /// How a host enrolls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Pays {
@@ -52,8 +55,12 @@ pub(crate) struct Host {
     token: String,
     /// What it publishes, as last seen.
     published: Option<(PathBuf, [u8; 32])>,
+    /// How many it has published.
+    pub(crate) certificates: u64,
     /// Since when the Console does not trust what it publishes, unix seconds.
     untrusted: Option<i64>,
+    /// How often the Console has taken its record away, as of the last spell.
+    taken: i64,
 }
 
 pub(crate) struct Fleet {
@@ -79,7 +86,8 @@ impl Fleet {
             ("cluster-pin", Pays::Cluster, By::Fingerprint),
         ] {
             let sim = SimHost::knowing(&sim, &console, name, by, "cluster_name = \"c1\"");
-            hosts.push(Host { name, pays, sim, token: String::new(), published: None, untrusted: None });
+            let (token, published, untrusted) = (String::new(), None, None);
+            hosts.push(Host { name, pays, sim, token, published, certificates: 0, untrusted, taken: 0 });
         }
         let weather = Weather::new(seed);
         let mut fleet = Self { sim, console, hosts, ledger: Ledger::default(), weather, is_up: true };
@@ -147,11 +155,17 @@ impl Fleet {
             let report = self.hosts[n].sim.report();
             let Some(why) = reason(&report).filter(|_| !self.is_well(n)) else { continue };
             assert!(!self.hosts[n].sim.is_ready(), "{shown}: ready, and it waits: {report:?}");
+            let taken = self.taken(self.hosts[n].name);
+            let lost = LOSSES.contains(&why) && !spell.outage;
+            assert!(!lost || taken > self.hosts[n].taken, "{shown}: lost, and nobody took it: {report:?}");
             self.ledger.waited(why, spell.outage);
             self.help(n, &report, &shown).await;
         }
         self.until(&format!("{shown}, and the operator has helped"), Self::all_are_well).await;
         self.check(&shown);
+        for n in 0..self.hosts.len() {
+            self.hosts[n].taken = self.taken(self.hosts[n].name);
+        }
     }
 
     /// What stands in docs/operations.md.
@@ -246,7 +260,13 @@ impl Fleet {
                 self.give(n).await;
                 "a token came"
             }
-            Happening::Retires(_) | Happening::TokenComes(_) => return,
+            // Only a cluster's token is there to pay again.
+            Happening::FilesGo(n) if self.hosts[n].pays == Pays::Cluster && runs(&self.hosts[n]) => {
+                std::fs::remove_dir_all(self.hosts[n].sim.state_dir()).expect("ours");
+                self.hosts[n].published = None;
+                "a state directory was deleted"
+            }
+            Happening::Retires(_) | Happening::TokenComes(_) | Happening::FilesGo(_) => return,
         };
         self.ledger.happened(name);
     }
@@ -299,6 +319,7 @@ impl Fleet {
         if host.published.as_ref().map(|(name, _)| name) != current.as_ref() {
             let pair = host.sim.pair().unwrap_or_else(|error| panic!("{}: {error}", host.name));
             host.published = pair.zip(current).map(|(pair, name)| (name, pair.fingerprint));
+            host.certificates += u64::from(host.published.is_some());
         }
         let held = host.published.as_ref();
         held.is_some_and(|(_, fingerprint)| self.console.trusts(fingerprint))

@@ -87,12 +87,17 @@ impl Fleet {
             let live = "SELECT count(*) FROM sensors WHERE node_name = ?1 AND revoked_at IS NULL";
             assert_eq!(self.console.ask(live, [host.name]), Some(1), "{shown}: sensors of {}", host.name);
             let made = self.records(host.name, "count(DISTINCT sensor_id)", "sensor_enrolled");
-            let taken = self.records(host.name, "count(DISTINCT sensor_id)", "sensor_deleted")
-                + self.records(host.name, "count(DISTINCT sensor_id)", "sensor_revoked");
+            let taken = self.taken(host.name);
             // Each was the first, or came after one that the Console had taken away.
             assert!(made <= 1 + taken, "{shown}: {made} records of {}, {taken} taken away", host.name);
         }
         assert_eq!(self.console.tokens_spent_twice(), 0, "{shown}");
+    }
+
+    /// How many records of this node the Console has deleted or revoked.
+    pub(crate) fn taken(&self, node_name: &str) -> i64 {
+        let of = |action| self.records(node_name, "count(DISTINCT sensor_id)", action);
+        of("sensor_deleted") + of("sensor_revoked")
     }
 
     /// From the audit trail, which forgets nothing.
@@ -139,6 +144,13 @@ impl Fleet {
             }
             assert!(self.ledger.outages >= 2);
         }
+        // Two thirds of six hours, so that each host needs six a day.
+        let few = self.hosts.iter().find(|host| host.certificates < 3 * days);
+        assert!(
+            few.is_none(),
+            "{:?} certificates in {days} days",
+            few.map(|host| (host.name, host.certificates))
+        );
         let renewals = all("auto_certificate_renewal_initiated").unwrap_or(0);
         let least = i64::try_from(days).expect("few") * 4;
         assert!(renewals >= least, "{renewals} renewals in {days} days");

@@ -1,10 +1,13 @@
 //! A month with a Console that has bad days: every act of its chaos mode against real daemons, in simulated time.
 //!
 //! Spells of bad weather come and go at random: two kinds of acts out of a shuffled deck, on every exchange, so often or
-//! always, besides restarts of the Console, crashes of daemons, retirements and new tokens in the middle of it; now and
+//! always, besides restarts of the Console, crashes of daemons, retirements, new tokens and deleted state directories in the middle of it; now and
 //! then an outage that outlives the certificates. After each, every host has to be trusted again by itself, or to wait for
 //! an operator with a reason that `docs/operations.md` knows; the operator of this test then does what stands there, and
 //! that has to be enough.
+//!
+//! This is the one simulation of a life. What needs ten thousand hosts is in `agent/src/machine/tests/fleet.rs`, and what needs
+//! every order of events in `tests/tests/model`.
 //!
 //! `tests/system/bad-days.sh` runs three days, in the gate, and `tests/system/long/month.sh` a month (`TELOVIX_MONTH` is the number of
 //! days, and `TELOVIX_SEED` draws another one).

@@ -23,6 +23,7 @@ pub(crate) enum Happening {
     Retires(usize),
     RenewalIsAskedFor(usize),
     TokenComes(usize),
+    FilesGo(usize),
 }
 
 /// A spell.
@@ -105,6 +106,7 @@ impl Weather {
             (2, Happening::RenewalIsAskedFor),
             (2, Happening::RenewalIsAskedFor),
             (2, Happening::TokenComes),
+            (3, Happening::FilesGo),
         ] {
             if dice.u8(..).is_multiple_of(one_in) {
                 happenings.push((dice.u64(..length), happening(dice.usize(..hosts))));

@@ -30,7 +30,7 @@ fn a_renewal_that_was_begun_early_is_brought_to_its_end() {
 
 #[test]
 fn a_renewal_that_an_earlier_process_began_is_brought_to_its_end() {
-    let begun = Loaded { renewal_begun: true, ..disk(Current::Intact(identity(1, start(), token(1)))) };
+    let begun = Loaded { renewal_begun: true, ..disk(intact()) };
     let mut rig = Rig::started(Some(token(1)), begun);
     rig.wake_until(is_renew, Duration::from_secs(1));
     rig.answer(Outcome::Renewed(identity(2, start(), token(1))));
@@ -50,4 +50,30 @@ fn a_certificate_that_is_refused_when_its_renewal_is_due_is_renewed_before_it_co
     assert_eq!((rig.call(), rig.state()), (Call::Renew, StateName::Refused));
     rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
     assert_eq!(rig.state(), StateName::Lost);
+}
+
+/// It came to its end with a certificate, whatever became of that.
+#[test]
+fn a_renewal_whose_certificate_was_thrown_away_is_begun_no_more() {
+    let thrown_away = |rig: &mut Rig| {
+        assert_eq!(rig.call_or_wake(), Call::Renew);
+        rig.answer(Outcome::Renewed(identity(2, rig.now.wall, token(1))));
+        assert_eq!((rig.call(), rig.code().as_str()), (Call::Prove { generation: 2 }, ""));
+        rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+        assert_eq!(rig.call(), Call::Heartbeat);
+        rig.answer(Outcome::Accepted(accepted()));
+    };
+    // By hand, before its time.
+    let mut rig = Rig::active();
+    rig.send(Input::Renew(Urgency::Now));
+    rig.fail(unreachable());
+    thrown_away(&mut rig);
+    assert_eq!(rig.state(), StateName::Active);
+    rig.only_heartbeats_for(Duration::from_secs(3600));
+    // In its time, by a Console that lacked the path a day ago.
+    let mut rig = Rig::renewing();
+    rig.answer(Outcome::Failed(failure(Code::NoSuchPath)));
+    rig.wake_until(is_renew, Duration::from_secs(100_000));
+    thrown_away(&mut rig);
+    assert_eq!((rig.state(), rig.report().notes), (StateName::Renewing, Vec::new()));
 }

@@ -32,9 +32,8 @@ fn a_refusal_is_not_held_against_a_successor_where_the_configuration_changed_mea
     rig.send(Input::ConfigChanged(Settings::default()));
     rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
     assert_eq!(rig.effects, [Effect::Load]);
-    let current = Current::Intact(identity(1, start(), token(1)));
-    let loaded = Loaded { committed: Some(next), ..disk(current) };
-    rig.send(Input::Loaded(Box::new(loaded)));
+    let loaded = Loaded { committed: Some(next), ..disk(intact()) };
+    rig.loaded(loaded);
     assert_eq!(rig.call(), Call::Prove { generation: 2 });
     // Without a change it is.
     rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
@@ -45,8 +44,7 @@ fn a_refusal_is_not_held_against_a_successor_where_the_configuration_changed_mea
     assert_eq!(rig.effects, []);
     // Another configuration lets it be asked once more.
     rig.send(Input::ConfigChanged(Settings { node_name: "edge-2".into(), ..Settings::default() }));
-    let current = Current::Intact(identity(1, start(), token(1)));
-    rig.send(Input::Loaded(Box::new(disk(current))));
+    rig.loaded(disk(intact()));
     assert_eq!(rig.call(), Call::Prove { generation: 2 });
 }
 
@@ -66,8 +64,7 @@ fn another_token_does_not_cut_short_the_wait_of_a_successor_that_was_not_refused
 fn what_an_earlier_process_left_is_a_renewal_where_the_same_token_paid() {
     for (paid_by, renewal) in [(token(1), true), (token(2), false)] {
         let committed = Some(identity(2, start(), paid_by));
-        let current = Current::Intact(identity(1, start(), token(1)));
-        let mut rig = Rig::started(Some(paid_by), Loaded { committed, ..disk(current) });
+        let mut rig = Rig::started(Some(paid_by), Loaded { committed, ..disk(intact()) });
         assert_eq!(rig.call(), Call::Prove { generation: 2 });
         rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
         assert_eq!(rig.effects[0], Effect::Discard { generation: 2 });
@@ -96,12 +93,12 @@ fn a_successor_that_became_current_by_itself_is_none_any_more() {
         (rig, next)
     };
     let (mut rig, next) = renewed();
-    rig.send(Input::Loaded(Box::new(disk(Current::Intact(next)))));
+    rig.loaded(disk(Current::Intact(next)));
     assert_eq!((rig.call(), rig.report().generation), (Call::Heartbeat, Some(2)));
     // A predecessor that came back leaves it to be proven.
     let (mut rig, next) = renewed();
     let older = Current::Intact(identity(9, start(), token(1)));
-    rig.send(Input::Loaded(Box::new(Loaded { committed: Some(next), ..disk(older) })));
+    rig.loaded(Loaded { committed: Some(next), ..disk(older) });
     assert_eq!(rig.report().generation, Some(9));
     rig.wake();
     assert_eq!(rig.call(), Call::Prove { generation: 2 });

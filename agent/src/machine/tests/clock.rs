@@ -26,7 +26,7 @@ fn a_clock_that_stands_in_1970_at_boot() {
     rig.now.wall = Timestamp::UNIX_EPOCH;
     rig.machine = Machine::new(Settings::default());
     rig.send(Input::Started(Some(token(2))));
-    rig.send(Input::Loaded(Box::new(Loaded { ready_since: Some(start()), ..disk(by_dates(&held)) })));
+    rig.loaded(Loaded { ready_since: Some(start()), ..disk(by_dates(&held)) });
     assert_eq!(
         rig.effects,
         [Effect::Call(Call::ProbeClock)],
@@ -49,7 +49,7 @@ fn a_clock_that_stands_in_1970_at_boot() {
     rig.now.wall = start() + hours(1);
     rig.send(Input::Tick);
     assert_eq!(rig.effects, [Effect::Load]);
-    rig.send(Input::Loaded(Box::new(Loaded { ready_since: Some(start()), ..disk(Current::Intact(held)) })));
+    rig.loaded(Loaded { ready_since: Some(start()), ..disk(Current::Intact(held)) });
     assert_eq!(rig.state(), StateName::Renewing);
     assert_eq!(
         rig.call(),
@@ -69,7 +69,7 @@ fn a_clock_that_stands_past_the_end_of_the_certificate_at_boot_spends_no_token()
         rig.now.wall = start() + hours(9000);
         rig.machine = Machine::new(Settings::default());
         rig.send(Input::Started(Some(token)));
-        rig.send(Input::Loaded(Box::new(disk(Current::Lost(over)))));
+        rig.loaded(disk(Current::Lost(over)));
         assert_eq!(rig.call(), Call::ProbeClock);
         answered_at(&mut rig, Outcome::ClockRead, start());
         assert_eq!(rig.calls(), None, "{token_type:?}");
@@ -89,14 +89,14 @@ fn a_certificate_that_has_really_expired_at_boot() {
         rig.answer(Outcome::ClockRead);
         // The clock is right: looked at once more, and then it is lost.
         assert_eq!(rig.effects.last(), Some(&Effect::Load));
-        rig.send(Input::Loaded(Box::new(disk(by_dates(&held)))));
+        rig.loaded(disk(by_dates(&held)));
         assert_eq!(rig.state(), state);
         assert_eq!(rig.calls().is_some_and(|call| is_enroll(&call)), state == StateName::Enrolling);
     }
     // A Console that tells no time leaves this host's clock to decide.
     let mut rig = Rig::started(None, disk(by_dates(&held)));
     rig.send(Input::Answered(Box::new(Answer { server_date: None, outcome: Outcome::ClockRead })));
-    rig.send(Input::Loaded(Box::new(disk(by_dates(&held)))));
+    rig.loaded(disk(by_dates(&held)));
     assert_eq!((rig.state(), rig.deadline()), (StateName::Lost, None));
 }
 
@@ -107,7 +107,7 @@ fn a_clock_that_jumps_past_the_end_of_the_certificate() {
     rig.send(Input::Tick);
     assert_eq!(rig.effects.last(), Some(&Effect::Load));
     let held = identity(1, start(), token(1));
-    rig.send(Input::Loaded(Box::new(Loaded { ready_since: None, ..disk(by_dates(&held)) })));
+    rig.loaded(Loaded { ready_since: None, ..disk(by_dates(&held)) });
     assert_eq!((rig.call(), rig.state()), (Call::ProbeClock, StateName::Active));
     rig.answer(Outcome::ClockRead);
     assert_eq!(rig.state(), StateName::Active, "kept");
@@ -123,7 +123,7 @@ fn a_clock_that_jumps_past_the_end_of_the_certificate() {
     rig.send(Input::Tick);
     assert_eq!(rig.effects, [Effect::Load]);
     let good = Loaded { ready_since: Some(start()), ..disk(Current::Intact(held)) };
-    rig.send(Input::Loaded(Box::new(good)));
+    rig.loaded(good);
     assert_eq!(
         (rig.call(), rig.state()),
         (Call::Heartbeat, StateName::Active),
@@ -180,8 +180,7 @@ fn a_host_that_is_ahead_renews_by_the_consoles_time() {
     let mut rig = Rig::active();
     rig.set_clock(hours(600));
     rig.send(Input::Tick);
-    let held = Current::Intact(identity(1, start(), token(1)));
-    rig.send(Input::Loaded(Box::new(Loaded { ready_since: Some(start()), ..disk(held) })));
+    rig.loaded(Loaded { ready_since: Some(start()), ..disk(intact()) });
     // Whether it is due cannot be known yet; a renewal is harmless.
     assert_eq!(rig.call(), Call::Renew);
     rig.answer(Outcome::Failed(refusal(ErrorCode::SensorDisabled)));
@@ -213,8 +212,7 @@ fn an_issued_certificate_that_is_of_the_future() {
     }
     rig.set_clock(hours(1));
     rig.send(Input::Tick);
-    let held = Current::Intact(identity(1, start(), token(1)));
-    rig.send(Input::Loaded(Box::new(Loaded { ready_since: Some(start()), ..disk(held) })));
+    rig.loaded(Loaded { ready_since: Some(start()), ..disk(intact()) });
     assert_eq!(rig.call(), Call::Renew);
 }
 
@@ -247,9 +245,8 @@ fn deadlines_move_with_suspend_and_with_steps() {
     rig.wake_until(|call| *call == Call::Heartbeat, Duration::from_secs(20));
     rig.answer(Outcome::Accepted(accepted()));
     rig.set_clock(SignedDuration::from_secs(20));
-    let held = Current::Intact(identity(1, start(), token(1)));
     assert!(rig.deadline().unwrap() <= Duration::from_secs(17));
-    rig.look(Loaded { ready_since: Some(start()), ..disk(held) });
+    rig.look(Loaded { ready_since: Some(start()), ..disk(intact()) });
     assert_eq!(rig.calls(), None);
 }
 
@@ -258,8 +255,8 @@ fn a_certificate_that_is_over_by_the_consoles_clock_too_is_expired_to_the_second
     let mut rig = Rig::active();
     rig.set_clock(hours(1));
     rig.send(Input::Tick);
-    let held = || disk(Current::Intact(identity(1, start(), token(1))));
-    rig.send(Input::Loaded(Box::new(Loaded { ready_since: Some(start()), ..held() })));
+    let held = || disk(intact());
+    rig.loaded(Loaded { ready_since: Some(start()), ..held() });
     rig.wake_until(|call| *call == Call::Heartbeat, Duration::from_secs(20));
     rig.answer(Outcome::Accepted(accepted()));
     assert_eq!(rig.code(), "clock_wrong");

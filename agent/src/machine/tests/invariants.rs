@@ -3,7 +3,6 @@
 
 use proptest::prelude::*;
 
-use super::sim::Random;
 use super::*;
 
 /// What was seen, and what must not be seen any more.
@@ -21,6 +20,8 @@ struct Watch {
     /// The generation that stands on the disk and is this host's.
     stands: Option<u32>,
     copied: bool,
+    /// What `.sensor-ready` says.
+    ready: bool,
     proven: Option<u32>,
     serial: u32,
     stopped: bool,
@@ -39,6 +40,7 @@ impl Watch {
             refused: None,
             stands: None,
             copied: false,
+            ready: false,
             proven: None,
             serial: 0,
             stopped: false,
@@ -57,10 +59,18 @@ impl Watch {
             self.check(effect, &shown);
         }
         assert!(!self.stopped || effects.is_empty() || shown == "Stop", "{effects:?}");
-        if self.in_flight.is_none() {
-            assert_ne!(self.machine.next_deadline(self.now), Some(Duration::ZERO), "after {shown}");
+        let deadline = self.machine.next_deadline(self.now);
+        if self.in_flight.is_some() {
+            assert_eq!(deadline, None, "it waits for an answer after {shown}");
+        } else {
+            assert_ne!(deadline, Some(Duration::ZERO), "what is due is done at once after {shown}");
         }
-        let _ = self.machine.report(self.now);
+        let report = self.machine.report(self.now);
+        let stands = report.state.holds_identity() || report.state == StateName::Starting;
+        assert!(!self.ready || stands, "ready after {shown}: {report:?}");
+        assert!(!report.reason.is_empty(), "after {shown}: {report:?}");
+        let next = report.last_error.and_then(|error| error.next_attempt);
+        assert!(next.is_none_or(|at| at >= self.now.wall), "an attempt in the past is no plan: {next:?}");
         effects.len()
     }
 
@@ -77,8 +87,8 @@ impl Watch {
             Effect::Discard { generation } => {
                 assert_ne!(Some(*generation), self.stands, "what stands is kept");
             }
+            Effect::SetReady(ready) => self.ready = *ready,
             Effect::DiscardCopied
-            | Effect::SetReady(_)
             | Effect::NotifyConsumers { .. }
             | Effect::TokenSpent { .. }
             | Effect::StateChanged { .. }
@@ -299,7 +309,20 @@ impl Watch {
         if self.dice(5) == 0 && !self.copied {
             loaded.committed = Some(self.make(paid_by));
         }
+        loaded.ready_since = self.ready.then_some(self.now.wall);
         Input::Loaded(Box::new(loaded))
+    }
+}
+
+/// What a machine remembers does not grow with what it has lived through.
+#[test]
+fn a_long_life_leaves_nothing_behind() {
+    let mut watch = Watch::new(2026);
+    watch.step(Input::Started(None));
+    for _ in 0..20_000 {
+        let choice = u8::try_from(watch.dice(256)).unwrap();
+        // Who is retired lives no more.
+        watch.any(if (210..212).contains(&choice) { 0 } else { choice });
     }
 }
 

@@ -108,12 +108,11 @@ fn a_renewal() {
     rig.wake();
     assert_eq!(rig.call(), Call::Prove { generation: 2 });
     rig.answer(Outcome::Accepted(accepted()));
-    assert_eq!(rig.effects, [Effect::Publish { generation: 2 }]);
+    assert_eq!((&rig.effects[..], rig.code().as_str()), (&[Effect::Publish { generation: 2 }][..], ""));
     rig.send(Input::PublishFailed(fault(Code::StateIoError)));
     assert_eq!(rig.effects, [Effect::Load], "is it still there?");
     let committed = Some(second(&rig, token(1)));
-    let current = Current::Intact(identity(1, start(), token(1)));
-    rig.send(Input::Loaded(Box::new(Loaded { committed, ready_since: Some(start()), ..disk(current) })));
+    rig.loaded(Loaded { committed, ready_since: Some(start()), ..disk(intact()) });
     assert_eq!(rig.calls(), None, "no call with the identity that the Console has seen replaced");
     assert_eq!(rig.code(), "state_io_error");
     rig.wake();
@@ -256,7 +255,7 @@ fn a_console_without_renewal_is_lived_with() {
 #[test]
 fn a_console_without_heartbeat_is_lived_with() {
     let missing = || Outcome::Failed(failure(Code::NoSuchPath));
-    let mut rig = Rig::started(None, disk(Current::Intact(identity(1, start(), token(1)))));
+    let mut rig = Rig::started(None, disk(intact()));
     rig.answer(missing());
     assert!(rig.wanted(&Effect::SetReady(true)) && rig.state() == StateName::Active);
     rig.send(Input::Token(Some(token(2))));
@@ -324,7 +323,7 @@ fn a_new_token_on_an_enrolled_host() {
     rig.only_heartbeats_for(Duration::from_secs(3600));
     // With another setting (--new-sensor) it may be asked again.
     rig.send(Input::ConfigChanged(Settings::default()));
-    rig.send(Input::Loaded(Box::new(disk(Current::Intact(identity(1, start(), token(1)))))));
+    rig.loaded(disk(intact()));
     assert!(is_enroll(&rig.call()));
 }
 
@@ -333,15 +332,13 @@ fn an_enrollment_that_was_cut_short_is_finished() {
     let committed = Some(identity(2, start(), token(1)));
     let rig = Rig::started(Some(token(2)), Loaded { committed: committed.clone(), ..disk(Current::Nothing) });
     assert_eq!(rig.effects.last(), Some(&Effect::Publish { generation: 2 }));
-    let current = Current::Intact(identity(1, start(), token(1)));
-    let rig = Rig::started(None, Loaded { committed, ..disk(current) });
+    let rig = Rig::started(None, Loaded { committed, ..disk(intact()) });
     assert_eq!(rig.call(), Call::Prove { generation: 2 });
 }
 
 #[test]
 fn a_restart_without_network_leaves_readiness_alone() {
-    let current = Current::Intact(identity(1, start(), token(1)));
-    let mut rig = Rig::started(None, Loaded { ready_since: Some(start()), ..disk(current) });
+    let mut rig = Rig::started(None, Loaded { ready_since: Some(start()), ..disk(intact()) });
     assert_eq!(rig.report().last_contact, Some(start()));
     rig.fail(unreachable());
     assert!(!rig.effects.iter().any(|effect| matches!(effect, Effect::SetReady(_))));
@@ -356,6 +353,33 @@ fn an_answer_that_does_not_belong_to_the_call_is_a_failure_of_the_call() {
     rig.answer(Outcome::Enrolled(identity(1, start(), token(1))));
     rig.send(Input::Published);
     assert_eq!(rig.effects, []);
+    // Nor does it end what is under way.
+    let mut rig = Rig::active();
+    rig.send(Input::FilesChanged);
+    assert_eq!(rig.effects, [Effect::Load]);
+    rig.answer(Outcome::Accepted(accepted()));
+    rig.send(Input::FilesChanged);
+    assert_eq!(rig.effects, []);
+}
+
+/// What held an enrollment up says nothing of the next one.
+#[test]
+fn an_enrollment_that_came_to_its_end_leaves_no_wait_behind() {
+    let cluster = Identity { token_type: Some(TokenType::Cluster), ..identity(1, start(), token(1)) };
+    let mut rig = Rig::enrolling();
+    rig.answer(Outcome::Waiting(Duration::from_secs(30)));
+    for _ in 0..9 {
+        rig.wake();
+        rig.fail(unreachable());
+    }
+    rig.wake();
+    rig.answer(Outcome::Enrolled(cluster));
+    rig.send(Input::Published);
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    assert!(is_enroll(&rig.call()));
+    assert_eq!((rig.state(), rig.code().as_str()), (StateName::Enrolling, "invalid_sensor_trust"));
+    rig.fail(unreachable());
+    assert!(rig.wake() <= Duration::from_secs(1), "it is the first failure of this one");
 }
 
 #[test]

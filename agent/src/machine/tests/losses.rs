@@ -6,10 +6,6 @@ use super::*;
 const ENROLLED_AGAIN: fn(&str) -> Call =
     |reason| Call::Enroll { replaces: Some(sensor(1)), reason: EnrollReason::Lost(reason.to_owned()) };
 
-fn current() -> Current {
-    Current::Intact(identity(1, start(), token(1)))
-}
-
 #[test]
 fn files_that_are_missing_torn_unreadable_swapped_or_do_not_chain() {
     for reason in [
@@ -48,18 +44,18 @@ fn what_the_store_mends_is_said_and_consumers_hear_of_it() {
     let mut rig = Rig::active();
     let note = "client.key.pem had mode 0644; it is 0600 again".to_owned();
     let ready_since = Some(start());
-    rig.look(Loaded { notes: vec![note.clone()], ready_since, ..disk(current()) });
+    rig.look(Loaded { notes: vec![note.clone()], ready_since, ..disk(intact()) });
     assert_eq!(rig.effects, [], "the identity is the same");
     assert_eq!(rig.report().notes, [note]);
 
     // An earlier process published it and did not live to tell anybody.
     for (told, expected) in [(false, true), (true, false)] {
-        let rig = Rig::started(None, Loaded { told, ready_since, ..disk(current()) });
+        let rig = Rig::started(None, Loaded { told, ready_since, ..disk(intact()) });
         assert_eq!(rig.wanted(&Effect::NotifyConsumers { generation: 1 }), expected, "told: {told}");
     }
     // Rolled back to the previous generation: another certificate, so consumers are told, and the Console is asked.
     let mut rig = Rig::active_with(identity(2, start(), token(1)));
-    rig.look(Loaded { notes: vec!["went back to generation 1".to_owned()], ready_since, ..disk(current()) });
+    rig.look(Loaded { notes: vec!["went back to generation 1".to_owned()], ready_since, ..disk(intact()) });
     assert!(rig.wanted(&Effect::NotifyConsumers { generation: 1 }));
     assert_eq!(rig.call(), Call::Heartbeat);
 }
@@ -93,7 +89,7 @@ fn notes_are_few_and_none_twice() {
     let mut rig = Rig::active();
     for number in 0..100 {
         let notes = vec![format!("mended {}", number / 2)];
-        rig.look(Loaded { notes, ..disk(current()) });
+        rig.look(Loaded { notes, ..disk(intact()) });
     }
     assert_eq!(rig.report().notes.len(), 8);
     assert_eq!(rig.report().notes[7], "mended 49");
@@ -116,7 +112,7 @@ fn a_wiped_directory_with_a_new_token_is_a_clean_enrollment() {
 fn a_wiped_sensor_ready_comes_back() {
     let mut rig = Rig::active();
     rig.ready = None;
-    rig.look(disk(current()));
+    rig.look(disk(intact()));
     assert_eq!(rig.effects, [Effect::SetReady(true)]);
 }
 
@@ -193,10 +189,7 @@ fn another_name_role_or_cluster() {
     let mut rig = Rig::active();
     rig.send(Input::ConfigChanged(Settings::default()));
     let identity = Identity { changed: changed(), ..identity(1, start(), token(1)) };
-    rig.send(Input::Loaded(Box::new(Loaded {
-        ready_since: Some(start()),
-        ..disk(Current::Intact(identity.clone()))
-    })));
+    rig.loaded(Loaded { ready_since: Some(start()), ..disk(Current::Intact(identity.clone())) });
     assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Active));
     assert!(rig.report().notes[0].contains("this takes effect when the host enrolls again"));
     // A cluster's can.

@@ -1,19 +1,17 @@
-//! The machine from outside: tables, a reference model, and fleets in virtual time. Nothing here sleeps.
+//! The machine from outside: tables, what holds whatever happens, and fleets in virtual time. Nothing here sleeps.
+//!
+//! What a machine does together with a disk, a wire and a Console is simulated once, with the real ones (`tests/src/sim`,
+//! `tests/tests/month`), and searched in every order (`tests/tests/model`).
 
 mod begun;
 mod candidates;
-mod chaos;
 mod clock;
-mod console;
 mod fleet;
 mod invariants;
-
 mod life;
 mod losses;
 mod orders;
 mod report;
-mod sim;
-
 mod table;
 
 use std::time::Duration;
@@ -90,6 +88,11 @@ pub(super) fn disk(current: Current) -> Loaded {
     }
 }
 
+/// The identity that token 1 paid for.
+pub(super) fn intact() -> Current {
+    Current::Intact(identity(1, start(), token(1)))
+}
+
 pub(super) fn loss(reason: &str) -> Loss {
     Loss {
         reason: reason.into(),
@@ -98,6 +101,27 @@ pub(super) fn loss(reason: &str) -> Loss {
         token_sha256: Some(token(1).hash()),
         token_type: Some(TokenType::Once),
         made_on: MadeOn::ThisHost,
+    }
+}
+
+/// A small generator (SplitMix64), so that a run repeats.
+pub(super) struct Random(pub(super) u64);
+
+impl Random {
+    pub(super) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    pub(super) fn below(&mut self, most: u64) -> u64 {
+        self.next() % most
+    }
+
+    pub(super) fn within(&mut self, most: Duration) -> Duration {
+        Duration::from_millis(self.below(u64::try_from(most.as_millis()).unwrap().max(1)))
     }
 }
 
@@ -123,7 +147,7 @@ impl Rig {
         let mut rig = Self { machine, now, effects: Vec::new(), skew: SignedDuration::ZERO, ready, told: 0 };
         rig.send(Input::Started(token));
         assert_eq!(rig.effects, [Effect::Load]);
-        rig.send(Input::Loaded(Box::new(loaded)));
+        rig.loaded(loaded);
         rig
     }
 
@@ -187,6 +211,11 @@ impl Rig {
         &self.effects
     }
 
+    /// What the look at the disk brought.
+    pub(super) fn loaded(&mut self, loaded: Loaded) -> &[Effect] {
+        self.send(Input::Loaded(Box::new(loaded)))
+    }
+
     /// The call that the last step started.
     pub(super) fn call(&self) -> Call {
         self.calls().unwrap_or_else(|| panic!("no call in {:?}", self.effects))
@@ -213,7 +242,7 @@ impl Rig {
     pub(super) fn look(&mut self, loaded: Loaded) -> &[Effect] {
         self.send(Input::FilesChanged);
         assert_eq!(self.effects, [Effect::Load]);
-        self.send(Input::Loaded(Box::new(loaded)))
+        self.loaded(loaded)
     }
 
     pub(super) fn advance(&mut self, by: Duration) {

@@ -138,7 +138,7 @@ fn decommission_and_the_way_back() {
 /// Neither the token that paid for the retired identity nor the one that was there when it retired is a new one.
 #[test]
 fn a_token_that_was_known_brings_no_retired_node_back() {
-    let paid = Current::Intact(identity(1, start(), token(1)));
+    let paid = intact();
     let mut rig = Rig::started(Some(token(2)), disk(paid));
     rig.send(Input::Decommission);
     loop {

@@ -136,22 +136,19 @@ fn nothing_helps_but_a_change(
     assert_eq!(rig.calls(), None, "{shown}");
     rig.send(Input::ConfigChanged(Settings::default()));
     assert_eq!(rig.effects.last(), Some(&Effect::Load), "{shown}");
-    rig.send(Input::Loaded(Box::new(disk(current))));
+    rig.loaded(disk(current));
     assert_eq!(rig.calls().is_some_and(|call| wanted(&call)), by_configuration, "{shown}");
     if by_configuration {
         rig.fail(unreachable());
     }
     rig.send(Input::Token(Some(token(2))));
-    let call = rig.calls().unwrap_or_else(|| {
-        rig.wake();
-        rig.call()
-    });
+    let call = rig.call_or_wake();
     assert!(is_enroll(&call) || wanted(&call), "{shown}: {call:?}");
 }
 
 fn beating(failure: &Failure, then: Then) {
     let mut rig = if then == Daily {
-        Rig::started(Some(token(1)), disk(Current::Intact(identity(1, start(), token(1)))))
+        Rig::started(Some(token(1)), disk(intact()))
     } else {
         let mut rig = Rig::active();
         assert!(rig.wanted(&Effect::SetReady(true)));
@@ -187,9 +184,8 @@ fn beating(failure: &Failure, then: Then) {
         OtherTokenOrConfiguration => {
             assert!(rig.wanted(&Effect::SetReady(false)), "{shown}");
             assert_eq!(rig.state(), StateName::Refused, "{shown}");
-            let current = Current::Intact(identity(1, start(), token(1)));
             let is_heartbeat = |call: &Call| *call == Call::Heartbeat;
-            nothing_helps_but_a_change(&mut rig, current, is_heartbeat, true, &shown);
+            nothing_helps_but_a_change(&mut rig, intact(), is_heartbeat, true, &shown);
         }
         Lost => lost(rig, &shown),
         Revoked => revoked(rig, &shown),
@@ -222,8 +218,7 @@ fn renewing(failure: &Failure, then: Then) {
             assert_eq!(rig.state(), StateName::Active, "the old identity stands: {shown}");
             rig.only_heartbeats_for(Duration::from_secs(3600));
             rig.send(Input::ConfigChanged(Settings::default()));
-            let current = Current::Intact(identity(1, start(), token(1)));
-            rig.send(Input::Loaded(Box::new(disk(current))));
+            rig.loaded(disk(intact()));
             assert_eq!(rig.call(), Call::Renew, "{shown}");
         }
         Lost => return lost(rig, &shown),
@@ -254,13 +249,12 @@ fn lost(mut rig: Rig, shown: &str) {
 fn revoked(mut rig: Rig, shown: &str) {
     assert!(rig.wanted(&Effect::SetReady(false)), "{shown}");
     assert_eq!(rig.state(), StateName::Refused, "{shown}");
-    let current = Current::Intact(identity(1, start(), token(1)));
     rig.advance(Duration::from_secs(24 * 3600));
     rig.send(Input::Tick);
     rig.send(Input::Token(Some(token(1))));
     assert_eq!(rig.effects, [], "{shown}");
     rig.send(Input::ConfigChanged(Settings::default()));
-    rig.send(Input::Loaded(Box::new(disk(current))));
+    rig.loaded(disk(intact()));
     assert_eq!(rig.calls(), None, "final for the token that it was enrolled with: {shown}");
     rig.look(disk(Current::Nothing));
     assert_eq!(rig.calls(), None, "not even where the files went: {shown}");
@@ -340,17 +334,16 @@ fn a_refusal_is_held_against_what_was_presented_and_not_against_what_came_meanwh
     rig.send(Input::ConfigChanged(Settings::default()));
     rig.answer(Outcome::Failed(refusal(ErrorCode::RoleNotAllowed)));
     assert_eq!(rig.effects, [Effect::Load]);
-    rig.send(Input::Loaded(Box::new(disk(Current::Nothing))));
+    rig.loaded(disk(Current::Nothing));
     assert!(is_enroll(&rig.call()), "the other configuration at once");
     rig.send(Input::ConfigChanged(Settings::default()));
     rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
-    rig.send(Input::Loaded(Box::new(disk(Current::Nothing))));
+    rig.loaded(disk(Current::Nothing));
     assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused), "a token that no configuration mends");
 }
 
 #[test]
 fn nor_against_an_identity_whose_configuration_changed_meanwhile() {
-    let current = || Input::Loaded(Box::new(disk(Current::Intact(identity(1, start(), token(1))))));
     let beating = {
         let mut rig = Rig::active();
         rig.wake();
@@ -361,7 +354,7 @@ fn nor_against_an_identity_whose_configuration_changed_meanwhile() {
         rig.send(Input::ConfigChanged(Settings::default()));
         rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
         assert_eq!(rig.effects, [Effect::Load], "{wanted:?}");
-        rig.send(current());
+        rig.loaded(disk(intact()));
         assert_eq!(rig.call(), wanted);
         rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
         assert_eq!(rig.calls(), None, "{wanted:?}");
