@@ -5,7 +5,7 @@ use super::error::DriverError;
 use super::{enroll, found, spent_token, summary};
 use crate::clock;
 use crate::machine::{Answer, Current, Effect, Input, Loaded, Outcome};
-use crate::store::{PendingKind, Generation, HoldOutcome, Publication, StoreError};
+use crate::store::{Generation, HoldOutcome, PendingKind, Publication, StoreError};
 
 impl Driver {
     pub(super) fn carry_out(&mut self, effect: Effect) {

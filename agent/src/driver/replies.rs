@@ -13,7 +13,7 @@ use crate::clock;
 use crate::config::ConsoleUrl;
 use crate::console::{ConsoleError, EnrollReply};
 use crate::machine::{Accepted, Identity, Outcome};
-use crate::store::{PendingKind, Pending, SensorState};
+use crate::store::{Pending, PendingKind, SensorState};
 use crate::verify::{self, Claim};
 
 impl Driver {

@@ -93,7 +93,10 @@ fn a_heartbeat_that_fails_is_the_reason_and_one_that_is_missing_is_none() {
     assert_eq!(rig.report().reason, "the Console accepts the identity");
     rig.wake();
     rig.fail(unreachable());
-    assert_eq!((rig.state(), rig.report().reason.as_str()), (StateName::Active, "it says console_unreachable"));
+    assert_eq!(
+        (rig.state(), rig.report().reason.as_str()),
+        (StateName::Active, "it says console_unreachable")
+    );
     let mut rig = Rig::started(None, disk(intact()));
     rig.fail(failure(Code::NoSuchPath));
     assert_eq!(rig.report().reason, "the identity stands; this Console has no heartbeat");
