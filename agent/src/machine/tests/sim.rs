@@ -336,6 +336,7 @@ impl Host {
 impl Disk {
     fn load(&self) -> Loaded {
         Loaded {
+            enrollment_begun: false,
             current: self.current.clone().map_or(Current::Nothing, Current::Intact),
             committed: self.committed.clone(),
             renewal_begun: self.committed.is_none() && matches!(self.pending, Some((_, None))),
