@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
+use telovix_contract::enroll::Enrolled;
 use telovix_contract::states::TrustState;
 use telovix_contract::{ErrorCode, paths};
 use telovix_tests::pki::Ca;
@@ -34,7 +35,10 @@ impl Row {
     /// An honest Console, but for what `answer` says. `cluster`: the token is a cluster's.
     fn new(cluster: bool, answer: impl Fn(&Request) -> Option<Script> + Send + Sync + 'static) -> Self {
         let ca = Arc::new(Ca::root("Console"));
-        let honest = console::console(Arc::clone(&ca), console::enrolled);
+        let honest = console::console(Arc::clone(&ca), |request, ca| {
+            // As a Console that never says of which kind a token is.
+            Script::json(201, &Enrolled { token_type: None, ..ca.enrolled(&request.csr_pem(), None) })
+        });
         let handler = move |request: &Request| answer(request).unwrap_or_else(|| honest(request));
         let rogue = Rogue::https(ca.server(&["127.0.0.1"]), handler);
         let place = Place::new();
