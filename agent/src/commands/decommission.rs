@@ -4,8 +4,8 @@
 //! unless the local state refuses. The credential stays, so that the node can come back, unless `--purge` is given. A
 //! copied identity is not used for it: that would retire the machine that it was copied from.
 
-use super::report::say;
-use super::{report, reset, runtime};
+use super::report::{runtime, say};
+use super::{report, reset};
 use crate::cli::DecommissionArgs;
 use crate::clock::{self, Clock};
 use crate::config::Config;

@@ -1,7 +1,7 @@
 //! `telovix-agent doctor`: checks everything from the configuration to the Console, and explains.
 
-use super::report::say;
-use super::{log, report, runtime};
+use super::report::{runtime, say};
+use super::{log, report};
 use crate::cli::{Cli, DoctorArgs, Output, redact_tokens};
 use crate::clock::Clock;
 use crate::config::{self, Environment};

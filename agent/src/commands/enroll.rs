@@ -1,7 +1,7 @@
 //! `telovix-agent enroll`: makes sure that this host holds a working identity, then exits.
 
-use super::report::say;
-use super::{report, runtime};
+use super::report;
+use super::report::{runtime, say};
 use crate::cli::EnrollArgs;
 use crate::clock::{self, Clock};
 use crate::config::Config;
@@ -62,7 +62,7 @@ fn say(driver: &Driver, change: Option<IdentityChange>, notes: &[String]) -> Exi
     match (change, driver.enroll_reason()) {
         (Some(IdentityChange::Enrolled), Some(reason)) => say!("enrolled ({reason})"),
         (Some(IdentityChange::Enrolled), None) => {
-            say!("enrolled (an enrollment that was cut short is complete)")
+            say!("enrolled (an enrollment that was cut short is complete)");
         }
         (Some(IdentityChange::Renewed), Some(reason)) => say!("enrolled ({reason})"),
         (Some(IdentityChange::Renewed), None) => say!("renewed"),

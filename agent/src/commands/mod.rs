@@ -16,8 +16,6 @@ mod token;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use tokio::runtime::{Builder, Runtime};
-
 use crate::cli::{self, Cli, Command, TokenCommand};
 use crate::clock;
 use crate::config::{self, Environment};
@@ -80,14 +78,6 @@ fn dispatch(cli: Cli) -> Exit {
             unreachable!("these do without a configuration")
         }
     }
-}
-
-/// What a command's calls run on.
-fn runtime() -> Result<Runtime, Exit> {
-    Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| report::failure(&error, "", Exit::Unexpected))
 }
 
 /// Keeps keys and tokens out of core dumps and of other processes' reach (ptrace(2), /proc/PID/mem), and makes the modes

@@ -1,7 +1,7 @@
 //! `telovix-agent renew`: has the running agent renew the certificate. It alone may: it holds the state directory.
 
-use super::report::say;
-use super::{report, runtime};
+use super::report;
+use super::report::{runtime, say};
 use crate::cli::RenewArgs;
 use crate::config::Config;
 use crate::machine::{CommandResult, Exit, Urgency};

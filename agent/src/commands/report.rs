@@ -3,6 +3,8 @@
 use std::fmt::{Arguments, Display};
 use std::io::{self, IsTerminal as _, Read, Write as _};
 
+use tokio::runtime::{Builder, Runtime};
+
 use crate::machine::Exit;
 
 /// Prints a line on standard output. Whoever closed it (`| head`) has read enough: that is no failure of the command.
@@ -34,6 +36,11 @@ impl Read for TokenInput {
         }
         input.lock().read(bytes)
     }
+}
+
+/// What a command's calls run on.
+pub(super) fn runtime() -> Result<Runtime, Exit> {
+    Builder::new_current_thread().enable_all().build().map_err(|error| failure(&error, "", Exit::Unexpected))
 }
 
 /// Prints a failure on standard error and passes the exit status on.

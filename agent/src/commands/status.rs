@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 
-use super::report::say;
-use super::{report, runtime};
+use super::report;
+use super::report::{runtime, say};
 use crate::cli::{Output, Probe, StatusArgs};
 use crate::clock::{self, Clock};
 use crate::config::Config;

@@ -12,14 +12,24 @@ use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
 use serde::de::DeserializeOwned;
 use telovix_contract::CaFingerprint;
-use telovix_contract::enroll::{EnrollmentWaiting, TrustBootstrap};
+use telovix_contract::enroll::{Enrolled, EnrollmentWaiting, TrustBootstrap};
 use telovix_contract::problem::Problem;
 
 use super::error::{ConsoleError, clean};
 use super::http::RawAnswer;
-use super::{EnrollReply, LONGEST_RETRY_AFTER};
 use crate::machine::Code;
 use crate::tls::ServerTrust;
+
+/// Longest wait that an answer may ask of us; a larger one is a mistake or an attack.
+pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+
+/// What the Console answered to an enrollment. Not trusted yet.
+pub enum EnrollReply {
+    /// 201: an identity, so it says.
+    Enrolled(Box<Enrolled>),
+    /// 202: an operator has to approve; repeat the identical request after this long.
+    Waiting(Duration),
+}
 
 /// Sorts an answer by status: success, redirect, refusal.
 ///

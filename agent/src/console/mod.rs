@@ -11,17 +11,16 @@ mod probe;
 mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use ::http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use telovix_contract::enroll::Enrolled;
 use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewed};
 use telovix_contract::{CaFingerprint, paths};
 use zeroize::Zeroizing;
 
 use self::answer::date_of;
+pub use self::answer::{EnrollReply, LONGEST_RETRY_AFTER};
 pub use self::error::ConsoleError;
 use self::http::{Deadlines, RawAnswer, Request, Transport};
 pub use self::observe::CallObserver;
@@ -30,9 +29,6 @@ use crate::clock::{Clock, Sighting};
 use crate::config::{ConsoleUrl, ProxySettings};
 use crate::tls::{ClientIdentity, ServerTrust};
 
-/// Longest wait that an answer may ask of us; a larger one is a mistake or an attack.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
-
 /// One Console, as this host reaches it.
 pub struct Console {
     transport: Transport,
@@ -40,14 +36,6 @@ pub struct Console {
     /// The Console's time in its latest answer, and ours at that moment.
     seen: Mutex<Option<Sighting>>,
     observer: Option<Arc<dyn CallObserver>>,
-}
-
-/// What the Console answered to an enrollment. Not trusted yet.
-pub enum EnrollReply {
-    /// 201: an identity, so it says.
-    Enrolled(Box<Enrolled>),
-    /// 202: an operator has to approve; repeat the identical request after this long.
-    Waiting(Duration),
 }
 
 impl Console {

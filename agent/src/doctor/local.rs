@@ -7,15 +7,13 @@ use nix::fcntl::AtFlags;
 use nix::sys::statvfs::statvfs;
 use nix::unistd::{AccessFlags, faccessat};
 
-use super::{Finding, Kind};
+use super::finding::{CONFIGURATION, Finding, Kind};
 use crate::config::{Config, FoundToken, TokenError};
 use crate::driver::Look;
 use crate::machine::{Code, Report, StateName};
 use crate::server::client::ClientError;
 use crate::store::{Publication, Store, StoreError};
 
-/// Name of the first check, the one that can fail before there is anything else to look at.
-pub(super) const CONFIGURATION: &str = "configuration";
 const STATE_DIRECTORY: &str = "state directory";
 const AGENT: &str = "agent";
 const CONFINEMENT: &str = "confinement";

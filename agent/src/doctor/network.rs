@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use super::{Finding, Kind};
+use super::finding::{Finding, Kind};
 use telovix_contract::problem::Advice;
 
 use crate::clock::{Clock, Sighting};

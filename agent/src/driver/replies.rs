@@ -93,7 +93,7 @@ impl Driver {
 
     fn commit_renewal(&mut self, pending: Pending, renewed: &Renewed) -> Result<Identity, DriverError> {
         let now = clock::now(&self.host.clock);
-        let current = self.current.as_ref().ok_or_else(|| DriverError::Gone("the current generation"))?;
+        let current = self.current.as_ref().ok_or(DriverError::Gone("the current generation"))?;
         let claim = Claim {
             // Not what the answer says: the identity does not change by a renewal.
             sensor_id: current.verified().sensor_id(),

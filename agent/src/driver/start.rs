@@ -26,18 +26,18 @@ impl Driver {
             Call::Renew => return self.start_renewal(),
             Call::Prove { generation } => {
                 let committed = self.committed.as_ref().filter(|found| found.number() == generation);
-                let of = committed.ok_or_else(|| DriverError::Gone("the committed generation"))?;
+                let of = committed.ok_or(DriverError::Gone("the committed generation"))?;
                 let (credentials, sensor) = (credentials(of)?, of.verified().sensor_id());
                 self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor));
             }
             Call::Heartbeat => {
-                let of = self.current.as_ref().ok_or_else(|| DriverError::Gone("the current generation"))?;
+                let of = self.current.as_ref().ok_or(DriverError::Gone("the current generation"))?;
                 let (credentials, sensor) = (credentials(of)?, of.verified().sensor_id());
                 self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor));
             }
             Call::ProbeClock => self.in_flight = Some(calls::clock(self.console.clone())),
             Call::Decommission => {
-                let of = self.current.as_ref().ok_or_else(|| DriverError::Gone("the current generation"))?;
+                let of = self.current.as_ref().ok_or(DriverError::Gone("the current generation"))?;
                 let target = self.console_url.authority();
                 self.in_flight = Some(calls::decommission(self.console.clone(), credentials(of)?, target));
             }
@@ -47,7 +47,7 @@ impl Driver {
 
     fn start_enrollment(&mut self, replaces: Option<SensorId>) -> Result<Option<Outcome>, DriverError> {
         let token = self.token.as_ref().map(|found| found.token.clone());
-        let token = token.ok_or_else(|| DriverError::Gone("the token"))?;
+        let token = token.ok_or(DriverError::Gone("the token"))?;
         let new_sensor = enroll::new_sensor(self.new_sensor, &token, &self.store);
         let application = Application { host: &self.host, token: &token, replaces, new_sensor };
         let pending = enroll::begin_or_resume(&application, &mut self.store)?;
@@ -69,7 +69,7 @@ impl Driver {
     /// A renewal goes on with its key after a crash, so that a lost answer costs nothing but a repeat. Also where another type
     /// of key is configured by now: the Console may have made the successor for this one, and no other key gets it.
     fn start_renewal(&mut self) -> Result<Option<Outcome>, DriverError> {
-        let current = self.current.as_ref().ok_or_else(|| DriverError::Gone("the current generation"))?;
+        let current = self.current.as_ref().ok_or(DriverError::Gone("the current generation"))?;
         let pending = match self.store.pending_renewal() {
             Ok(Some(pending)) if pending.renews == Some(current.number()) => pending,
             Ok(Some(_) | None) | Err(StoreError::Corrupt { .. }) => {
