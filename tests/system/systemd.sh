@@ -5,6 +5,9 @@
 . "$(dirname "$0")/support/machine.sh"
 ((EUID == 0)) || skip 'only root can boot a machine'
 need sqlite3 sqlite3
+need strace strace
+debian_roots bookworm
+prepared
 cd /
 
 make_network
@@ -78,7 +81,6 @@ echo 'hook_command = ["/usr/local/sbin/told"]' >"$root/etc/telovix/agent.toml.d/
 
 # The one-line command. Samples may miss what is short, so each program that it starts is written down as well, with all of
 # its arguments and its environment.
-need strace strace
 traced() { strace -f -qq -v -s 65536 -e trace=execve -o "$SCRATCH/execs" "$@"; }
 sampling
 expect 0 traced nsenter -t "$leader" -m -u -i -n -p -C --root --wd=/ sh /opt/line
