@@ -11,7 +11,7 @@ need_kubernetes_tools
 # it finds a new storage.
 take_podman() {
   exec {podman_lock}>/run/lock/telovix-podman
-  flock "$podman_lock"
+  flock --timeout 900 "$podman_lock" || fail "another test of pods does not end"
 }
 
 storage=(--root "$SCRATCH/storage" --runroot "$SCRATCH/runroot" --storage-driver overlay)
