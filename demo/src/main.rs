@@ -264,7 +264,7 @@ fn clean(program: &Path) -> Command {
 }
 
 fn json_of(mut command: Command) -> Outcome<Value> {
-    let output = command.stderr(Stdio::inherit()).output()?;
+    let output = command.args(["--log-level", "warn"]).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(format!("{} ended with {}", command.get_program().display(), output.status).into());
     }
