@@ -3,6 +3,10 @@
 //! `cargo demo` leaves the Console running until Ctrl-C; `cargo demo -- --once` ends after the walk-through with exit
 //! status 0, or with another one at the first step that does not do what it should. Everything it makes is in
 //! `target/demo`, and the next run begins anew.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program of a person who tries it out, with no part of the product in it"
+)]
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader, Write as _};
