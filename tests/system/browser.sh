@@ -6,15 +6,22 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/kubernetes/tools.bash"
 ((EUID == 0)) || command -v chromium >/dev/null || skip 'chromium is missing, and only root can install it'
-command -v npm >/dev/null || need npm npm
+need npm npm
 need chromium chromium fonts-dejavu-core
 need_kubernetes_tools
 
-readonly PLAYWRIGHT=1.65.1 AXE=4.14.1
 here=$(cd "$(dirname "$0")" && pwd)
+modules=${BIN%/*}/ci-tools/browser-1.65.1-4.14.1
+get_modules() {
+  [[ -e $modules/.done ]] && return
+  mkdir -p "$modules"
+  (cd "$modules" && npm install --silent --no-save --no-audit --no-fund playwright-core@1.65.1 axe-core@4.14.1 >/dev/null) &&
+    : >"$modules/.done"
+}
+alone "$modules.lock" get_modules || skip 'playwright-core and axe-core cannot be had from npm'
+prepared
 cp "$here"/browser/*.js "$SCRATCH"
-(cd "$SCRATCH" && npm install --silent --no-save --no-audit --no-fund "playwright-core@$PLAYWRIGHT" "axe-core@$AXE" >/dev/null) ||
-  skip 'playwright-core and axe-core cannot be had from npm'
+ln -s "$modules/node_modules" "$SCRATCH"
 
 # A Console that nobody has set up: the wizard's own way, with the code from its output.
 mkfifo "$SCRATCH/lines"

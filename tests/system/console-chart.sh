@@ -7,10 +7,9 @@
 need nsenter util-linux
 need curl curl
 need ip iproute2
-newest() { compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1 || true; }
-PATH=$(newest):$PATH
-RUNLEVEL=1 need initdb postgresql
-PATH=$(newest):$PATH
+need_postgres
+prepared
+take_podman
 
 readonly DATA=/var/lib/telovix-console-stub/data
 volumes=$SCRATCH/volumes

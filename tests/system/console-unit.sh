@@ -5,6 +5,8 @@
 . "$(dirname "$0")/support/machine.sh"
 ((EUID == 0)) || skip 'only root can boot a machine'
 source=$(cd "$(dirname "$0")/../.." && pwd)
+debian_roots bookworm
+prepared
 cd /
 
 make_network

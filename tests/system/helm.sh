@@ -5,6 +5,7 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/kubernetes/tools.bash"
 need_kubernetes_tools
+prepared
 
 readonly KUBERNETES_VERSIONS=(1.25 1.31 1.37)
 readonly TOKEN=tse_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA

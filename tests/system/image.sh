@@ -7,6 +7,9 @@
 . "$(dirname "$0")/kubernetes/tools.bash"
 . "$(dirname "$0")/kubernetes/podman.bash"
 
+prepared
+take_podman
+
 readonly USER_ID=65532
 readonly IMAGE=localhost/telovix-agent:0.1.0
 inside() { pods exec telovix-agent /telovix-agent "$@"; }

@@ -10,6 +10,8 @@ need dash dash
 need shellcheck shellcheck
 need openssl openssl
 need python3 python3
+need mksh mksh
+need zsh zsh
 script=$(cd "$(dirname "$0")/../.." && pwd)/install.sh
 
 shellcheck "$script" || fail 'shellcheck has something to say'
@@ -285,8 +287,6 @@ expect 0 script -qec "'$BIN/telovix-agent' token inspect --token-stdin" /dev/nul
 grep -q '^Enrollment token: ' "$SCRATCH/out" || fail "nobody asked for the token: $(tr -d '\r' <"$SCRATCH/out" | sed 's/tse_.*/…/')"
 
 start_rogue
-need mksh mksh
-need zsh zsh
 for shell in dash 'busybox sh' 'bash -O expand_aliases' mksh 'zsh -o aliases'; do
   # shellcheck disable=SC2086
   lines $shell

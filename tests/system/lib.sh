@@ -34,16 +34,54 @@ skip() {
   exit 77
 }
 
+# Runs a command while nobody else holds this lock file: `alone FILE command …`.
+alone() {
+  mkdir -p "${1%/*}"
+  (
+    flock 9
+    shift
+    "$@" 9>&-
+  ) 9>"$1"
+}
+
+# Ends here where only the set-up was asked for (prepare).
+prepared() { [[ -z ${PREPARE-} ]] || exit 0; }
+
 # Installs Debian packages unless the command is there already.
 need() {
   local command=$1
   shift
   command -v "$command" >/dev/null && return
   ((EUID == 0)) || skip "$command is missing, and only root can install $*"
-  # Somebody else may be installing something: that is waited for.
-  local install=(env DEBIAN_FRONTEND=noninteractive apt-get install -y -q --no-install-recommends
-    -o DPkg::Lock::Timeout=300 "$@")
+  alone "$APT_LOCK" install_packages "$@"
+}
+# One installs at a time, and waits for whoever else does. No service is started: that is what RUNLEVEL is for.
+readonly APT_LOCK=/run/lock/telovix-apt
+install_packages() {
+  local install=(env DEBIAN_FRONTEND=noninteractive RUNLEVEL=1 apt-get install -y -q --no-install-recommends
+    -o DPkg::Lock::Timeout=600 "$@")
   "${install[@]}" >/dev/null || { apt-get update -q >/dev/null && "${install[@]}" >/dev/null; }
+}
+
+# Puts the newest PostgreSQL that is installed on PATH, and installs one where there is none.
+need_postgres() {
+  newest() { compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1 || true; }
+  PATH=$(newest):$PATH
+  need initdb postgresql
+  PATH=$(newest):$PATH
+}
+
+# A program from PyPI in an environment of its own that is kept: `need_python NAME VERSION`; fills tools.
+need_python() {
+  tools=${BIN%/*}/ci-tools/$1-$2
+  [[ -e $tools/.done ]] && return
+  python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv python3-venv
+  alone "$tools.lock" make_environment "$@" || skip "$1 cannot be installed"
+}
+make_environment() {
+  [[ -e $tools/.done ]] && return
+  python3 -m venv --clear "$tools" &&
+    "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "$1==$2" && : >"$tools/.done"
 }
 
 # Takes a Debian package apart without installing it, and prints where one of its files is: `borrowed PACKAGE FILE`. For
@@ -51,10 +89,10 @@ need() {
 borrowed() {
   local dir=$SCRATCH/borrowed/$1
   mkdir -p "$dir"
-  (cd "$dir" && { apt-get download -q "$1" || { apt-get update -q && apt-get download -q "$1"; }; } && dpkg -x ./*.deb .) \
-    >/dev/null 2>&1 || skip "the package $1 cannot be had"
+  (cd "$dir" && alone "$APT_LOCK" download "$1" && dpkg -x ./*.deb .) >/dev/null 2>&1 || skip "the package $1 cannot be had"
   echo "$dir$2"
 }
+download() { apt-get download -q "$1" || { apt-get update -q && apt-get download -q "$1"; }; }
 
 # The value of a key in a flat JSON object; our own output is one, so that no other tool is needed.
 json() {

@@ -11,7 +11,8 @@ need rpm rpm
 need rpmlint rpmlint
 need dnf dnf
 need createrepo_c createrepo-c
-# A root without a C library wants a static one; the package takes the other's place.
+debian_roots bookworm
+prepared
 cd /
 
 # A build and a newer one, whose version has as many letters, so that the binary stays whole.

@@ -5,11 +5,7 @@
 readonly ROOT=$(cd "$(dirname "$0")/../.." && pwd)
 ((EUID == 0)) || skip 'only root can run the server as its own user'
 
-# The newest server that is installed. Debian's package starts one of its own unless the system is in single-user mode.
-newest() { compgen -G '/usr/lib/postgresql/*/bin' | sort -V | tail -n 1 || true; }
-PATH=$(newest):$PATH
-RUNLEVEL=1 need initdb postgresql
-PATH=$(newest):$PATH
+need_postgres
 need openssl openssl
 
 # The server's folder, which its user has to reach; not below SCRATCH, which is root's alone.

@@ -7,6 +7,8 @@
 . "$(dirname "$0")/support/machine.sh"
 ((EUID == 0)) || skip 'only root can boot a machine'
 source=$(cd "$(dirname "$0")/../.." && pwd)
+debian_roots bullseye trixie
+prepared
 built=$SCRATCH/built libraries=$SCRATCH/libraries
 mkdir "$libraries"
 if [[ -n ${DIST-} ]]; then

@@ -6,14 +6,8 @@
 here=$(cd "$(dirname "$0")" && pwd)/schemathesis
 need curl curl
 need python3 python3
-python3 -c 'import venv, ensurepip' 2>/dev/null || need python3-venv python3-venv
-readonly VERSION=4.32.5
-tools=${CARGO_TARGET_DIR:-$here/../../../target}/ci-tools/schemathesis-$VERSION
-if ! "$tools/bin/schemathesis" --version 2>/dev/null | grep -qF "$VERSION"; then
-  python3 -m venv "$tools"
-  "$tools/bin/python" -m pip install --quiet --disable-pip-version-check "schemathesis==$VERSION" ||
-    skip 'schemathesis cannot be installed'
-fi
+need_python schemathesis 4.32.5
+prepared
 
 # A guesser's bucket is not what is tested here.
 serve_args=(--guess-rate 0 --token-rate 0 --enroll-rate 0 --login-rate 0)

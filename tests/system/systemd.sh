@@ -4,7 +4,11 @@
 . "$(dirname "$0")/lib.sh"
 . "$(dirname "$0")/support/machine.sh"
 ((EUID == 0)) || skip 'only root can boot a machine'
+source=$(cd "$(dirname "$0")/../.." && pwd)
 need sqlite3 sqlite3
+need strace strace
+debian_roots bookworm
+prepared
 cd /
 
 make_network
@@ -78,7 +82,6 @@ echo 'hook_command = ["/usr/local/sbin/told"]' >"$root/etc/telovix/agent.toml.d/
 
 # The one-line command. Samples may miss what is short, so each program that it starts is written down as well, with all of
 # its arguments and its environment.
-need strace strace
 traced() { strace -f -qq -v -s 65536 -e trace=execve -o "$SCRATCH/execs" "$@"; }
 sampling
 expect 0 traced nsenter -t "$leader" -m -u -i -n -p -C --root --wd=/ sh /opt/line
@@ -111,7 +114,7 @@ inside grep -q 'not confined' /run/telovix-agent/told && fail 'the hook is not c
 inside systemd-analyze security --no-pager --threshold=12 telovix-agent.service >"$SCRATCH/out" 2>&1 ||
   fail "too exposed: $(tail -n 1 "$SCRATCH/out")"
 for unit in telovix-agent telovix-console-stub; do
-  cp "$BIN/../../systemd/$unit.service" "$root/opt"
+  cp "$source/systemd/$unit.service" "$root/opt"
   inside systemd-analyze security --no-pager --offline=true --threshold=12 "/opt/$unit.service" >"$SCRATCH/out" 2>&1 ||
     fail "$unit is too exposed: $(tail -n 1 "$SCRATCH/out")"
 done
@@ -189,7 +192,7 @@ LC_ALL=C sed 's/0\.1\.0/0.1.9/g' "$SCRATCH/built" >"$SCRATCH/newer"
 stage "$SCRATCH/newer"
 echo '# edited' >>"$root/etc/telovix/agent.toml"
 cp "$root/etc/telovix/agent.toml" "$SCRATCH/agent.toml"
-cp "$BIN/../../install.sh" "$root/opt/install.sh"
+cp "$source/install.sh" "$root/opt/install.sh"
 by_hand() { inside sh /opt/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" "$@" </dev/null; }
 expect 17 by_hand --version 0.1.8
 [[ $(inside telovix-agent --version) == 'telovix-agent 0.1.0' ]] || fail 'an unwanted version was installed'
@@ -310,7 +313,7 @@ echo 'all options; killed in the middle and run again'
 expect 0 inside sh /opt/install.sh --uninstall --purge
 one_liner
 pin=$(grep -oE "sha256//[^']*" "$root/opt/line")
-sed -nE "s/^  - (f=\\$\(mktemp\).*)/\1/p" "$BIN/../../docs/operations.md" |
+sed -nE "s/^  - (f=\\$\(mktemp\).*)/\1/p" "$source/docs/operations.md" |
   sed "s|sha256//…|$pin|; s|https://console.example:15483|$console_url|g; s|sha256:…|$ca_fingerprint|" >"$root/opt/runcmd"
 [[ -s $root/opt/runcmd ]] || fail 'the manual has no line for cloud-init'
 inside sh -c 'umask 077 && cat >/run/enrollment-token' <"$SCRATCH/token"

@@ -7,6 +7,13 @@ need runc runc
 need catatonit catatonit
 need_kubernetes_tools
 
+# One test of pods at a time: whatever its storage, podman keeps its locks for the whole machine, and frees them all when
+# it finds a new storage.
+take_podman() {
+  exec {podman_lock}>/run/lock/telovix-podman
+  flock --timeout 900 "$podman_lock" || fail "another test of pods does not end"
+}
+
 storage=(--root "$SCRATCH/storage" --runroot "$SCRATCH/runroot" --storage-driver overlay)
 export CONTAINERS_CONF=$SCRATCH/containers.conf
 cat >"$CONTAINERS_CONF" <<'TOML'

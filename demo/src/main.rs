@@ -3,15 +3,17 @@
 //! `cargo demo` leaves the Console running until Ctrl-C; `cargo demo -- --once` ends after the walk-through with exit
 //! status 0, or with another one at the first step that does not do what it should. Everything it makes is in
 //! `target/demo`, and the next run begins anew.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a program of a person who tries it out, with no part of the product in it"
+)]
 
 use std::error::Error;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 
-use serde_json::{Value, json};
-use telovix_tests::client::Client;
-use telovix_tests::operator::ApiKey;
+use serde_json::Value;
 
 type Outcome<T> = Result<T, Box<dyn Error>>;
 
@@ -38,18 +40,17 @@ fn main() -> ExitCode {
 fn walk(once: bool) -> Outcome<()> {
     let demo = Demo::prepare()?;
     demo.title("A Console is set up: administrator, trial licence, CA, server certificate");
-    let setup = demo.set_up()?;
+    let fingerprint = demo.set_up()?;
     let mut console = Console::start(&demo)?;
     let url = format!("https://{}", console.address);
-    demo.say(&format!("the Console listens on {url}, its CA is {}", setup.fingerprint));
+    demo.say(&format!("the Console listens on {url}, its CA is {fingerprint}"));
 
-    demo.title("An operator's program makes a one-time token through the API");
-    let operator = demo.operator(&console, &setup)?;
-    let token = operator.token(&json!({"type": "once", "label": "demo"}))?;
+    demo.title("An operator makes a one-time token");
+    let token = demo.token(&["--label", "demo"])?;
     demo.say(&format!("token {} expires at {}", token.id, token.expires_at));
 
     demo.title("This machine enrolls with it");
-    let enroll = ["enroll", "--console-url", &url, "--ca-fingerprint", &setup.fingerprint, "--token-stdin"];
+    let enroll = ["enroll", "--console-url", &url, "--ca-fingerprint", &fingerprint, "--token-stdin"];
     demo.agent(&enroll, &token.secret)?;
     let before = demo.status()?;
 
@@ -63,7 +64,7 @@ fn walk(once: bool) -> Outcome<()> {
     }
 
     demo.title("A re-enrollment token brings the same sensor back");
-    let token = operator.token(&json!({"type": "once", "sensor_id": before["sensor_id"]}))?;
+    let token = demo.token(&["--sensor-id", &text(&before, "sensor_id")?])?;
     demo.agent(&enroll, &token.secret)?;
     let after = demo.status()?;
     if after["sensor_id"] != before["sensor_id"] || after["serial"] == before["serial"] {
@@ -80,7 +81,7 @@ fn walk(once: bool) -> Outcome<()> {
     if once {
         return console.stop();
     }
-    let next = operator.token(&json!({"type": "once"}))?;
+    let next = demo.token(&[])?;
     demo.say(&format!("the Console's page: {url}/"));
     demo.say("to enroll another host within 15 minutes, run there:");
     println!("\n{}\n", next.install_command);
@@ -95,9 +96,11 @@ struct Demo {
     bin: PathBuf,
 }
 
-struct Setup {
-    ca_pem: String,
-    fingerprint: String,
+struct Token {
+    id: String,
+    secret: String,
+    expires_at: String,
+    install_command: String,
 }
 
 impl Demo {
@@ -132,25 +135,28 @@ impl Demo {
         clean(&self.bin.join("telovix-console-stub"))
     }
 
-    fn set_up(&self) -> Outcome<Setup> {
+    fn set_up(&self) -> Outcome<String> {
         let password = self.root.join("admin-password");
-        std::fs::write(&password, format!("{}\n", uuid::Uuid::new_v4()))?;
+        std::fs::write(&password, std::fs::read("/proc/sys/kernel/random/uuid")?)?;
         let mut command = self.stub();
         command.args(["setup", "--admin-email", "admin@example.com", "--trial-nodes", "25"]);
         command.args(["--server-name", "localhost", "--server-name", "127.0.0.1", "--output", "json"]);
         command.arg("--admin-password-file").arg(&password).arg("--data-dir").arg(self.data_dir());
         let made = json_of(command)?;
-        let ca_file = text(&made, "ca_file")?;
-        Ok(Setup { ca_pem: std::fs::read_to_string(ca_file)?, fingerprint: text(&made, "ca_fingerprint")? })
+        text(&made, "ca_fingerprint")
     }
 
-    fn operator(&self, console: &Console, setup: &Setup) -> Outcome<Operator> {
+    fn token(&self, options: &[&str]) -> Outcome<Token> {
         let mut command = self.stub();
-        command.args(["apikey", "create", "--scopes", "sensors:read,sensors:write", "--output", "json"]);
+        command.args(["token", "create", "--type", "once", "--output", "json"]).args(options);
         command.arg("--data-dir").arg(self.data_dir());
         let made = json_of(command)?;
-        let key = ApiKey { id: text(&made, "key_id")?, secret: text(&made, "secret")? };
-        Ok(Operator { key, client: Client::new(console.address.parse()?, &setup.ca_pem) })
+        Ok(Token {
+            id: text(&made, "id")?,
+            secret: text(&made, "token")?,
+            expires_at: text(&made, "expires_at")?,
+            install_command: text(&made, "install_command")?,
+        })
     }
 
     /// Runs the agent as a person would, with the token on its standard input.
@@ -238,42 +244,15 @@ impl Drop for Console {
     }
 }
 
-/// A program of an operator, with an API key.
-struct Operator {
-    key: ApiKey,
-    client: Client,
-}
-
-struct Token {
-    id: String,
-    secret: String,
-    expires_at: String,
-    install_command: String,
-}
-
-impl Operator {
-    fn token(&self, wanted: &Value) -> Outcome<Token> {
-        let answer = self.key.call(&self.client, "POST", telovix_contract::paths::V2_TOKENS, Some(wanted))?;
-        if answer.status != 201 {
-            return Err(format!("the Console made no token: {} {}", answer.status, answer.error()).into());
-        }
-        let made = answer.json();
-        Ok(Token {
-            id: text(&made, "id")?,
-            secret: text(&made, "token")?,
-            expires_at: text(&made, "expires_at")?,
-            install_command: text(&made, "install_command")?,
-        })
-    }
-}
-
 /// Builds the two binaries where they are missing or old; `cargo demo` alone builds only this program.
 fn build(bin: &Path) -> Outcome<()> {
     let Some(cargo) = std::env::var_os("CARGO") else { return Ok(()) };
-    let packages = ["telovix-agent", "telovix-console-stub", "telovix-tests"];
     let mut command = Command::new(cargo);
     command.args(["build", "--quiet", "--bins"]);
-    command.args(packages.iter().flat_map(|package| ["--package", package]));
+    // With this package among them, they have the features that its manifest asks for.
+    command.args(
+        ["telovix-agent", "telovix-console-stub", "telovix-demo"].map(|name| format!("--package={name}")),
+    );
     if bin.ends_with("release") {
         command.arg("--release");
     }
@@ -289,7 +268,7 @@ fn clean(program: &Path) -> Command {
 }
 
 fn json_of(mut command: Command) -> Outcome<Value> {
-    let output = command.stderr(Stdio::inherit()).output()?;
+    let output = command.args(["--log-level", "warn"]).stderr(Stdio::inherit()).output()?;
     if !output.status.success() {
         return Err(format!("{} ended with {}", command.get_program().display(), output.status).into());
     }
