@@ -1,4 +1,4 @@
-//! A host and a Console in one process whose time a test moves: the agent's real supervisor, the real Console, real
+//! A host and a Console in one process whose time a test moves: the agent's real daemon, the real Console, real
 //! sockets, TLS and files, and a wire between them that can be harmed at any byte.
 //!
 //! Both sides measure their waits on tokio's paused clock and read the wall time from the same [`SimClock`]. Time stands

@@ -3,7 +3,7 @@
 //! Invariants:
 //! - who can do something comes through the control socket, whose mode says who that is; TCP only tells;
 //! - everything is bounded: connections, heads, bodies, time. Nothing that comes in can stop the agent;
-//! - what is served is the one [`Report`], and what is asked for goes to the supervisor as a [`ControlRequest`].
+//! - what is served is the one [`Report`], and what is asked for goes to the daemon as a [`ControlRequest`].
 
 pub mod client;
 mod listen;

@@ -4,10 +4,10 @@ use tokio::sync::oneshot;
 
 use crate::machine::{CommandResult, Input, Urgency};
 
-/// One request through the control socket, on its way to the supervisor.
+/// One request through the control socket, on its way to the daemon.
 #[derive(Debug)]
 pub enum ControlRequest {
-    /// Whether the supervisor still listens. Answered at once, by [`ControlRequest::alive`].
+    /// Whether the daemon still listens. Answered at once, by [`ControlRequest::alive`].
     Ping {
         /// Anything will do.
         answer: oneshot::Sender<()>,
@@ -27,7 +27,7 @@ pub enum ControlRequest {
 }
 
 impl ControlRequest {
-    /// What the machine is told of it; `None` for what the supervisor answers by itself, with
+    /// What the machine is told of it; `None` for what the daemon answers by itself, with
     /// [`ControlRequest::alive`].
     pub fn input(&self) -> Option<Input> {
         match self {

@@ -24,7 +24,7 @@ use crate::metrics::{self, Metrics};
 pub(super) const LARGEST_BODY: usize = 4 * 1024;
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(5);
-/// How long the supervisor may take to say that it lives.
+/// How long the daemon may take to say that it lives.
 const PULSE: Duration = Duration::from_secs(2);
 /// How long a command may take: a renewal is three calls at their longest.
 const COMMAND: Duration = Duration::from_secs(150);
@@ -88,7 +88,7 @@ fn report(context: &Context) -> Report {
     }
 }
 
-/// The process works, and its supervisor answers.
+/// The process works, and its main loop answers.
 async fn live(context: &Context) -> Answer {
     let (answer, heard) = oneshot::channel();
     let asked = timeout(PULSE, async {
@@ -97,7 +97,7 @@ async fn live(context: &Context) -> Answer {
     match asked.await {
         Ok(true) => plain(StatusCode::OK, "ok"),
         Ok(false) => plain(StatusCode::SERVICE_UNAVAILABLE, "the agent is stopping"),
-        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the agent's supervisor does not answer"),
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the agent's main loop does not answer"),
     }
 }
 
@@ -109,7 +109,7 @@ fn ready(context: &Context) -> Answer {
     }
 }
 
-/// Hands a command to the supervisor and waits for its end.
+/// Hands a command to the daemon and waits for its end.
 async fn command(
     context: &Context,
     request: impl FnOnce(oneshot::Sender<CommandResult>) -> ControlRequest,

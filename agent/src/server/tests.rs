@@ -1,4 +1,4 @@
-//! The doors, over real sockets, with a supervisor that is a few lines long.
+//! The doors, over real sockets, with a daemon that is a few lines long.
 #![expect(clippy::disallowed_methods, reason = "the tests connect by themselves, as strangers do")]
 
 use std::ffi::OsString;
@@ -17,7 +17,7 @@ use crate::clock::ManualClock;
 use crate::config::{Environment, Sources, load_from};
 use crate::machine::{Actor, Code, CommandResult, Fault, StateName, Urgency};
 
-/// What the stand-in for the supervisor does with requests.
+/// What the stand-in for the daemon does with requests.
 type Reply = fn(&ControlRequest) -> CommandResult;
 
 struct Bench {
@@ -136,7 +136,7 @@ async fn the_report_and_its_probes_are_served_and_agree() {
 }
 
 #[tokio::test]
-async fn commands_reach_the_supervisor_and_its_answer_comes_back() {
+async fn commands_reach_the_daemon_and_its_answer_comes_back() {
     let bench = Bench::new(|request| match request {
         ControlRequest::Renew { urgency: Urgency::Now, .. } => renewed(request),
         ControlRequest::Renew { urgency: Urgency::WhenDue, .. } => {
@@ -230,11 +230,11 @@ async fn silent_guests_are_shown_out() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_supervisor_that_does_not_answer_is_not_alive() {
+async fn a_daemon_that_does_not_answer_is_not_alive() {
     let (bench, requests) = Bench::silent("0600");
     let client = http_get(bench.servers.health_address().unwrap(), "/livez");
     let (status, why) = client.await;
-    assert!(status == 503 && why.contains("supervisor does not answer"), "{why}");
+    assert!(status == 503 && why.contains("main loop does not answer"), "{why}");
     drop(requests);
     let (status, why) = http_get(bench.servers.health_address().unwrap(), "/livez").await;
     assert!(status == 503 && why.contains("stopping"), "{why}");
