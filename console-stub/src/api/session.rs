@@ -5,7 +5,8 @@ use http::{HeaderMap, header};
 use zeroize::Zeroizing;
 
 use super::guard::Source;
-use super::{Api, Peer, SESSION_COOKIE as COOKIE, origin};
+use super::request::{SESSION_COOKIE as COOKIE, origin};
+use super::{Api, Peer};
 use crate::domain::Refusal;
 use crate::domain::audit::Origin;
 use crate::domain::role::{Act, Role, may};

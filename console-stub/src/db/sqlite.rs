@@ -8,8 +8,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
+use super::engine::{Dialect, Engine};
 use super::pool::Reader;
-use super::writer::{Dialect, Engine};
 use super::{DbError, Row, Tx, Value};
 
 /// How long a writer waits for another process (the command line beside a running server) before it gives up.

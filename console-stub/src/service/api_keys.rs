@@ -9,7 +9,8 @@ use telovix_contract::token::hex;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Console, ServiceError, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError};
 use crate::ca;
 use crate::clock::timestamp;
 use crate::db::api_keys::ApiKeyRecord;

@@ -6,7 +6,8 @@ use telovix_contract::facts::HostFacts;
 use telovix_contract::states::TokenType;
 use utoipa::ToSchema;
 
-use super::{Console, ServiceError, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError};
 use crate::clock::timestamp;
 use crate::db::approvals::{self, ApprovalRecord};
 use crate::db::rules::{self, RuleRecord};

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::setup::Grant;
+use super::console::{not_set_up, require_setup};
 use super::{Console, ServiceError};
 use crate::clock::timestamp;
 use crate::db::licences::{self, LicenceRecord};
@@ -27,6 +27,15 @@ pub struct Bundle {
     pub payload: String,
     /// Base64 of the signature.
     pub signature: String,
+}
+
+/// Where the licence comes from.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// A trial of so many nodes.
+    Trial(u32),
+    /// A signed bundle, JSON.
+    Bundle(String),
 }
 
 /// How the licence stands, for people and programs.
@@ -71,7 +80,7 @@ impl Console {
         let now = self.now();
         self.db()
             .write(move |tx| {
-                super::require_setup(tx)?;
+                require_setup(tx)?;
                 if let Some(trust) = &trust {
                     set_trust(tx, trust)?;
                 }
@@ -195,7 +204,7 @@ fn trusted_keys(pem: &str) -> Vec<Vec<u8>> {
 }
 
 fn view(tx: &mut dyn Tx, now: i64) -> Result<LicenceView, ServiceError> {
-    let licence = licences::current(tx)?.ok_or_else(super::not_set_up)?;
+    let licence = licences::current(tx)?.ok_or_else(not_set_up)?;
     let payload = payload(&licence);
     let when = |read: fn(&LicencePayload) -> i64| {
         payload.as_ref().map(|payload| timestamp(read(payload)).to_string())

@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use telovix_contract::enroll::DEFAULT_HEARTBEAT_SECONDS;
 use telovix_contract::{ErrorCode, SensorId};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::sensors::{SensorView, moment, view as sensor_view};
@@ -24,15 +23,6 @@ const WORTH: u32 = 20;
 
 /// However many pages are open, the database is asked so often for them.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
-
-/// The last count of the fleet. Whether a sensor is healthy is a matter of the last heartbeat, which is in no index, so each
-/// count looks at every row.
-#[derive(Debug, Default)]
-pub(super) struct Counted(Mutex<Option<(FleetCounts, Instant, Duration)>>);
-
-/// The trail's length when it was last looked at for open pages.
-#[derive(Debug, Default)]
-pub(super) struct Watched(Mutex<Option<(i64, Instant)>>);
 
 /// How the Console stands at this moment.
 #[derive(Debug, Clone, Copy)]

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Console, ServiceError, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError};
 use crate::db::{Tx, audit, settings as table};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};

@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use telovix_contract::{CaFingerprint, ErrorCode};
 use zeroize::Zeroizing;
 
+pub use super::licence::Grant;
 use super::users::hashed;
 use super::{Console, ServiceError, licence};
 use crate::ca::hierarchy::{self, MadeCa};
@@ -34,15 +35,6 @@ pub struct Setup {
     pub public_url: Option<PublicUrl>,
     /// What the Console is for.
     pub vertical: Vertical,
-}
-
-/// Where the licence comes from.
-#[derive(Debug, Clone)]
-pub enum Grant {
-    /// A trial of so many nodes.
-    Trial(u32),
-    /// A signed bundle, JSON.
-    Bundle(String),
 }
 
 /// What set-up made.

@@ -8,7 +8,8 @@ use telovix_contract::{CaFingerprint, EnrollmentToken, ErrorCode, Flavor, NodeNa
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Console, ServiceError, licence, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError, licence};
 use crate::ca;
 use crate::clock::timestamp;
 use crate::db::{DbError, Tx, audit, rules, sensors, settings, tokens};

@@ -15,7 +15,8 @@ use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Console, ServiceError, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError};
 use crate::ca;
 use crate::clock::timestamp;
 use crate::db::users::{self, UserRecord};

@@ -10,6 +10,7 @@ use telovix_contract::Problem;
 
 use super::{Op, refusal};
 use crate::api::Api;
+use crate::api::request::{CSRF_HEADER, SESSION_COOKIE};
 use crate::domain::api_key::{HEADER_KEY_ID, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIMESTAMP};
 
 /// Routes with their descriptions.
@@ -75,9 +76,9 @@ impl Book {
                 "responses": self.responses,
                 "securitySchemes": {
                     "client_certificate": {"type": "mutualTLS", "description": "The certificate that the sensor enrolled for."},
-                    "session": {"type": "apiKey", "in": "cookie", "name": crate::api::SESSION_COOKIE,
+                    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE,
                                 "description": "From POST /api/v1/session."},
-                    "csrf": header(crate::api::CSRF_HEADER, "`csrf_token` of the session, on every call that changes something."),
+                    "csrf": header(CSRF_HEADER, "`csrf_token` of the session, on every call that changes something."),
                     "key_id": header(HEADER_KEY_ID, "The API key's name."),
                     "key_timestamp": header(HEADER_TIMESTAMP, "Unix seconds; at most 300 off."),
                     "key_nonce": header(HEADER_NONCE, "1 to 128 visible ASCII characters that this key never sent before."),

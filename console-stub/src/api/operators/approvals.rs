@@ -6,10 +6,11 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use telovix_contract::ErrorCode;
 
-use super::{Rows, authorize};
+use super::call::{Rows, authorize};
 use crate::api::body::parse;
 use crate::api::doc::{Book, Op, word};
-use crate::api::{Api, Failure, Named};
+use crate::api::request::Named;
+use crate::api::{Api, Failure};
 use crate::domain::Refusal;
 use crate::domain::approval::{RuleDraft, Ruling};
 use crate::domain::role::Act;

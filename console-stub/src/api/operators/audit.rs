@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header;
 use http_body_util::channel::Channel;
 
-use super::{Piecewise, authorize};
+use super::call::{Piecewise, authorize};
 use crate::api::doc::{Book, Op, text, word};
 use crate::api::{Api, Failure};
 use crate::db::audit::AuditFilter;

@@ -8,10 +8,12 @@ use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustStat
 use telovix_contract::{ErrorCode, Flavor, SensorId};
 use utoipa::ToSchema;
 
-use super::{Piecewise, audit, authorize};
+use super::audit;
+use super::call::{Piecewise, authorize};
 use crate::api::body::parse;
 use crate::api::doc::{Asked, Book, Op, text, word};
-use crate::api::{Api, Failure, Named};
+use crate::api::request::Named;
+use crate::api::{Api, Failure};
 use crate::domain::Refusal;
 use crate::domain::listing::SensorFilter;
 use crate::domain::role::Act;

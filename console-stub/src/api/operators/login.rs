@@ -13,8 +13,9 @@ use zeroize::Zeroizing;
 
 use crate::api::body::{parse, read};
 use crate::api::doc::{Book, Op};
+use crate::api::request::CSRF_HEADER;
 use crate::api::session::{self, source};
-use crate::api::{Api, CSRF_HEADER, Failure};
+use crate::api::{Api, Failure};
 use crate::clock::timestamp;
 use crate::domain::Refusal;
 use crate::domain::audit::Origin;

@@ -243,5 +243,4 @@ fn policy_public_key(key: &[u8]) -> Result<String, CaError> {
 }
 
 #[cfg(test)]
-#[path = "authority_tests.rs"]
 mod tests;

@@ -25,8 +25,8 @@ use std::mem::take;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Error, Statement};
 
+use super::engine::{Dialect, Engine};
 use super::pool::Reader;
-use super::writer::{Dialect, Engine};
 use super::{DbError, Row, Rows, Tx, Value};
 use crate::clock::Clock;
 use link::{Link, Reply, Step};

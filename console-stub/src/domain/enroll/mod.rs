@@ -347,5 +347,4 @@ fn warnings(attempt: &Attempt, known: &Known) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "enroll_tests.rs"]
 mod tests;

@@ -13,7 +13,8 @@ use telovix_contract::{ErrorCode, SensorId, TokenHash};
 
 pub(super) use carry_out::sign;
 
-use super::{Console, ServiceError, licence, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError, licence};
 use crate::ca::Authority;
 use crate::ca::csr::{self, CheckedCsr};
 use crate::db::approvals::{self, ApprovalRecord};

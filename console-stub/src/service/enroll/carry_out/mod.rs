@@ -206,5 +206,4 @@ fn same_node(old: &SensorRecord, new: &SensorRecord) -> bool {
 }
 
 #[cfg(test)]
-#[path = "carry_out_tests.rs"]
 mod tests;
