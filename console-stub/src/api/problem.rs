@@ -59,6 +59,10 @@ pub(crate) fn told(error: ServiceError) -> Result<Refusal, Cut> {
             tracing::error!(%error, "the CA failed a request");
             Ok(internal())
         }
+        error @ ServiceError::Hashing => {
+            tracing::error!(%error, "a request failed");
+            Ok(internal())
+        }
         ServiceError::Cut(cut) => Err(cut),
     }
 }

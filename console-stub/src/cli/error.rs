@@ -62,6 +62,8 @@ pub(super) enum CliError {
 fn service_message(error: &ServiceError) -> String {
     match error {
         ServiceError::Refused(refusal) => refusal.message.clone(),
-        ServiceError::Db(_) | ServiceError::Ca(_) | ServiceError::Cut(_) => error.to_string(),
+        ServiceError::Db(_) | ServiceError::Ca(_) | ServiceError::Hashing | ServiceError::Cut(_) => {
+            error.to_string()
+        }
     }
 }

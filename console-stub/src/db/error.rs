@@ -40,9 +40,15 @@ pub enum DbError {
         "the database is damaged: {0}; stop the Console, put a backup in its place, and run `audit verify`"
     )]
     Damaged(String),
-    /// The change was not made: the writer could not start a transaction, or is gone because the program stops.
-    #[error("the database did not take the change; the log says why")]
+    /// A row that must be there, because others name it or it was read in the same transaction, is not.
+    #[error("the database holds no {0}")]
+    Missing(&'static str),
+    /// The database is closed, because the program stops. The change was not made.
+    #[error("the database is closed: the program stops")]
     Closed,
+    /// A call panicked, or one before it that held the connection. The change was not made.
+    #[error("a call to the database panicked; the log says why")]
+    Panicked,
 }
 
 impl From<rusqlite::Error> for DbError {
@@ -70,7 +76,11 @@ impl DbError {
             Self::Unavailable(why) => Self::Unavailable(named(why)),
             Self::Disk(why) => Self::Disk(named(why)),
             Self::Damaged(why) => Self::Damaged(named(why)),
-            other @ (Self::Corrupt { .. } | Self::Newer { .. } | Self::Closed) => other,
+            other @ (Self::Corrupt { .. }
+            | Self::Newer { .. }
+            | Self::Missing(_)
+            | Self::Closed
+            | Self::Panicked) => other,
         }
     }
 }

@@ -231,7 +231,7 @@ pub fn count_by_standing(tx: &mut dyn Tx, since: i64) -> Result<FleetCounts, DbE
                       COUNT(revoked_at), \
                       COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NOT NULL THEN 1 END) \
                FROM sensors";
-    let row = tx.first(sql, &[since.into()])?.ok_or(DbError::Closed)?;
+    let row = tx.first(sql, &[since.into()])?.ok_or(DbError::Missing("sensor count"))?;
     let (healthy, active) = (row.int(0)?, row.int(1)?);
     Ok(FleetCounts {
         healthy,

@@ -88,7 +88,7 @@ impl Database {
                 Self::on(engine, reader, &clock)
             }
         });
-        opened.await.map_err(|_| DbError::Closed)?
+        opened.await.map_err(|_| DbError::Panicked)?
     }
 
     fn on(

@@ -38,7 +38,7 @@ impl Readers {
         let idle = Arc::clone(&self.idle);
         let work = tokio::task::spawn_blocking(move || {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = taken.ok_or(DbError::Closed)?;
+            let mut connection = taken.ok_or(DbError::Panicked)?;
             let result = connection.start().map_err(E::from).and_then(|()| {
                 let result = look(&mut *connection);
                 connection.finish();
@@ -48,6 +48,6 @@ impl Readers {
             drop(turn);
             result
         });
-        work.await.map_err(|_| DbError::Closed)?
+        work.await.map_err(|_| DbError::Panicked)?
     }
 }

@@ -92,7 +92,7 @@ impl Writer {
         });
         let queue = self.queue.as_ref().ok_or(DbError::Closed)?;
         queue.send(job).map_err(|_| DbError::Closed)?;
-        told.await.map_err(|_| DbError::Closed)?
+        told.await.map_err(|_| DbError::Panicked)?
     }
 
     pub(super) fn counts(&self) -> WriteCounts {
@@ -314,7 +314,8 @@ mod tests {
         });
         let told = swallowed.await;
         assert!(matches!(&told, Err(DbError::Unavailable(why)) if why.contains("0 rows")), "{told:?}");
-        let sum = |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Closed)?.int(0);
+        let sum =
+            |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Missing("sum"))?.int(0);
         assert_eq!(writer.submit(sum).await.unwrap(), 1);
     }
 
@@ -339,7 +340,8 @@ mod tests {
             Ok::<(), DbError>(())
         });
         assert!(panicked.await.is_err());
-        let sum = |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Closed)?.int(0);
+        let sum =
+            |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Missing("sum"))?.int(0);
         assert_eq!(writer.submit(sum).await.unwrap(), 1);
     }
 }

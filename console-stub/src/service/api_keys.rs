@@ -3,6 +3,7 @@
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::ErrorCode;
 use telovix_contract::token::hex;
@@ -60,9 +61,9 @@ pub struct ApiKeyView {
     /// What it may do.
     pub scopes: Vec<String>,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339, once taken back.
-    pub revoked_at: Option<String>,
+    pub revoked_at: Option<Timestamp>,
 }
 
 impl Console {
@@ -169,8 +170,8 @@ fn signature_holds(key: &ApiKeyRecord, text: &str, signature: &[u8; 32]) -> bool
 fn view(key: ApiKeyRecord) -> ApiKeyView {
     ApiKeyView {
         scopes: key.scopes.split(',').map(str::to_owned).collect(),
-        created_at: timestamp(key.created_at).to_string(),
-        revoked_at: key.revoked_at.map(|at| timestamp(at).to_string()),
+        created_at: timestamp(key.created_at),
+        revoked_at: key.revoked_at.map(timestamp),
         key_id: key.id,
         label: key.label,
     }

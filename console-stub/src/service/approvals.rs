@@ -1,5 +1,6 @@
 //! Auto-approve rules and the waiting list, for operators (CONTRACT.md section 4).
 
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::ErrorCode;
 use telovix_contract::facts::HostFacts;
@@ -33,7 +34,7 @@ pub struct RuleView {
     /// Distinct nodes that it has let in.
     pub node_count: i64,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
 }
 
 /// A waiting enrollment in a list.
@@ -61,11 +62,11 @@ pub struct ApprovalView {
     /// Where it came from.
     pub client_ip: Option<String>,
     /// RFC 3339.
-    pub asked_at: String,
+    pub asked_at: Timestamp,
     /// RFC 3339.
-    pub last_asked_at: String,
+    pub last_asked_at: Timestamp,
     /// RFC 3339.
-    pub decided_at: Option<String>,
+    pub decided_at: Option<Timestamp>,
     /// Who decided; null for the command line.
     pub decided_by: Option<String>,
 }
@@ -98,7 +99,7 @@ impl Console {
                 allowed_roles: draft.allowed_roles.iter().map(ToString::to_string).collect(),
                 max_nodes: draft.max_nodes,
                 node_count: 0,
-                created_at: timestamp(now).to_string(),
+                created_at: timestamp(now),
             };
             let entry = AuditEntry::success(Action::RuleCreated, None, rule_detail(&view));
             audit::append(tx, &entry, &origin, now)?;
@@ -238,7 +239,7 @@ fn rule_view(found: RuleRecord) -> RuleView {
         allowed_roles: found.rule.allowed_roles.iter().map(ToString::to_string).collect(),
         max_nodes: found.rule.max_nodes,
         node_count: found.rule.node_count,
-        created_at: timestamp(found.created_at).to_string(),
+        created_at: timestamp(found.created_at),
     }
 }
 
@@ -254,9 +255,9 @@ fn approval_view(found: ApprovalRecord) -> ApprovalView {
         public_key_sha256: telovix_contract::token::hex(&found.spki),
         host: serde_json::from_str(&found.host).unwrap_or(serde_json::Value::Null),
         client_ip: found.client_ip,
-        asked_at: timestamp(found.asked_at).to_string(),
-        last_asked_at: timestamp(found.last_asked_at).to_string(),
-        decided_at: found.decided_at.map(|at| timestamp(at).to_string()),
+        asked_at: timestamp(found.asked_at),
+        last_asked_at: timestamp(found.last_asked_at),
+        decided_at: found.decided_at.map(timestamp),
         decided_by: found.decided_by,
     }
 }

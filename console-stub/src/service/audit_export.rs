@@ -98,7 +98,7 @@ fn csv_line(exported: &ExportedRecord) -> String {
     let maybe = |text: &Option<String>| cell(text.as_deref().unwrap_or(""));
     let cells = [
         exported.seq.to_string(),
-        cell(&record.created_at),
+        record.created_at.to_string(),
         cell(&record.action_type),
         cell(&record.outcome),
         maybe(&record.actor_email),

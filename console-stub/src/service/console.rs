@@ -26,6 +26,9 @@ pub enum ServiceError {
     /// The CA failed; likewise.
     #[error(transparent)]
     Ca(#[from] CaError),
+    /// Work on a password panicked.
+    #[error("a password could not be hashed or checked; the log says why")]
+    Hashing,
     /// A fault under test cut the connection.
     #[error(transparent)]
     Cut(#[from] Cut),

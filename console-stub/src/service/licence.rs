@@ -3,6 +3,7 @@
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use rcgen::{KeyPair, SigningKey as _};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -50,11 +51,11 @@ pub struct LicenceView {
     /// Sensors that take a slot.
     pub protected_nodes: i64,
     /// RFC 3339, from when it counts; null for a trial.
-    pub not_before: Option<String>,
+    pub not_before: Option<Timestamp>,
     /// RFC 3339, when its time is over; null where it does not end.
-    pub expires_at: Option<String>,
+    pub expires_at: Option<Timestamp>,
     /// RFC 3339, when no new host is let in any more.
-    pub grace_ends_at: Option<String>,
+    pub grace_ends_at: Option<Timestamp>,
     /// `valid`, `grace`, `expired` or `not_yet_valid`.
     pub state: &'static str,
     /// A sentence where there is something to do, else null.
@@ -206,9 +207,7 @@ fn trusted_keys(pem: &str) -> Vec<Vec<u8>> {
 fn view(tx: &mut dyn Tx, now: i64) -> Result<LicenceView, ServiceError> {
     let licence = licences::current(tx)?.ok_or_else(not_set_up)?;
     let payload = payload(&licence);
-    let when = |read: fn(&LicencePayload) -> i64| {
-        payload.as_ref().map(|payload| timestamp(read(payload)).to_string())
-    };
+    let when = |read: fn(&LicencePayload) -> i64| payload.as_ref().map(read).map(timestamp);
     let term = payload.as_ref().map_or(Term::Valid, |payload| payload.term(now));
     Ok(LicenceView {
         id: licence.id,

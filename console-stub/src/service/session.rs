@@ -147,7 +147,8 @@ fn handed_out(
     let Some(certificate) = certificates::by_fingerprint(tx, fingerprint)? else {
         return Err(credential::unknown_certificate().into());
     };
-    let sensor = sensors::by_id(tx, certificate.sensor_id)?.ok_or(DbError::Closed)?;
+    let sensor =
+        sensors::by_id(tx, certificate.sensor_id)?.ok_or(DbError::Missing("sensor of this certificate"))?;
     credential::check_handed_out(&certificate.credential(), sensor.standing, now)?;
     Ok((certificate, sensor))
 }

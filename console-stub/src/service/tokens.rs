@@ -1,5 +1,6 @@
 //! Enrollment tokens: made, listed, taken back.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::paths::DEFAULT_PORT;
 use telovix_contract::states::{TokenStatus, TokenType};
@@ -49,7 +50,7 @@ pub struct CreatedView<'a> {
     #[serde(rename = "type")]
     pub kind: TokenType,
     /// RFC 3339.
-    pub expires_at: String,
+    pub expires_at: Timestamp,
     /// A line for the host's shell.
     pub install_command: &'a str,
     /// A sentence when the licence is 90 % full or more, else null.
@@ -72,7 +73,7 @@ impl CreatedToken {
             id: self.id,
             token: self.token.expose(),
             kind: self.kind,
-            expires_at: timestamp(self.expires_at).to_string(),
+            expires_at: timestamp(self.expires_at),
             install_command: &self.install_command,
             capacity_warning: self.capacity_warning.as_deref(),
             licence_warning: self.licence_warning.as_deref(),
@@ -103,13 +104,13 @@ pub struct TokenView {
     /// Enrollments so far.
     pub use_count: i64,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339.
-    pub expires_at: String,
+    pub expires_at: Timestamp,
     /// RFC 3339, of its last use.
-    pub used_at: Option<String>,
+    pub used_at: Option<Timestamp>,
     /// RFC 3339, since when it is kept for a waiting enrollment.
-    pub reserved_at: Option<String>,
+    pub reserved_at: Option<Timestamp>,
 }
 
 impl Console {
@@ -195,7 +196,7 @@ impl Console {
             let detail = Detail::new().with("token_id", id);
             audit::append(tx, &AuditEntry::success(Action::TokenRevoked, None, detail), &origin, now)?;
             let token = tokens::by_id(tx, id)?;
-            token.ok_or(ServiceError::Db(DbError::Closed))
+            token.ok_or(ServiceError::Db(DbError::Missing("token of this id")))
         };
         let token = self.db().write::<_, ServiceError, _>(revoked).await?;
         tracing::info!(token_id = %id, "token revoked");
@@ -264,10 +265,10 @@ pub(super) fn view(token: TokenRecord, now: i64) -> TokenView {
         max_nodes: token.max_nodes,
         node_count: token.node_count,
         use_count: token.use_count,
-        created_at: timestamp(token.created_at).to_string(),
-        expires_at: timestamp(token.expires_at).to_string(),
-        used_at: token.used_at.map(|at| timestamp(at).to_string()),
-        reserved_at: token.reserved_at.map(|at| timestamp(at).to_string()),
+        created_at: timestamp(token.created_at),
+        expires_at: timestamp(token.expires_at),
+        used_at: token.used_at.map(timestamp),
+        reserved_at: token.reserved_at.map(timestamp),
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: a refused login says the same, and takes as long, whether the address, the password or the account was
 //! wrong; and no number of attempts at once gets more guesses than the lock allows.
 
+use jiff::Timestamp;
 use std::sync::LazyLock;
 
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
@@ -46,7 +47,7 @@ pub struct UserView {
     /// `active` or `disabled`.
     pub status: &'static str,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
 }
 
 /// A session that was just started.
@@ -313,8 +314,8 @@ async fn verified(password: Zeroizing<String>, hash: String) -> Result<bool, Ser
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ServiceError> {
-    let _turn = HASHING.acquire().await.map_err(|_| DbError::Closed)?;
-    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| DbError::Closed)?)
+    let _turn = HASHING.acquire().await.expect("nobody closes this semaphore");
+    tokio::task::spawn_blocking(work).await.map_err(|_| ServiceError::Hashing)
 }
 
 fn hash_of(secret: &str) -> [u8; 32] {
@@ -331,6 +332,6 @@ fn view(user: UserRecord) -> UserView {
         email: user.email,
         role: user.role.as_str(),
         status: if user.disabled_at.is_some() { "disabled" } else { "active" },
-        created_at: timestamp(user.created_at).to_string(),
+        created_at: timestamp(user.created_at),
     }
 }

@@ -11,6 +11,7 @@ use super::page::{Frame, Oops, ok, show, status_of};
 use super::visitor::{Form, Visitor, opened, posted};
 use super::words::{self, Choice, choices};
 use crate::api::Api;
+use crate::clock::timestamp;
 use crate::domain::Refusal;
 use crate::domain::role::Act;
 use crate::domain::token::TokenDraft;
@@ -119,7 +120,7 @@ pub(super) async fn made_page(
             id: made.id.to_string(),
             token: made.token.expose().to_owned(),
             command,
-            until: words::clock_time(&crate::clock::timestamp(made.expires_at).to_string()),
+            until: words::clock_time(&timestamp(made.expires_at)),
             left: made.expires_at - api.console.now(),
             warnings: warnings(made),
         },
@@ -207,7 +208,7 @@ async fn cluster_token(api: &Api, visitor: &Visitor, form: &Form) -> Result<Made
         flavor,
         url: api.console.public_url().await?,
         fingerprint: api.console.authority()?.fingerprint().to_string(),
-        until: words::clock_time(&crate::clock::timestamp(made.expires_at).to_string()),
+        until: words::clock_time(&timestamp(made.expires_at)),
         left: made.expires_at - api.console.now(),
         warnings: warnings(&made),
     })

@@ -160,6 +160,7 @@ impl Oops {
             error @ (ServiceError::Refused(_)
             | ServiceError::Db(_)
             | ServiceError::Ca(_)
+            | ServiceError::Hashing
             | ServiceError::Cut(_)) => Err(Self(error)),
         }
     }

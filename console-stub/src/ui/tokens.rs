@@ -69,7 +69,7 @@ pub(super) async fn show(
     Ok(ok(&OnePage {
         frame: Frame::new("Token", "/ui/tokens", &visitor),
         pending: story.token.status == TokenStatus::Pending,
-        left: words::unix(&story.token.expires_at) - api.console.now(),
+        left: story.token.expires_at.as_second() - api.console.now(),
         story,
     }))
 }

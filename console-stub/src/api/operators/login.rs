@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use telovix_contract::{ErrorCode, paths};
 use utoipa::ToSchema;
@@ -63,7 +64,7 @@ struct Who {
     csrf_token: String,
     /// RFC 3339, when it ends at the latest; in the answer to signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<String>,
+    expires_at: Option<Timestamp>,
 }
 
 /// Only JSON is taken: a form of another site cannot send that without asking first.
@@ -81,7 +82,7 @@ async fn log_in(State(api): State<Api>, request: Request) -> Result<Response, Fa
     let cookie = session::begin(&login);
     let who = Who {
         csrf_token: csrf_token(&login.secret),
-        expires_at: Some(timestamp(login.expires_at).to_string()),
+        expires_at: Some(timestamp(login.expires_at)),
         email: login.user.email,
         role: login.user.role,
     };

@@ -208,7 +208,7 @@ impl Application {
 
     /// Puts the host on the list of those that wait, and keeps its token for its key.
     fn wait(&self, tx: &mut dyn Tx, known: &Known) -> Result<EnrollAnswer, ServiceError> {
-        let token = known.token.as_ref().ok_or(DbError::Closed)?;
+        let token = known.token.as_ref().ok_or(DbError::Missing("token of this host"))?;
         if known.reservation == Reservation::Free {
             let request = &self.request;
             let waiting = ApprovalRecord {
