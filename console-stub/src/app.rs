@@ -123,7 +123,7 @@ impl App {
     }
 
     /// Writes the CA file where it is missing; the database has what belongs in it.
-    pub fn restore_ca_file(&self) -> Result<(), AppError> {
+    pub(crate) fn restore_ca_file(&self) -> Result<(), AppError> {
         let path = self.data.ca_file();
         if let Ok(authority) = self.console.authority()
             && !path.exists()
@@ -134,7 +134,7 @@ impl App {
     }
 
     /// Writes down the address to be told to hosts: as given, or derived from the listener's.
-    pub async fn publish_url(
+    pub(crate) async fn publish_url(
         &self,
         given: Option<PublicUrl>,
         listener: &TcpListener,

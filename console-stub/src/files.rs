@@ -28,7 +28,7 @@ impl FileError {
 ///
 /// # Errors
 /// [`FileError`] when it cannot be made, is not a directory, or others may write in it.
-pub fn private_dir(path: &Path) -> Result<(), FileError> {
+pub(crate) fn private_dir(path: &Path) -> Result<(), FileError> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700).recursive(true).create(path).map_err(FileError::at("make the directory", path))?;
     let mode = path.metadata().map_err(FileError::at("look at", path))?.mode();
@@ -44,7 +44,7 @@ pub fn private_dir(path: &Path) -> Result<(), FileError> {
 ///
 /// # Errors
 /// [`FileError`] when it cannot be made, or cannot be kept from others.
-pub fn private_file(path: &Path) -> Result<(), FileError> {
+pub(crate) fn private_file(path: &Path) -> Result<(), FileError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => keep_from_others(path),
@@ -64,7 +64,7 @@ fn keep_from_others(path: &Path) -> Result<(), FileError> {
 }
 
 /// Replaces a file's content in one step.
-pub fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
+pub(crate) fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
     let directory = folder_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = directory.join(format!(".{name}.{}", uuid::Uuid::new_v4()));
@@ -83,7 +83,7 @@ pub fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> 
 ///
 /// # Errors
 /// That of `fill`; [`FileError`] when the file cannot be made, or something has its name already.
-pub fn make_whole<T, E: From<FileError>>(
+pub(crate) fn make_whole<T, E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<T, E>,
 ) -> Result<T, E> {
@@ -106,7 +106,7 @@ pub fn make_whole<T, E: From<FileError>>(
 }
 
 /// Reads a whole file.
-pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     std::fs::read(path).map_err(FileError::at("read", path))
 }
 

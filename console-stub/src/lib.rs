@@ -48,7 +48,7 @@ pub mod clock;
 
 pub mod fault;
 
-pub mod files;
+mod files;
 
 pub mod domain;
 

@@ -31,7 +31,8 @@ pub use guard::Guard;
 pub(crate) use operators::export_audit;
 pub(crate) use problem::told;
 pub use problem::{Failure, problem_response};
-pub use request::{Api, Peer, Stopping};
+pub(crate) use request::Stopping;
+pub use request::{Api, Peer};
 
 /// The OpenAPI 3.1 document of all paths, as it is committed and served.
 pub static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
@@ -45,7 +46,7 @@ pub fn router(api: Api) -> Router {
 }
 
 /// The sensors' paths alone, for a listener of their own.
-pub fn sensors_router(api: Api) -> Router {
+pub(crate) fn sensors_router(api: Api) -> Router {
     served(sensors_book(), api)
 }
 

@@ -29,16 +29,16 @@ pub struct Peer {
 
 /// Tells an answer that has no end of its own that the server stops; in every request's extensions too.
 #[derive(Debug, Clone)]
-pub struct Stopping(watch::Receiver<()>);
+pub(crate) struct Stopping(watch::Receiver<()>);
 
 impl Stopping {
     /// Of the server that says so here.
-    pub fn new(said: watch::Receiver<()>) -> Self {
+    pub(crate) fn new(said: watch::Receiver<()>) -> Self {
         Self(said)
     }
 
     /// Waits until the server stops.
-    pub async fn wait(&mut self) {
+    pub(crate) async fn wait(&mut self) {
         // The sender gone is the end as well.
         let _ = self.0.changed().await;
     }

@@ -16,15 +16,15 @@ const ISSUER_LIFE: i64 = 1826 * DAY;
 
 /// A CA certificate with its key.
 #[derive(Debug)]
-pub struct MadeCa {
+pub(crate) struct MadeCa {
     /// The certificate.
     pub certificate: Issued,
     /// Its key, PKCS #8.
-    pub private_key: Zeroizing<Vec<u8>>,
+    pub(crate) private_key: Zeroizing<Vec<u8>>,
 }
 
 /// Makes a root, which signs issuers only.
-pub fn root(now: i64) -> Result<MadeCa, CaError> {
+pub(crate) fn root(now: i64) -> Result<MadeCa, CaError> {
     let key = KeyPair::generate()?;
     let (mut params, serial) = ca_params("Telovix Console Root CA", BasicConstraints::Constrained(1))?;
     let (not_before, not_after) = (now - BACKDATE, now + ROOT_LIFE);
@@ -38,13 +38,13 @@ pub fn root(now: i64) -> Result<MadeCa, CaError> {
 ///
 /// # Errors
 /// [`CaError`]; [`CaError::IssuerExpired`] when the root's time is over.
-pub fn issuer(root: &MadeCa, now: i64) -> Result<MadeCa, CaError> {
+pub(crate) fn issuer(root: &MadeCa, now: i64) -> Result<MadeCa, CaError> {
     next_issuer(&root.certificate.der, &root.private_key, root.certificate.not_after, now)
 }
 
 /// The same under a root that was read back: its certificate (DER), its key (PKCS #8), and the end of its life in unix
 /// seconds.
-pub fn next_issuer(
+pub(crate) fn next_issuer(
     root: &[u8],
     private_key: &[u8],
     root_not_after: i64,
@@ -68,12 +68,12 @@ pub fn next_issuer(
 }
 
 /// A fresh P-256 key for the TLS server, PKCS #8.
-pub fn server_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
+pub(crate) fn server_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
     Ok(Zeroizing::new(KeyPair::generate()?.serialize_der()))
 }
 
 /// A fresh Ed25519 key for policies, PKCS #8.
-pub fn policy_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
+pub(crate) fn policy_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
     Ok(Zeroizing::new(KeyPair::generate_for(&rcgen::PKCS_ED25519)?.serialize_der()))
 }
 

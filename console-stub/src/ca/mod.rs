@@ -7,10 +7,11 @@
 
 mod authority;
 pub mod csr;
-pub mod hierarchy;
-pub mod issue;
+pub(crate) mod hierarchy;
+mod issue;
 
-pub use authority::{Authority, LoadError, ServerIdentity, issuer_record};
+pub use authority::Authority;
+pub(crate) use authority::{LoadError, issuer_record};
 
 use rcgen::SerialNumber;
 use rustls_pki_types::CertificateDer;
@@ -47,14 +48,14 @@ impl From<rcgen::Error> for CaError {
 }
 
 /// Fills a buffer from the system's secure random source.
-pub fn random<const N: usize>() -> Result<[u8; N], CaError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], CaError> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CaError::Random)?;
     Ok(bytes)
 }
 
 /// PEM of one certificate.
-pub fn certificate_pem(der: &[u8]) -> String {
+pub(crate) fn certificate_pem(der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let mut pem = String::with_capacity(text.len() * 65 / 64 + 60);

@@ -4,7 +4,7 @@ use super::{DbError, Tx, Value};
 
 /// A licence as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LicenceRecord {
+pub(crate) struct LicenceRecord {
     /// Its id.
     pub id: String,
     /// `trial` or `bundle`.
@@ -16,11 +16,11 @@ pub struct LicenceRecord {
     /// Unix seconds at which it ends; a trial does not.
     pub not_after: Option<i64>,
     /// Unix seconds.
-    pub imported_at: i64,
+    pub(crate) imported_at: i64,
 }
 
 /// Stores a licence; the same id again replaces it.
-pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
+pub(crate) fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
     let sql = "INSERT INTO licences (id, seq, source, bundle, max_protected_nodes, not_after, imported_at) \
                SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6 FROM licences WHERE true \
                ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, bundle = excluded.bundle, \
@@ -38,7 +38,7 @@ pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
 }
 
 /// The licence that counts, if there is one.
-pub fn current(tx: &mut dyn Tx) -> Result<Option<LicenceRecord>, DbError> {
+pub(crate) fn current(tx: &mut dyn Tx) -> Result<Option<LicenceRecord>, DbError> {
     let sql = "SELECT id, source, bundle, max_protected_nodes, not_after, imported_at FROM licences \
                ORDER BY seq DESC LIMIT 1";
     tx.once("licences", sql)?

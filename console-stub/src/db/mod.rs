@@ -8,27 +8,27 @@
 //! One module per table holds its queries: [`settings`], [`authority`], [`tokens`], [`sensors`], [`fleet`], [`certificates`],
 //! [`rules`], [`approvals`], [`licences`], [`api_keys`], [`users`], [`audit`].
 
-pub mod api_keys;
-pub mod approvals;
+pub(crate) mod api_keys;
+pub(crate) mod approvals;
 pub mod audit;
-pub mod authority;
+pub(crate) mod authority;
 mod batch;
-pub mod certificates;
+pub(crate) mod certificates;
 mod engine;
 mod error;
-pub mod fleet;
-pub mod licences;
+pub(crate) mod fleet;
+pub(crate) mod licences;
 mod migrate;
 mod pool;
 mod postgres;
 mod query;
-pub mod rules;
-pub mod sensors;
+pub(crate) mod rules;
+pub(crate) mod sensors;
 pub mod settings;
 mod sqlite;
-pub mod tokens;
-pub mod users;
-pub mod value;
+pub(crate) mod tokens;
+pub(crate) mod users;
+mod value;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub enum Location {
 ///
 /// # Errors
 /// [`DbError`] when it cannot be read, or the copy is not whole.
-pub fn copy(from: &Path, to: &Path) -> Result<i64, DbError> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<i64, DbError> {
     sqlite::copy(from, to).map_err(|error| error.of(from))
 }
 

@@ -16,9 +16,9 @@ pub const HEADER_NONCE: &str = "x-telovix-nonce";
 /// Header with `sha256=` and the hex of the HMAC.
 pub const HEADER_SIGNATURE: &str = "x-telovix-signature";
 /// Seconds that the call's time may differ from ours (CONTRACT.md section 5).
-pub const MAX_SKEW: i64 = 300;
+pub(crate) const MAX_SKEW: i64 = 300;
 /// Longest nonce in characters (ours).
-pub const MAX_NONCE: usize = 128;
+pub(crate) const MAX_NONCE: usize = 128;
 
 /// What a key may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
@@ -73,7 +73,7 @@ pub fn unauthorized() -> Refusal {
 }
 
 /// Checks the call's time against ours.
-pub fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
+pub(crate) fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
     if now.abs_diff(timestamp) <= MAX_SKEW.unsigned_abs() {
         return Ok(());
     }

@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Refusal;
 
 /// Longest label of a rule in characters (CONTRACT.md section 4).
-pub const MAX_RULE_LABEL: usize = 128;
+pub(crate) const MAX_RULE_LABEL: usize = 128;
 /// Most roles in one rule (ours).
 const MAX_ROLES: usize = 64;
 
@@ -59,7 +59,7 @@ uuid_names! {
 
 /// Which enrollments wait for an operator where no rule covers them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
+pub(crate) enum Mode {
     /// None.
     Nobody,
     /// Those with a cluster token.
@@ -70,10 +70,10 @@ pub enum Mode {
 
 impl Mode {
     /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Nobody, Self::Cluster, Self::All];
+    pub(crate) const ALL: [Self; 3] = [Self::Nobody, Self::Cluster, Self::All];
 
     /// The word in the settings.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Nobody => "none",
             Self::Cluster => "cluster",
@@ -82,7 +82,7 @@ impl Mode {
     }
 
     /// Reads the word back.
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == word)
     }
 
@@ -177,7 +177,7 @@ pub enum Approval {
 
 /// What [`judge`] looks at.
 #[derive(Debug, Clone)]
-pub struct Case<'a> {
+pub(crate) struct Case<'a> {
     /// The Console's mode.
     pub mode: Mode,
     /// The kind of token.
@@ -189,11 +189,11 @@ pub struct Case<'a> {
     /// Whether somebody waits with the token.
     pub reservation: Reservation,
     /// Whether the enrollment leads to a record that stands.
-    pub has_record: bool,
+    pub(crate) has_record: bool,
 }
 
 /// Judges.
-pub fn judge(case: &Case<'_>) -> Approval {
+pub(crate) fn judge(case: &Case<'_>) -> Approval {
     match case.reservation {
         Reservation::Mine(Ruling::Denied) => return Approval::Denied,
         Reservation::Mine(Ruling::Approved) => return Approval::Approved,
@@ -230,7 +230,7 @@ pub struct RuleDraft {
 }
 
 /// Checks a draft.
-pub fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
+pub(crate) fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
     let label = &draft.label;
     if label.is_empty() || label.chars().count() > MAX_RULE_LABEL || label.chars().any(char::is_control) {
         return Err(Refusal::field(
@@ -248,7 +248,7 @@ pub fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
 }
 
 /// The refusal for a role that the cluster's rules do not let in.
-pub fn role_not_allowed() -> Refusal {
+pub(crate) fn role_not_allowed() -> Refusal {
     let message = "The rules of this cluster do not allow the node's role; declare another role, or ask for a rule that allows it.";
     Refusal::new(ErrorCode::RoleNotAllowed, message)
 }

@@ -8,13 +8,13 @@ macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $word:literal;)+) => {
         /// What happened. Three words are the vendor's; the others are named alike (CONTRACT.md section 5).
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum Action {
+        pub(crate) enum Action {
             $($(#[$doc])* $name,)+
         }
 
         impl Action {
             /// The word in `action_type`.
-            pub fn as_str(self) -> &'static str {
+            pub(crate) fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
             }
         }
@@ -90,7 +90,7 @@ actions! {
 
 /// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuditOutcome {
+pub(crate) enum AuditOutcome {
     /// As asked.
     Success,
     /// Refused.
@@ -99,7 +99,7 @@ pub enum AuditOutcome {
 
 impl AuditOutcome {
     /// The word in `outcome`.
-    pub fn as_str(self) -> &'static str {
+    pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
             Self::Failure => "failure",
@@ -122,7 +122,7 @@ pub struct Origin {
 
 /// One record to be appended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct AuditEntry {
+pub(crate) struct AuditEntry {
     /// What happened.
     pub action: Action,
     /// How it went.
@@ -135,23 +135,23 @@ pub struct AuditEntry {
 
 impl AuditEntry {
     /// A record of success.
-    pub fn success(action: Action, sensor_id: Option<SensorId>, detail: Detail) -> Self {
+    pub(crate) fn success(action: Action, sensor_id: Option<SensorId>, detail: Detail) -> Self {
         Self { action, outcome: AuditOutcome::Success, sensor_id, detail }
     }
 }
 
 /// The particulars of a record, written as `key=value` pairs.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Detail(String);
+pub(crate) struct Detail(String);
 
 impl Detail {
     /// No particulars yet.
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// Adds one; control characters and spaces in the value become `_`, so that a record stays one line.
-    pub fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
+    pub(crate) fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         let plain: String = clean(&value.to_string(), 256).replace(' ', "_");
         // Writing to a String cannot fail.
         let _ = write!(self.0, "{}{key}={plain}", if self.0.is_empty() { "" } else { " " });
@@ -159,7 +159,7 @@ impl Detail {
     }
 
     /// Adds one where there is a value.
-    pub fn maybe(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
+    pub(crate) fn maybe(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
         match value {
             Some(value) => self.with(key, value),
             None => self,
@@ -167,13 +167,13 @@ impl Detail {
     }
 
     /// The text.
-    pub fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
 
 /// A text from outside, fit for a record or a list: no control characters, at most `longest` characters.
-pub fn clean(text: &str, longest: usize) -> String {
+pub(crate) fn clean(text: &str, longest: usize) -> String {
     text.chars().filter(|c| !c.is_control()).take(longest).collect()
 }
 

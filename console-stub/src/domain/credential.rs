@@ -38,7 +38,7 @@ pub enum Succession {
 
 impl Credential {
     /// Whether a newer one has taken its place.
-    pub fn is_superseded(&self, now: i64) -> bool {
+    pub(crate) fn is_superseded(&self, now: i64) -> bool {
         self.overlap_until.is_some_and(|until| now >= until)
     }
 }
@@ -102,13 +102,13 @@ pub fn succession(
 }
 
 /// The refusal of a certificate request.
-pub fn request_not_taken(why: &str) -> Refusal {
+pub(crate) fn request_not_taken(why: &str) -> Refusal {
     let message = format!("The certificate request is not taken: {why}; make a new one.");
     Refusal::new(ErrorCode::InvalidCsr, message)
 }
 
 /// The refusal for a certificate that this Console never handed out.
-pub fn unknown_certificate() -> Refusal {
+pub(crate) fn unknown_certificate() -> Refusal {
     untrusted("This Console does not know the certificate; enroll again.")
 }
 

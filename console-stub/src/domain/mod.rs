@@ -22,6 +22,6 @@ pub mod role;
 pub mod sensor;
 pub mod setting;
 pub mod token;
-pub mod user;
+pub(crate) mod user;
 
 pub use refusal::Refusal;

@@ -54,7 +54,7 @@ impl Role {
 
 /// What can be done through the operators' interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
+pub(crate) enum Act {
     /// See the fleet.
     ReadSensors,
     /// See the audit trail.
@@ -72,8 +72,8 @@ pub enum Act {
 }
 
 impl Act {
-    /// Every act.
-    pub const ALL: [Self; 7] = [
+    #[cfg(test)]
+    const ALL: [Self; 7] = [
         Self::ReadSensors,
         Self::ReadAudit,
         Self::RenewSensor,
@@ -84,7 +84,7 @@ impl Act {
     ];
 
     /// The scope that an API key needs for it; `None` is for people alone.
-    pub fn scope(self) -> Option<Scope> {
+    pub(crate) fn scope(self) -> Option<Scope> {
         match self {
             Self::ReadSensors | Self::ReadTokens | Self::ReadAudit => Some(Scope::Read),
             Self::ManageTokens | Self::RenewSensor => Some(Scope::Write),
@@ -94,7 +94,7 @@ impl Act {
 }
 
 /// The table. Tokens are for operators and administrators, whatever a sensor owner's rank.
-pub fn may(role: Role, act: Act) -> bool {
+pub(crate) fn may(role: Role, act: Act) -> bool {
     match act {
         Act::ReadSensors => true,
         Act::ReadAudit => role.rank() >= 2,

@@ -121,7 +121,7 @@ impl Setting {
     }
 
     /// Reads the name back.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|setting| setting.name() == name)
     }
 
@@ -144,7 +144,7 @@ impl Setting {
     }
 
     /// What counts where nobody set anything.
-    pub fn default_value(self) -> String {
+    pub(crate) fn default_value(self) -> String {
         match self.takes() {
             Takes::Word(words) => words.first().copied().unwrap_or_default().to_owned(),
             Takes::Number { default, .. } => default.to_string(),
@@ -160,7 +160,7 @@ impl Setting {
     }
 
     /// The same, of a setting that is a number.
-    pub fn default_number(self) -> i64 {
+    pub(crate) fn default_number(self) -> i64 {
         match self.takes() {
             Takes::Word(_) => 0,
             Takes::Number { default, .. } => default,

@@ -12,17 +12,17 @@ use uuid::Uuid;
 use super::Refusal;
 
 /// Shortest life of a one-time token in seconds (issue: 1 minute).
-pub const ONCE_SHORTEST: i64 = 60;
+pub(crate) const ONCE_SHORTEST: i64 = 60;
 /// Longest life of a one-time token in seconds (24 hours).
-pub const ONCE_LONGEST: i64 = 24 * 3600;
+pub(crate) const ONCE_LONGEST: i64 = 24 * 3600;
 /// Life of a one-time token in seconds where nobody chose another (CONTRACT.md section 1: 15 minutes).
-pub const ONCE_DEFAULT: i64 = 15 * 60;
+pub(crate) const ONCE_DEFAULT: i64 = 15 * 60;
 /// Longest life of a cluster token in days (CONTRACT.md section 1).
-pub const CLUSTER_LONGEST_DAYS: i64 = 730;
+pub(crate) const CLUSTER_LONGEST_DAYS: i64 = 730;
 /// Life of a cluster token in days where nobody chose another (CONTRACT.md section 1).
-pub const CLUSTER_DEFAULT_DAYS: i64 = 365;
+pub(crate) const CLUSTER_DEFAULT_DAYS: i64 = 365;
 /// Longest label in characters.
-pub const MAX_LABEL: usize = 128;
+pub(crate) const MAX_LABEL: usize = 128;
 const DAY: i64 = 24 * 3600;
 
 /// Names a token without being one.
@@ -85,7 +85,7 @@ pub struct TokenRecord {
 impl TokenRecord {
     /// The status at this moment: a pending token whose time has passed is expired, whether or not anyone wrote that down,
     /// unless it is kept for an enrollment that waits for approval.
-    pub fn status_at(&self, now: i64) -> TokenStatus {
+    pub(crate) fn status_at(&self, now: i64) -> TokenStatus {
         match self.status {
             TokenStatus::Pending if now >= self.expires_at && self.reserved_at.is_none() => {
                 TokenStatus::Expired
@@ -129,11 +129,11 @@ pub struct TokenDraft {
 
 /// What may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenSpec {
+pub(crate) struct TokenSpec {
     /// One-time or for a cluster.
     pub kind: TokenType,
     /// Life in seconds.
-    pub lifetime: i64,
+    pub(crate) lifetime: i64,
     /// Binding to a cluster.
     pub cluster_id: Option<ClusterName>,
     /// Binding to a sensor.
@@ -146,17 +146,17 @@ pub struct TokenSpec {
 
 /// The lifetimes by the Console's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
+pub(crate) struct Lifetimes {
     /// Seconds of a one-time token where its maker names none.
     pub once: i64,
     /// Fewest seconds of a one-time token.
-    pub once_shortest: i64,
+    pub(crate) once_shortest: i64,
     /// Most seconds of a one-time token.
-    pub once_longest: i64,
+    pub(crate) once_longest: i64,
     /// Days of a cluster token where its maker names none.
-    pub cluster_days: i64,
+    pub(crate) cluster_days: i64,
     /// Most days of a cluster token.
-    pub cluster_longest_days: i64,
+    pub(crate) cluster_longest_days: i64,
 }
 
 impl Default for Lifetimes {
@@ -172,7 +172,7 @@ impl Default for Lifetimes {
 }
 
 /// Checks what someone asks for.
-pub fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpec, Refusal> {
+pub(crate) fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpec, Refusal> {
     let kind = draft.kind.unwrap_or(TokenType::Once);
     let lifetime = match kind {
         TokenType::Once => once_lifetime(&draft, lifetimes)?,

@@ -34,7 +34,7 @@ pub struct CreatedKey {
 
 /// The answer to whoever made an API key.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CreatedKeyView<'a> {
+pub(crate) struct CreatedKeyView<'a> {
     /// Its name, for `X-Telovix-Key-ID`.
     pub key_id: &'a str,
     /// The HMAC key is the bytes of this text; shown this once.
@@ -45,7 +45,7 @@ pub struct CreatedKeyView<'a> {
 
 impl CreatedKey {
     /// The answer.
-    pub fn view(&self) -> CreatedKeyView<'_> {
+    pub(crate) fn view(&self) -> CreatedKeyView<'_> {
         let scopes = self.scopes.iter().map(|scope| scope.as_str()).collect();
         CreatedKeyView { key_id: &self.key_id, secret: &self.secret, scopes }
     }
@@ -53,7 +53,7 @@ impl CreatedKey {
 
 /// An API key in a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct ApiKeyView {
+pub(crate) struct ApiKeyView {
     /// Its name.
     pub key_id: String,
     /// What its maker called it.
@@ -109,7 +109,7 @@ impl Console {
     }
 
     /// All API keys, newest first.
-    pub async fn list_api_keys(&self) -> Result<Vec<ApiKeyView>, ServiceError> {
+    pub(crate) async fn list_api_keys(&self) -> Result<Vec<ApiKeyView>, ServiceError> {
         let rows = self.db().read(|tx| api_keys::list(tx)).await?;
         Ok(rows.into_iter().map(view).collect())
     }

@@ -55,20 +55,20 @@ pub struct ApprovalView {
     /// The token that it came with.
     pub token_id: String,
     /// SHA-256 of its public key in hex, to compare with what the host shows.
-    pub public_key_sha256: String,
+    pub(crate) public_key_sha256: String,
     /// The host as it describes itself.
     #[schema(value_type = HostFacts)]
     pub host: serde_json::Value,
     /// Where it came from.
     pub client_ip: Option<String>,
     /// RFC 3339.
-    pub asked_at: Timestamp,
+    pub(crate) asked_at: Timestamp,
     /// RFC 3339.
-    pub last_asked_at: Timestamp,
+    pub(crate) last_asked_at: Timestamp,
     /// RFC 3339.
-    pub decided_at: Option<Timestamp>,
+    pub(crate) decided_at: Option<Timestamp>,
     /// Who decided; null for the command line.
-    pub decided_by: Option<String>,
+    pub(crate) decided_by: Option<String>,
 }
 
 /// What an operator says to a waiting enrollment.
@@ -134,7 +134,7 @@ impl Console {
     }
 
     /// A piece of the waiting list of one ruling, oldest first.
-    pub async fn list_approvals_of(
+    pub(crate) async fn list_approvals_of(
         &self,
         ruling: Ruling,
         piece: Piece,

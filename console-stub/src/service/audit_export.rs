@@ -5,7 +5,7 @@ use super::{Console, ServiceError};
 
 /// How the trail is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExportFormat {
+pub(crate) enum ExportFormat {
     /// One object, its rows in `data`.
     Json,
     /// RFC 4180, with a line of names.
@@ -14,7 +14,7 @@ pub enum ExportFormat {
 
 impl ExportFormat {
     /// Reads the word: `json` or `csv`.
-    pub fn from_word(word: &str) -> Option<Self> {
+    pub(crate) fn from_word(word: &str) -> Option<Self> {
         match word {
             "json" => Some(Self::Json),
             "csv" => Some(Self::Csv),
@@ -25,7 +25,7 @@ impl ExportFormat {
 
 /// An export on its way.
 #[derive(Debug)]
-pub struct Export {
+pub(crate) struct Export {
     console: Console,
     format: ExportFormat,
     last: i64,
@@ -42,12 +42,12 @@ enum Stage {
 
 impl Export {
     /// Begins with the first record.
-    pub fn new(console: Console, format: ExportFormat) -> Self {
+    pub(crate) fn new(console: Console, format: ExportFormat) -> Self {
         Self { console, format, last: 0, stage: Stage::Head }
     }
 
     /// The next text; `None` when all has been given.
-    pub async fn next(&mut self) -> Result<Option<String>, ServiceError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, ServiceError> {
         if self.stage == Stage::Head {
             self.stage = Stage::FirstRows;
             return Ok(Some(self.head().to_owned()));

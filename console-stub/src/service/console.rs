@@ -78,7 +78,7 @@ impl Console {
     }
 
     /// Reads the CA again; says whether there is one.
-    pub async fn reload(&self) -> Result<bool, ServiceError> {
+    pub(crate) async fn reload(&self) -> Result<bool, ServiceError> {
         let held = self.0.db.read(load_authority).await?;
         let ready = held.authority.is_some();
         *self.0.held.write().unwrap_or_else(PoisonError::into_inner) = held;

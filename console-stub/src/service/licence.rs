@@ -72,7 +72,7 @@ impl Console {
     }
 
     /// The same; where keys are given, these and no others are trusted from now on, if one of them signed the bundle.
-    pub async fn import_licence_of(
+    pub(crate) async fn import_licence_of(
         &self,
         bundle: String,
         trust: Option<String>,

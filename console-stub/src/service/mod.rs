@@ -7,21 +7,21 @@
 //! [`setup`] makes a Console; [`tokens`] invites hosts; [`enroll`] lets them in; [`session`] serves them afterwards;
 //! [`users`], [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`], [`audit`], [`audit_export`] and [`overview`] are for operators; [`upkeep`] is what happens by itself.
 
-pub mod api_keys;
+pub(crate) mod api_keys;
 pub mod approvals;
-pub mod audit;
-pub mod audit_export;
+pub(crate) mod audit;
+pub(crate) mod audit_export;
 mod console;
 pub mod enroll;
 pub mod licence;
-pub mod overview;
+pub(crate) mod overview;
 pub mod rotation;
 pub mod sensors;
-pub mod session;
-pub mod settings;
+pub(crate) mod session;
+pub(crate) mod settings;
 pub mod setup;
-pub mod tokens;
-pub mod upkeep;
+pub(crate) mod tokens;
+pub(crate) mod upkeep;
 pub mod users;
 
 pub use console::{Console, ServiceError};

@@ -26,11 +26,11 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 
 /// How the Console stands at this moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Overview {
+pub(crate) struct Overview {
     /// The fleet.
     pub fleet: FleetCounts,
     /// Tokens that a host could use now.
-    pub pending_tokens: i64,
+    pub(crate) pending_tokens: i64,
     /// Enrollments that wait for an operator.
     pub waiting: i64,
 }
@@ -46,7 +46,7 @@ pub struct TokenStory {
 
 impl Console {
     /// Counts.
-    pub async fn overview(&self) -> Result<Overview, ServiceError> {
+    pub(crate) async fn overview(&self) -> Result<Overview, ServiceError> {
         let now = self.now();
         let fleet = self.fleet_counts(now).await?;
         let open =
@@ -76,7 +76,7 @@ impl Console {
 
     /// Changes when there may be something new to see: with every record of the trail, and with the time in which sensors
     /// send heartbeats, which leave no record.
-    pub async fn stamp_of_news(&self) -> Result<String, ServiceError> {
+    pub(crate) async fn stamp_of_news(&self) -> Result<String, ServiceError> {
         let beat = self.now() / i64::from(DEFAULT_HEARTBEAT_SECONDS);
         let mut last = self.watched().0.lock().await;
         if let Some((length, at)) = *last

@@ -54,7 +54,7 @@ pub struct IssuerView {
     /// RFC 3339, end of its certificate.
     pub not_after: Timestamp,
     /// RFC 3339, where it was retired.
-    pub retired_at: Option<Timestamp>,
+    pub(crate) retired_at: Option<Timestamp>,
     /// Sensors whose certificate is from it.
     pub sensors: i64,
 }

@@ -51,7 +51,7 @@ pub struct SensorView {
     /// How lately it was heard of.
     pub health_state: HealthState,
     /// RFC 3339, end of its newest certificate.
-    pub certificate_not_after: Option<Timestamp>,
+    pub(crate) certificate_not_after: Option<Timestamp>,
     /// RFC 3339.
     pub enrolled_at: Timestamp,
     /// RFC 3339, of its last heartbeat.

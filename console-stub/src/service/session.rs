@@ -15,7 +15,7 @@ use crate::clock::timestamp;
 use crate::db::certificates::{self, CertificateRecord};
 use crate::db::{DbError, Tx, audit, sensors, settings};
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin, clean};
-pub use crate::domain::credential::untrusted;
+pub(crate) use crate::domain::credential::untrusted;
 use crate::domain::credential::{self, OVERLAP, Succession};
 use crate::domain::enroll::licence_full;
 use crate::domain::sensor::{SensorRecord, Standing};
@@ -81,7 +81,7 @@ impl Console {
     }
 
     /// Whose certificate this is, whether or not it is still to be believed.
-    pub async fn holder(&self, certificate: &[u8]) -> Result<Option<SensorId>, ServiceError> {
+    pub(crate) async fn holder(&self, certificate: &[u8]) -> Result<Option<SensorId>, ServiceError> {
         let fingerprint = Sha256::digest(certificate).into();
         let found = self.db().read(move |tx| certificates::by_fingerprint(tx, &fingerprint)).await?;
         Ok(found.map(|record| record.sensor_id))

@@ -41,7 +41,7 @@ pub struct CreatedToken {
 
 /// The answer to whoever made a token.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CreatedView<'a> {
+pub(crate) struct CreatedView<'a> {
     /// Names it without being it.
     pub id: TokenId,
     /// The secret, this once.
@@ -62,13 +62,13 @@ pub struct CreatedView<'a> {
 impl CreatedToken {
     /// The line for a host of which the name, the role and the edition are known. Each is of an alphabet that a shell takes
     /// as it is.
-    pub fn install_command_for(&self, node: &NodeName, role: &NodeRole, flavor: Flavor) -> String {
+    pub(crate) fn install_command_for(&self, node: &NodeName, role: &NodeRole, flavor: Flavor) -> String {
         let more = format!(" --token-stdin --node-name '{node}' --node-role '{role}' --flavor '{flavor}';");
         self.install_command.replacen(" --token-stdin;", &more, 1)
     }
 
     /// The answer.
-    pub fn view(&self) -> CreatedView<'_> {
+    pub(crate) fn view(&self) -> CreatedView<'_> {
         CreatedView {
             id: self.id,
             token: self.token.expose(),
@@ -164,13 +164,13 @@ impl Console {
     }
 
     /// How the token with this hash stands at this moment, if there is one.
-    pub async fn token_status(&self, hash: TokenHash) -> Result<Option<TokenStatus>, ServiceError> {
+    pub(crate) async fn token_status(&self, hash: TokenHash) -> Result<Option<TokenStatus>, ServiceError> {
         let now = self.now();
         Ok(self.db().read(move |tx| tokens::status_by_hash(tx, &hash, now)).await?)
     }
 
     /// Forgets every token and every rule, whoever waits included.
-    pub async fn forget_tokens(&self, origin: Origin) -> Result<(), ServiceError> {
+    pub(crate) async fn forget_tokens(&self, origin: Origin) -> Result<(), ServiceError> {
         let now = self.now();
         let forget = move |tx: &mut dyn Tx| {
             let detail =
@@ -207,7 +207,12 @@ impl Console {
 /// The line that installs and enrolls: it pins the server's key for the download, which carries no secret and follows a
 /// redirection only to where that key is, and hands the token over on standard input, so that it stands in no process list.
 /// It works for root without sudo and where sudo is an alias, and its exit status is that of the part that failed.
-pub fn install_command(url: &str, fingerprint: &CaFingerprint, pin: &str, token: &EnrollmentToken) -> String {
+pub(crate) fn install_command(
+    url: &str,
+    fingerprint: &CaFingerprint,
+    pin: &str,
+    token: &EnrollmentToken,
+) -> String {
     format!(
         "f=$(mktemp) && curl -fsSL -k --proto '=https' --connect-timeout 20 -m 90 --pinnedpubkey 'sha256//{pin}' -o \"$f\" \
          '{url}/install.sh' && echo '{}' | $(unalias -a; [ \"$(id -u)\" = 0 ] || command -v sudo) sh \"$f\" \
@@ -229,7 +234,7 @@ pub(super) fn public_url(tx: &mut dyn Tx) -> Result<String, DbError> {
 }
 
 /// `https://host:port`, IPv6 addresses in brackets.
-pub fn url_for(host: &str, port: u16) -> String {
+pub(crate) fn url_for(host: &str, port: u16) -> String {
     let bracketed = host.contains(':') && !host.starts_with('[');
     if bracketed { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") }
 }

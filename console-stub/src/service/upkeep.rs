@@ -59,7 +59,11 @@ impl Console {
     }
 
     /// Writes down the address that this process serves under: as an operator gave it, or derived from the listener.
-    pub async fn publish_url(&self, given: Option<PublicUrl>, derived: String) -> Result<(), ServiceError> {
+    pub(crate) async fn publish_url(
+        &self,
+        given: Option<PublicUrl>,
+        derived: String,
+    ) -> Result<(), ServiceError> {
         self.db()
             .write(move |tx| {
                 if let Some(url) = given {
@@ -71,7 +75,7 @@ impl Console {
     }
 
     /// The first name of the server certificate, if an operator gave one.
-    pub async fn first_server_name(&self) -> Result<Option<String>, ServiceError> {
+    pub(crate) async fn first_server_name(&self) -> Result<Option<String>, ServiceError> {
         let names = self.db().read(|tx| settings::get(tx, settings::SERVER_NAMES)).await?;
         Ok(names.and_then(|names| names.split_whitespace().next().map(str::to_owned)))
     }

@@ -109,7 +109,7 @@ impl Console {
     }
 
     /// All users, oldest first.
-    pub async fn list_users(&self) -> Result<Vec<UserView>, ServiceError> {
+    pub(crate) async fn list_users(&self) -> Result<Vec<UserView>, ServiceError> {
         let rows = self.db().read(|tx| users::list(tx)).await?;
         Ok(rows.into_iter().map(view).collect())
     }
@@ -132,7 +132,7 @@ impl Console {
     }
 
     /// Lets a disabled user sign in again.
-    pub async fn enable_user(&self, email: String, origin: Origin) -> Result<UserView, ServiceError> {
+    pub(crate) async fn enable_user(&self, email: String, origin: Origin) -> Result<UserView, ServiceError> {
         let now = self.now();
         let change = move |tx: &mut dyn Tx| {
             let user = find(tx, &email)?;
@@ -148,7 +148,7 @@ impl Console {
     }
 
     /// Gives a user another role; the sessions end.
-    pub async fn change_role(
+    pub(crate) async fn change_role(
         &self,
         email: String,
         role: Role,

@@ -26,7 +26,7 @@ pub struct ServerIdentity {
 
 impl ServerIdentity {
     /// The key, for a TLS configuration.
-    pub fn key(&self) -> PrivateKeyDer<'static> {
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.to_vec()))
     }
 }
@@ -55,7 +55,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CaError::Missing`] before set-up; [`CaError::Unreadable`] for a damaged database.
-    pub fn load(tx: &mut dyn Tx) -> Result<Self, LoadError> {
+    pub(crate) fn load(tx: &mut dyn Tx) -> Result<Self, LoadError> {
         let issuers = table::issuers(tx)?;
         let server_key = table::key(tx, KeyPurpose::Server)?.ok_or(CaError::Missing("server key"))?;
         let policy_key = table::key(tx, KeyPurpose::Policy)?.ok_or(CaError::Missing("policy key"))?;
@@ -159,7 +159,7 @@ impl Authority {
 
     /// A server certificate for one name and a key of the moment, kept nowhere; where `ended` is given, one whose time was
     /// over then (unix seconds). For bad days.
-    pub fn passing_server(
+    pub(crate) fn passing_server(
         &self,
         name: &str,
         ended: Option<i64>,
@@ -175,7 +175,7 @@ impl Authority {
     ///
     /// # Errors
     /// [`CaError::BadName`] for a name that cannot stand there; others when signing fails.
-    pub fn issue_server(&self, names: &[String], now: i64) -> Result<ServerCertificate, CaError> {
+    pub(crate) fn issue_server(&self, names: &[String], now: i64) -> Result<ServerCertificate, CaError> {
         let made = issue::server(&self.signer, &self.server_key, names, now)?;
         Ok(ServerCertificate {
             fingerprint: Sha256::digest(&made.der).into(),
@@ -188,7 +188,7 @@ impl Authority {
 }
 
 /// A CA certificate with its key, as it is stored.
-pub fn issuer_record(id: &str, kind: IssuerKind, made: hierarchy::MadeCa, now: i64) -> IssuerRecord {
+pub(crate) fn issuer_record(id: &str, kind: IssuerKind, made: hierarchy::MadeCa, now: i64) -> IssuerRecord {
     IssuerRecord {
         id: id.to_owned(),
         kind,
@@ -201,7 +201,7 @@ pub fn issuer_record(id: &str, kind: IssuerKind, made: hierarchy::MadeCa, now: i
 
 /// What kept the CA from being read.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] crate::db::DbError),

@@ -89,7 +89,7 @@ impl Console {
     }
 
     /// Writes a refusal into the audit trail, with as much of the request as was read, and gives it back to be answered.
-    pub async fn refuse_enrollment(
+    pub(crate) async fn refuse_enrollment(
         &self,
         refusal: Refusal,
         asked: Option<(TokenHash, EnrollRequest)>,
