@@ -23,7 +23,6 @@ use crate::serve::{self, Server};
 use crate::service::tokens::url_for;
 use crate::service::{Console, ServiceError};
 
-/// How often the server looks after itself.
 const ROUND: Duration = Duration::from_secs(1);
 /// Seconds between two clean-ups, by the Console's clock.
 const CLEAN_UP_EVERY: i64 = 60;

@@ -25,9 +25,7 @@ impl FileError {
 }
 
 /// Makes a directory with mode 0700 where there is none.
-///
-/// # Errors
-/// [`FileError`] when it cannot be made, is not a directory, or others may write in it.
+/// Errors: [`FileError`] when it cannot be made, is not a directory, or others may write in it.
 pub(crate) fn private_dir(path: &Path) -> Result<(), FileError> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700).recursive(true).create(path).map_err(FileError::at("make the directory", path))?;
@@ -41,9 +39,7 @@ pub(crate) fn private_dir(path: &Path) -> Result<(), FileError> {
 
 /// Makes an empty file with mode 0600 where there is none; SQLite gives its own files the same mode. One that is there is
 /// kept from everybody but its owner and group, who may have been given it on purpose.
-///
-/// # Errors
-/// [`FileError`] when it cannot be made, or cannot be kept from others.
+/// Errors: [`FileError`] when it cannot be made, or cannot be kept from others.
 pub(crate) fn private_file(path: &Path) -> Result<(), FileError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
@@ -80,9 +76,7 @@ pub(crate) fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), File
 }
 
 /// Makes a file with mode 0600 that stands under its name once `fill` has written it whole, and not before.
-///
-/// # Errors
-/// That of `fill`; [`FileError`] when the file cannot be made, or something has its name already.
+/// Errors: That of `fill`; [`FileError`] when the file cannot be made, or something has its name already.
 pub(crate) fn make_whole<T, E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<T, E>,
@@ -105,7 +99,6 @@ pub(crate) fn make_whole<T, E: From<FileError>>(
     Ok(made)
 }
 
-/// Reads a whole file.
 pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     std::fs::read(path).map_err(FileError::at("read", path))
 }

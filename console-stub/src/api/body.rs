@@ -10,9 +10,7 @@ use telovix_contract::ErrorCode;
 use crate::domain::Refusal;
 
 /// Reads a whole body of at most `longest` bytes.
-///
-/// # Errors
-/// `payload_too_large`; `invalid_request` when the client breaks off.
+/// Errors: `payload_too_large`; `invalid_request` when the client breaks off.
 pub(crate) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
     match Limited::new(body, longest).collect().await {
         Ok(read) => Ok(read.to_bytes()),
@@ -62,9 +60,7 @@ pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Reads a body.
-    ///
-    /// # Errors
-    /// `invalid_request` when it is not a JSON object. The parser's own words could quote the body; its position cannot.
+    /// Errors: `invalid_request` when it is not a JSON object. The parser's own words could quote the body; its position cannot.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
@@ -77,7 +73,6 @@ impl Fields {
         }
     }
 
-    /// A field that has to be there.
     pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Refusal> {
         self.optional(name)?.ok_or_else(|| Refusal::field(name, "it is missing"))
     }

@@ -37,9 +37,7 @@ impl IntoResponse for Failure {
 }
 
 /// What the caller is told; what only the operator may read goes to the log.
-///
-/// # Errors
-/// [`Cut`] when the connection is to be closed without an answer.
+/// Errors: [`Cut`] when the connection is to be closed without an answer.
 pub(crate) fn told(error: ServiceError) -> Result<Refusal, Cut> {
     match error {
         ServiceError::Refused(refusal) => Ok(refusal),

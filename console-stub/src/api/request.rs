@@ -37,7 +37,6 @@ impl Stopping {
         Self(said)
     }
 
-    /// Waits until the server stops.
     pub(crate) async fn wait(&mut self) {
         // The sender gone is the end as well.
         let _ = self.0.changed().await;
@@ -77,7 +76,6 @@ impl<S: Send + Sync> FromRequestParts<S> for Named {
     }
 }
 
-/// Where a request came from, for the audit trail.
 pub(super) fn origin(peer: &Peer, headers: &HeaderMap) -> Origin {
     let agent = headers.get(http::header::USER_AGENT).map(|value| String::from_utf8_lossy(value.as_bytes()));
     Origin {

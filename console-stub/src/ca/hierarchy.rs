@@ -14,10 +14,8 @@ const ROOT_LIFE: i64 = 3652 * DAY;
 /// Life of an issuer in seconds: five years, at most the root's rest.
 const ISSUER_LIFE: i64 = 1826 * DAY;
 
-/// A CA certificate with its key.
 #[derive(Debug)]
 pub(crate) struct MadeCa {
-    /// The certificate.
     pub certificate: Issued,
     /// Its key, PKCS #8.
     pub(crate) private_key: Zeroizing<Vec<u8>>,
@@ -35,9 +33,7 @@ pub(crate) fn root(now: i64) -> Result<MadeCa, CaError> {
 }
 
 /// Makes an issuer under this root.
-///
-/// # Errors
-/// [`CaError`]; [`CaError::IssuerExpired`] when the root's time is over.
+/// Errors: [`CaError`]; [`CaError::IssuerExpired`] when the root's time is over.
 pub(crate) fn issuer(root: &MadeCa, now: i64) -> Result<MadeCa, CaError> {
     next_issuer(&root.certificate.der, &root.private_key, root.certificate.not_after, now)
 }

@@ -54,7 +54,6 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], CaError> {
     Ok(bytes)
 }
 
-/// PEM of one certificate.
 pub(crate) fn certificate_pem(der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);

@@ -12,7 +12,6 @@ use crate::db::{Location, ServerUrl};
 use crate::fault::Faults;
 use crate::files;
 
-/// Where a Console keeps things.
 pub(super) struct Place {
     pub(super) data: DataDir,
     pub(super) database: Location,

@@ -4,12 +4,10 @@ use zeroize::Zeroizing;
 
 use super::{DbError, Row, Tx, Value};
 
-/// An API key as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct ApiKeyRecord {
     /// Its name, which the caller sends.
     pub id: String,
-    /// A name for people.
     pub label: String,
     /// The HMAC key: the bytes of the secret's text.
     pub secret: Zeroizing<Vec<u8>>,
@@ -23,7 +21,6 @@ pub(crate) struct ApiKeyRecord {
 
 const COLUMNS: &str = "id, label, secret, scopes, created_at, revoked_at";
 
-/// Stores a new key.
 pub(crate) fn insert(tx: &mut dyn Tx, key: &ApiKeyRecord) -> Result<(), DbError> {
     let sql = format!("INSERT INTO api_keys ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, NULL)");
     let args: [Value; 5] = [
@@ -36,7 +33,6 @@ pub(crate) fn insert(tx: &mut dyn Tx, key: &ApiKeyRecord) -> Result<(), DbError>
     tx.execute(&sql, &args).map(|_| ())
 }
 
-/// The key with this name.
 pub(crate) fn by_id(tx: &mut dyn Tx, id: &str) -> Result<Option<ApiKeyRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1");
     tx.first(&sql, &[id.into()])?.map(|row| record(&row)).transpose()

@@ -5,18 +5,14 @@ use crate::domain::approval::{ApprovalId, Ruling};
 use crate::domain::page::Cursor;
 use crate::domain::token::TokenId;
 
-/// A waiting enrollment.
 #[derive(Debug, Clone)]
 pub(crate) struct ApprovalRecord {
-    /// Its name.
     pub id: ApprovalId,
-    /// The token that it came with.
     pub token_id: TokenId,
     /// SHA-256 of its public key.
     pub spki: [u8; 32],
     /// What an operator made of it.
     pub(crate) ruling: Ruling,
-    /// The node's name.
     pub node_name: String,
     /// The cluster, as the node named it.
     pub cluster_id: Option<String>,
@@ -26,7 +22,6 @@ pub(crate) struct ApprovalRecord {
     pub role: String,
     /// The host as it described itself, as JSON.
     pub host: String,
-    /// Where it came from.
     pub client_ip: Option<String>,
     /// Unix seconds.
     pub(crate) asked_at: i64,
@@ -105,7 +100,6 @@ pub(crate) fn piece(
     tx.query(&sql, &args)?.iter().map(record).collect()
 }
 
-/// How many nobody decided about yet.
 pub(crate) fn count_waiting(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let sql = "SELECT COUNT(*) FROM approvals WHERE ruling = 'waiting'";
     tx.first(sql, &[])?.map_or(Ok(0), |row| row.int(0))

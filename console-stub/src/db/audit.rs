@@ -49,9 +49,7 @@ pub(crate) fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: 
 }
 
 /// Where the chain ends; it stays so until the transaction ends, so that no two records can follow the same one.
-///
-/// # Errors
-/// [`DbError::Corrupt`] where somebody removed it: a record that follows nothing is not written.
+/// Errors: [`DbError::Corrupt`] where somebody removed it: a record that follows nothing is not written.
 pub(crate) fn head(tx: &mut dyn Tx) -> Result<Head, DbError> {
     let sql = format!("SELECT seq, hash FROM audit_head WHERE id = 1{}", tx.lock_clause());
     let gone = || DbError::Corrupt { wanted: "the head of the audit trail", found: "nothing".to_owned() };

@@ -4,7 +4,6 @@ use zeroize::Zeroizing;
 
 use super::{DbError, Row, Tx, Value};
 
-/// What a CA certificate is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum IssuerKind {
     /// Signs issuers.
@@ -26,12 +25,10 @@ impl IssuerKind {
     }
 }
 
-/// A CA certificate with its key.
 #[derive(Debug, Clone)]
 pub(crate) struct IssuerRecord {
     /// Its name in other tables.
     pub id: String,
-    /// What it is for.
     pub kind: IssuerKind,
     /// The certificate, DER.
     pub certificate: Vec<u8>,
@@ -43,12 +40,9 @@ pub(crate) struct IssuerRecord {
     pub not_after: i64,
 }
 
-/// What a key that outlives its certificates is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum KeyPurpose {
-    /// The TLS server.
     Server,
-    /// Signing policies.
     Policy,
 }
 
@@ -61,7 +55,6 @@ impl KeyPurpose {
     }
 }
 
-/// A certificate of the TLS server.
 #[derive(Debug, Clone)]
 pub(crate) struct ServerCertificate {
     /// SHA-256 of the DER.
@@ -76,7 +69,6 @@ pub(crate) struct ServerCertificate {
     pub not_after: i64,
 }
 
-/// Stores a CA certificate with its key.
 pub(crate) fn insert_issuer(tx: &mut dyn Tx, issuer: &IssuerRecord) -> Result<(), DbError> {
     let sql = "INSERT INTO issuers (id, kind, certificate, private_key, created_at, not_after) \
                VALUES ($1, $2, $3, $4, $5, $6)";
@@ -122,7 +114,6 @@ pub(crate) fn stamp(tx: &mut dyn Tx) -> Result<String, DbError> {
 /// An issuer that is or was in force, and how many sensors need it.
 #[derive(Debug, Clone)]
 pub(crate) struct IssuerUse {
-    /// Its name.
     pub id: String,
     /// Unix seconds.
     pub created_at: i64,
@@ -178,7 +169,6 @@ fn issuer(row: &Row) -> Result<IssuerRecord, DbError> {
     })
 }
 
-/// Stores a key (PKCS #8).
 pub(crate) fn insert_key(tx: &mut dyn Tx, purpose: KeyPurpose, key: &[u8], now: i64) -> Result<(), DbError> {
     let sql = "INSERT INTO keys (purpose, private_key, created_at) VALUES ($1, $2, $3)";
     tx.execute(sql, &[purpose.as_str().into(), key.into(), now.into()]).map(|_| ())
@@ -205,7 +195,6 @@ pub(crate) fn put_server_certificate(tx: &mut dyn Tx, made: &ServerCertificate) 
     tx.execute(sql, &args).map(|_| ())
 }
 
-/// The server certificate.
 pub(crate) fn server_certificate(tx: &mut dyn Tx) -> Result<Option<ServerCertificate>, DbError> {
     let sql = "SELECT fingerprint, issuer_id, certificate, not_before, not_after FROM server_certificates";
     let row = tx.first(sql, &[])?;

@@ -5,12 +5,10 @@ use telovix_contract::SensorId;
 use super::{DbError, Row, Rows, Tx, Value};
 use crate::domain::credential::Credential;
 
-/// A certificate as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct CertificateRecord {
     /// SHA-256 of the DER.
     pub fingerprint: [u8; 32],
-    /// Whose it is.
     pub sensor_id: SensorId,
     /// Position among the sensor's certificates, counted from one.
     pub generation: i64,
@@ -20,7 +18,6 @@ pub(crate) struct CertificateRecord {
     pub serial: String,
     /// SHA-256 of the public key (SubjectPublicKeyInfo).
     pub spki: [u8; 32],
-    /// The certificate.
     pub der: Vec<u8>,
     /// Unix seconds.
     pub not_before: i64,
@@ -72,7 +69,6 @@ pub(crate) fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), Db
     tx.later(&sql, &args, Rows::One)
 }
 
-/// The certificate with this fingerprint.
 pub(crate) fn by_fingerprint(
     tx: &mut dyn Tx,
     fingerprint: &[u8; 32],
@@ -81,7 +77,6 @@ pub(crate) fn by_fingerprint(
     tx.first(&sql, &[fingerprint.into()])?.map(|row| record(&row)).transpose()
 }
 
-/// A sensor's newest certificate.
 pub(crate) fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<CertificateRecord>, DbError> {
     let sql =
         format!("SELECT {COLUMNS} FROM certificates WHERE sensor_id = $1 ORDER BY generation DESC LIMIT 1");

@@ -66,15 +66,12 @@ pub trait Tx {
 /// How an engine spells what SQL does not agree on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Dialect {
-    /// SQLite's.
     Sqlite,
-    /// PostgreSQL's.
     Postgres,
 }
 
 /// What the writer needs of an engine beyond queries.
 pub(super) trait Engine: Tx {
-    /// How it spells things.
     fn dialect(&self) -> Dialect;
     /// Starts a transaction that will write.
     fn begin(&mut self) -> Result<(), DbError>;
@@ -88,6 +85,5 @@ pub(super) trait Engine: Tx {
     fn keep(&mut self) -> Result<(), DbError>;
     /// Ends the change and undoes it.
     fn undo(&mut self) -> Result<(), DbError>;
-    /// Runs several statements.
     fn script(&mut self, sql: &str) -> Result<(), DbError>;
 }

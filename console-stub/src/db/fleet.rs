@@ -17,7 +17,6 @@ use crate::domain::sensor::{Moment, SensorRecord, silence_of};
 /// A sensor as the fleet list shows it.
 #[derive(Debug, Clone)]
 pub(crate) struct Listed {
-    /// The record.
     pub sensor: SensorRecord,
     /// Validity of its newest certificate, in unix seconds.
     pub validity: Option<(i64, i64)>,
@@ -93,7 +92,6 @@ fn walk(
     tx.query(&sql, conditions.args())?.iter().map(|row| row.text(0).map(str::to_owned)).collect()
 }
 
-/// One sensor as the fleet list shows it.
 pub(crate) fn one(tx: &mut dyn Tx, id: SensorId) -> Result<Option<Listed>, DbError> {
     let sql = format!("SELECT {COLUMNS}, certificate_from, certificate_until FROM sensors WHERE id = $1");
     tx.first(&sql, &[id.to_string().into()])?.map(|row| listed(&row)).transpose()
@@ -200,7 +198,6 @@ fn by_certificate(all: &mut Conditions, health: TrustHealth, now: i64) {
     }
 }
 
-/// How many sensors stand how, at this moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct FleetCounts {
     /// At work and heard of since the moment asked about.
@@ -216,7 +213,6 @@ pub(crate) struct FleetCounts {
 }
 
 impl FleetCounts {
-    /// Every record.
     pub(crate) fn all(&self) -> i64 {
         self.healthy + self.stale + self.disabled + self.revoked + self.decommissioned
     }

@@ -2,10 +2,8 @@
 
 use super::{DbError, Tx, Value};
 
-/// A licence as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LicenceRecord {
-    /// Its id.
     pub id: String,
     /// `trial` or `bundle`.
     pub source: String,
@@ -37,7 +35,6 @@ pub(crate) fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbErro
     tx.execute(sql, &args).map(|_| ())
 }
 
-/// The licence that counts, if there is one.
 pub(crate) fn current(tx: &mut dyn Tx) -> Result<Option<LicenceRecord>, DbError> {
     let sql = "SELECT id, source, bundle, max_protected_nodes, not_after, imported_at FROM licences \
                ORDER BY seq DESC LIMIT 1";

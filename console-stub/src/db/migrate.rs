@@ -24,10 +24,12 @@ const STEPS: &[Step] = &[
 
 /// One version further.
 enum Step {
-    /// Statements.
     Script(&'static str),
     /// Statements that engines spell apart.
-    Apart { sqlite: &'static str, postgres: &'static str },
+    Apart {
+        sqlite: &'static str,
+        postgres: &'static str,
+    },
     /// What SQL cannot say.
     Code(fn(&mut dyn Tx) -> Result<(), DbError>),
 }

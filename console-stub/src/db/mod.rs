@@ -51,9 +51,7 @@ pub enum Location {
 }
 
 /// Copies the database in an SQLite file, which may be in use, into an empty file; gives its schema version.
-///
-/// # Errors
-/// [`DbError`] when it cannot be read, or the copy is not whole.
+/// Errors: [`DbError`] when it cannot be read, or the copy is not whole.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<i64, DbError> {
     sqlite::copy(from, to).map_err(|error| error.of(from))
 }
@@ -71,9 +69,7 @@ struct Inner {
 
 impl Database {
     /// Opens the database, and brings its schema up to date.
-    ///
-    /// # Errors
-    /// [`DbError`] when it cannot be opened, or comes from a newer version.
+    /// Errors: [`DbError`] when it cannot be opened, or comes from a newer version.
     pub async fn open(at: Location, clock: Clock) -> Result<Self, DbError> {
         let opened = tokio::task::spawn_blocking(move || match at {
             Location::File(path) => {
@@ -104,9 +100,7 @@ impl Database {
 
     /// Changes the database. The closure runs in a transaction that others share; what it did is undone when it gives an
     /// error, and durable when this returns `Ok`.
-    ///
-    /// # Errors
-    /// The closure's, or the [`DbError`] that kept the change from becoming durable.
+    /// Errors: The closure's, or the [`DbError`] that kept the change from becoming durable.
     pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,

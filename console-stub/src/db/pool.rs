@@ -13,7 +13,6 @@ pub(super) const READERS: usize = 3;
 pub(super) trait Reader: Tx + Send + std::fmt::Debug {
     /// Begins a look: what follows is answered as of one moment, where the engine has that.
     fn start(&mut self) -> Result<(), DbError>;
-    /// Ends it.
     fn finish(&mut self);
 }
 

@@ -5,14 +5,10 @@ use telovix_contract::{ClusterName, NodeRole};
 use super::{DbError, Row, Tx, Value};
 use crate::domain::approval::{Rule, RuleDraft, RuleId};
 
-/// A rule as it is listed.
 #[derive(Debug, Clone)]
 pub(crate) struct RuleRecord {
-    /// What it says.
     pub rule: Rule,
-    /// The cluster that it is for.
     pub cluster_id: ClusterName,
-    /// A name for people.
     pub label: String,
     /// Unix seconds.
     pub created_at: i64,
@@ -20,7 +16,6 @@ pub(crate) struct RuleRecord {
 
 const COLUMNS: &str = "id, cluster_id, label, allowed_roles, max_nodes, node_count, created_at";
 
-/// Stores a new rule.
 pub(crate) fn insert(tx: &mut dyn Tx, id: RuleId, draft: &RuleDraft, now: i64) -> Result<(), DbError> {
     let sql = format!("INSERT INTO approval_rules ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, 0, $6)");
     let roles: Vec<&str> = draft.allowed_roles.iter().map(NodeRole::as_str).collect();
@@ -41,7 +36,6 @@ pub(crate) fn list(tx: &mut dyn Tx) -> Result<Vec<RuleRecord>, DbError> {
     tx.query(&sql, &[])?.iter().map(record).collect()
 }
 
-/// The rule with this id.
 pub(crate) fn by_id(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM approval_rules WHERE id = $1");
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
@@ -80,14 +74,12 @@ pub(crate) fn count_node(tx: &mut dyn Tx, id: RuleId, node_key: &str) -> Result<
     Ok(tx.execute(sql, &[id.to_string().into()])? == 1)
 }
 
-/// Deletes a rule; gives what it was.
 pub(crate) fn delete(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError> {
     let found = by_id(tx, id)?;
     tx.execute("DELETE FROM approval_rules WHERE id = $1", &[id.to_string().into()])?;
     Ok(found)
 }
 
-/// Forgets every rule.
 pub(crate) fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
     tx.execute("DELETE FROM approval_rules", &[])
 }

@@ -86,7 +86,6 @@ pub(crate) fn ask_everybody(tx: &mut dyn Tx, from: i64, until: i64) -> Result<u6
     tx.execute(sql, &[from.into(), until.into()])
 }
 
-/// How many sensors were not revoked.
 pub(crate) fn count_not_revoked(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let row = tx.first("SELECT COUNT(*) FROM sensors WHERE revoked_at IS NULL", &[])?;
     row.map_or(Ok(0), |row| row.int(0))
@@ -114,7 +113,6 @@ pub(crate) fn renewed(tx: &mut dyn Tx, made: &CertificateRecord, trust: TrustSta
     tx.later(sql, &args, Rows::One)
 }
 
-/// Writes down how a sensor stands from now on.
 pub(crate) fn set_standing(
     tx: &mut dyn Tx,
     id: SensorId,

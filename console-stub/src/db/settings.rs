@@ -16,7 +16,6 @@ pub const SERVER_NAMES: &str = "server_names";
 /// PEM public keys (Ed25519) that may sign a licence.
 pub(crate) const LICENCE_TRUST: &str = "licence_trust";
 
-/// The counters' table.
 const COUNTERS: &str = "counters";
 
 /// The value of a setting, if it has one.
@@ -44,13 +43,11 @@ pub(crate) fn number(tx: &mut dyn Tx, setting: Setting) -> Result<i64, DbError> 
     Ok(set.unwrap_or_else(|| setting.default_number()))
 }
 
-/// Which enrollments wait for an operator.
 pub(crate) fn approval_mode(tx: &mut dyn Tx) -> Result<Mode, DbError> {
     let read = |row: &Row| row.word(1, "an approval mode", Mode::from_word);
     Ok(found(tx, Setting::ApprovalMode.name(), read)?.unwrap_or(Mode::Nobody))
 }
 
-/// How long tokens may live.
 pub(crate) fn lifetimes(tx: &mut dyn Tx) -> Result<Lifetimes, DbError> {
     Ok(Lifetimes {
         once: number(tx, Setting::OnceTtlSeconds)?,
@@ -87,7 +84,6 @@ pub(crate) fn take_slot(tx: &mut dyn Tx, limit: i64) -> Result<bool, DbError> {
     Ok(true)
 }
 
-/// Gives one slot back.
 pub(crate) fn free_slot(tx: &mut dyn Tx) -> Result<(), DbError> {
     let sql = "UPDATE counters SET value = value - 1 WHERE name = 'protected_nodes' AND value > 0";
     tx.execute(sql, &[]).map(|_| ())

@@ -21,7 +21,6 @@ const STATEMENTS: usize = 128;
 pub(super) struct Sqlite(Connection);
 
 impl Sqlite {
-    /// Opens the file for writing.
     pub(super) fn open(path: &Path) -> Result<Self, DbError> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
@@ -31,7 +30,6 @@ impl Sqlite {
         Self::with(connection)
     }
 
-    /// Opens the file for reading only.
     pub(super) fn open_reader(path: &Path) -> Result<Self, DbError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;

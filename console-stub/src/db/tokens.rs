@@ -47,7 +47,6 @@ pub(crate) fn by_hash(tx: &mut dyn Tx, hash: &TokenHash) -> Result<Option<TokenR
 /// A token that a node comes with, and what has become of it and the node's key so far.
 #[derive(Debug, Clone)]
 pub(crate) struct Presented {
-    /// The token.
     pub token: TokenRecord,
     /// What the key got from it before.
     pub earlier: Option<Enrollment>,
@@ -114,7 +113,6 @@ pub(crate) fn status_by_hash(
     Ok(token.map(|token| token.status_at(now)))
 }
 
-/// The token with this id.
 pub(crate) fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE id = $1{}", tx.lock_clause());
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
@@ -159,7 +157,6 @@ pub(crate) fn list(
     rows_of(tx, &select, "id", &ids?)?.iter().map(record).collect()
 }
 
-/// How many tokens are pending at this moment.
 pub(crate) fn count_pending(tx: &mut dyn Tx, now: i64) -> Result<i64, DbError> {
     let sql = "SELECT COUNT(*) FROM enrollment_tokens WHERE status = 'pending' AND expires_at > $1";
     tx.first(sql, &[now.into()])?.map_or(Ok(0), |row| row.int(0))
@@ -190,7 +187,6 @@ pub(crate) fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbErr
     tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
 }
 
-/// Counts one more use of a cluster token.
 pub(crate) fn count_use(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET use_count = use_count + 1, used_at = $2 WHERE id = $1";
     tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
@@ -238,7 +234,6 @@ pub(crate) fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
 /// What a key got from a token.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Enrollment {
-    /// The identity.
     pub sensor_id: SensorId,
     /// SHA-256 of its certificate's DER.
     pub fingerprint: [u8; 32],
@@ -267,7 +262,6 @@ fn enrolled(row: &Row, at: usize) -> Result<Enrollment, DbError> {
     })
 }
 
-/// Remembers what a key got from a token.
 pub(crate) fn remember(
     tx: &mut dyn Tx,
     id: TokenId,

@@ -3,14 +3,11 @@
 use super::{DbError, Row, Tx, Value};
 use crate::domain::role::Role;
 
-/// A user as it is stored.
 #[derive(Debug, Clone)]
 pub(crate) struct UserRecord {
     /// Its name in other tables.
     pub id: String,
-    /// The address.
     pub email: String,
-    /// What the user may do.
     pub role: Role,
     /// The argon2id hash of the password.
     pub password_hash: String,
@@ -36,7 +33,6 @@ pub(crate) fn insert(
     tx.execute(sql, &args).map(|_| ())
 }
 
-/// The user with this address.
 pub(crate) fn by_email(tx: &mut dyn Tx, email: &str) -> Result<Option<UserRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM users u WHERE u.email = $1");
     tx.first(&sql, &[email.into()])?.map(|row| record(&row)).transpose()
@@ -54,7 +50,6 @@ pub(crate) fn disable(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError
     tx.execute("DELETE FROM sessions WHERE user_id = $1", &[id.into()]).map(|_| ())
 }
 
-/// Lets a disabled user sign in again.
 pub(crate) fn enable(tx: &mut dyn Tx, id: &str) -> Result<(), DbError> {
     tx.execute("UPDATE users SET disabled_at = NULL WHERE id = $1", &[id.into()]).map(|_| ())
 }
@@ -71,10 +66,8 @@ pub(crate) fn set_password(tx: &mut dyn Tx, id: &str, password_hash: &str) -> Re
     tx.execute("DELETE FROM sessions WHERE user_id = $1", &[id.into()]).map(|_| ())
 }
 
-/// A session with its user.
 #[derive(Debug, Clone)]
 pub(crate) struct SessionRecord {
-    /// Whose it is.
     pub user: UserRecord,
     /// Unix seconds.
     pub created_at: i64,
@@ -82,7 +75,6 @@ pub(crate) struct SessionRecord {
     pub last_seen_at: i64,
 }
 
-/// Starts a session.
 pub(crate) fn start_session(
     tx: &mut dyn Tx,
     hash: &[u8; 32],
@@ -105,13 +97,11 @@ pub(crate) fn session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<Option<Session
     tx.first(&sql, &[hash.into()])?.map(read).transpose()
 }
 
-/// Writes down that a session was used.
 pub(crate) fn session_seen(tx: &mut dyn Tx, hash: &[u8; 32], now: i64) -> Result<(), DbError> {
     tx.execute("UPDATE sessions SET last_seen_at = $2 WHERE secret_hash = $1", &[hash.into(), now.into()])
         .map(|_| ())
 }
 
-/// Ends a session.
 pub(crate) fn end_session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<(), DbError> {
     tx.execute("DELETE FROM sessions WHERE secret_hash = $1", &[hash.into()]).map(|_| ())
 }

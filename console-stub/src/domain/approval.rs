@@ -64,15 +64,12 @@ pub(crate) enum Mode {
     Nobody,
     /// Those with a cluster token.
     Cluster,
-    /// All.
     All,
 }
 
 impl Mode {
-    /// Every mode.
     pub(crate) const ALL: [Self; 3] = [Self::Nobody, Self::Cluster, Self::All];
 
-    /// The word in the settings.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Nobody => "none",
@@ -81,7 +78,6 @@ impl Mode {
         }
     }
 
-    /// Reads the word back.
     pub(crate) fn from_word(word: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|mode| mode.as_str() == word)
     }
@@ -180,9 +176,7 @@ pub enum Approval {
 pub(crate) struct Case<'a> {
     /// The Console's mode.
     pub mode: Mode,
-    /// The kind of token.
     pub kind: TokenType,
-    /// What the node says it is for.
     pub role: &'a NodeRole,
     /// The rules for the cluster that the token is bound to.
     pub rules: &'a [Rule],
@@ -192,7 +186,6 @@ pub(crate) struct Case<'a> {
     pub(crate) has_record: bool,
 }
 
-/// Judges.
 pub(crate) fn judge(case: &Case<'_>) -> Approval {
     match case.reservation {
         Reservation::Mine(Ruling::Denied) => return Approval::Denied,
@@ -229,7 +222,6 @@ pub struct RuleDraft {
     pub max_nodes: Option<i64>,
 }
 
-/// Checks a draft.
 pub(crate) fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
     let label = &draft.label;
     if label.is_empty() || label.chars().count() > MAX_RULE_LABEL || label.chars().any(char::is_control) {

@@ -13,7 +13,6 @@ macro_rules! actions {
         }
 
         impl Action {
-            /// The word in `action_type`.
             pub(crate) fn as_str(self) -> &'static str {
                 match self { $(Self::$name => $word,)+ }
             }
@@ -22,83 +21,48 @@ macro_rules! actions {
 }
 
 actions! {
-    /// Set-up was finished.
     SetupCompleted = "console_setup_completed";
-    /// A token was made.
     TokenCreated = "sensor_enrollment_token_created";
     /// Every token was forgotten, as a bad day wants it.
     TokensForgotten = "sensor_enrollment_tokens_forgotten";
-    /// A token was taken back.
     TokenRevoked = "sensor_enrollment_token_revoked";
-    /// A host got an identity.
     SensorEnrolled = "sensor_enrolled";
-    /// A host was refused one.
     EnrollmentRefused = "sensor_enrollment_refused";
-    /// A host waits for an operator.
     EnrollmentPending = "sensor_enrollment_pending";
-    /// An operator let a waiting host in.
     EnrollmentApproved = "sensor_enrollment_approved";
-    /// An operator turned a waiting host away.
     EnrollmentDenied = "sensor_enrollment_denied";
-    /// An auto-approve rule was made.
     RuleCreated = "auto_approve_rule_created";
-    /// An auto-approve rule was deleted.
     RuleDeleted = "auto_approve_rule_deleted";
-    /// A setting got another value.
     SettingChanged = "console_setting_changed";
-    /// A sensor renewed its certificate.
     RenewalInitiated = "auto_certificate_renewal_initiated";
-    /// A sensor was asked to renew its certificate.
     RenewalRequested = "certificate_renewal_requested";
-    /// A sensor was switched off for a time.
     SensorDisabled = "sensor_disabled";
-    /// A sensor was switched on again.
     SensorEnabled = "sensor_enabled";
-    /// A sensor was switched off for good.
     SensorRevoked = "sensor_revoked";
-    /// A sensor's record was deleted.
     SensorDeleted = "sensor_deleted";
-    /// A sensor retired itself.
     SensorDecommissioned = "sensor_decommissioned";
-    /// A retired sensor came back.
     SensorRecommissioned = "sensor_recommissioned";
-    /// A user was made.
     UserCreated = "user_created";
-    /// A user was disabled.
     UserDisabled = "user_disabled";
-    /// A disabled user was let in again.
     UserEnabled = "user_enabled";
-    /// A user got another role.
     UserRoleChanged = "user_role_changed";
-    /// A user got another password.
     UserPasswordChanged = "user_password_changed";
-    /// An operator signed in, or failed to.
     LoggedIn = "user_login";
-    /// An operator signed out.
     LoggedOut = "user_logout";
-    /// An API key was made.
     ApiKeyCreated = "api_key_created";
-    /// An API key was taken back.
     ApiKeyRevoked = "api_key_revoked";
-    /// A licence was imported.
     LicenceImported = "license_imported";
-    /// Another issuer signs from now on.
     IssuerRotated = "ca_issuer_rotated";
-    /// An issuer was taken out of force.
     IssuerRetired = "ca_issuer_retired";
 }
 
-/// How it went.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum AuditOutcome {
-    /// As asked.
     Success,
-    /// Refused.
     Failure,
 }
 
 impl AuditOutcome {
-    /// The word in `outcome`.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Success => "success",
@@ -125,7 +89,6 @@ pub struct Origin {
 pub(crate) struct AuditEntry {
     /// What happened.
     pub action: Action,
-    /// How it went.
     pub outcome: AuditOutcome,
     /// The sensor that it happened to, if there is one.
     pub sensor_id: Option<SensorId>,
@@ -134,7 +97,6 @@ pub(crate) struct AuditEntry {
 }
 
 impl AuditEntry {
-    /// A record of success.
     pub(crate) fn success(action: Action, sensor_id: Option<SensorId>, detail: Detail) -> Self {
         Self { action, outcome: AuditOutcome::Success, sensor_id, detail }
     }
@@ -145,7 +107,6 @@ impl AuditEntry {
 pub(crate) struct Detail(String);
 
 impl Detail {
-    /// No particulars yet.
     pub(crate) fn new() -> Self {
         Self::default()
     }
@@ -158,7 +119,6 @@ impl Detail {
         self
     }
 
-    /// Adds one where there is a value.
     pub(crate) fn maybe(self, key: &str, value: Option<impl std::fmt::Display>) -> Self {
         match value {
             Some(value) => self.with(key, value),
@@ -166,7 +126,6 @@ impl Detail {
         }
     }
 
-    /// The text.
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }

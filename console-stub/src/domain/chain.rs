@@ -37,14 +37,11 @@ pub struct Record {
     pub user_agent: Option<String>,
 }
 
-/// A record with its hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Linked {
-    /// The record.
     pub record: Record,
     /// Hash of the record before it.
     pub prev_hash: [u8; 32],
-    /// Its own hash.
     pub hash: [u8; 32],
 }
 
@@ -95,19 +92,9 @@ pub(crate) enum Flaw {
         from: i64,
     },
     /// The records of these places are gone.
-    Removed {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-    },
+    Removed { from: i64, to: i64 },
     /// Records stand at these places, where the trail has none: before its beginning or behind its head.
-    Added {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-    },
+    Added { from: i64, to: i64 },
     /// The head that is kept apart is gone, so nothing says where the trail ends.
     Headless,
     /// A head that was noted earlier is the hash of no record.
@@ -169,7 +156,6 @@ impl Verifier {
         Self { last: Head { seq: 0, hash: START }, flaws: Vec::new(), misfits: Vec::new(), noted }
     }
 
-    /// What was looked at last.
     pub(crate) fn last(&self) -> Head {
         self.last
     }
@@ -188,7 +174,6 @@ impl Verifier {
         self.last = Head { seq, hash: START };
     }
 
-    /// Looks at the next record.
     pub(crate) fn push(&mut self, linked: Linked) {
         if self.noted == Some(linked.hash) {
             self.noted = None;

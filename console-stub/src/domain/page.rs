@@ -83,7 +83,6 @@ impl<T> Page<T> {
         Self { rows, next }
     }
 
-    /// The same page of other rows.
     pub(crate) fn map<U>(self, view: impl FnMut(T) -> U) -> Page<U> {
         Page { rows: self.rows.into_iter().map(view).collect(), next: self.next }
     }

@@ -55,11 +55,8 @@ impl Role {
 /// What can be done through the operators' interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Act {
-    /// See the fleet.
     ReadSensors,
-    /// See the audit trail.
     ReadAudit,
-    /// Ask a sensor to renew its certificate.
     RenewSensor,
     /// See tokens, rules and waiting enrollments.
     ReadTokens,

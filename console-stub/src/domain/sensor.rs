@@ -53,12 +53,9 @@ impl Standing {
     }
 }
 
-/// A sensor as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SensorRecord {
-    /// Its identity.
     pub id: SensorId,
-    /// Its node's name.
     pub node_name: NodeName,
     /// Its cluster, as the node named it.
     pub cluster_id: Option<ClusterName>,
@@ -118,7 +115,6 @@ impl SensorRecord {
         }
     }
 
-    /// How lately it was heard of.
     pub(crate) fn health(&self, now: i64) -> HealthState {
         let silent = self.silence(now);
         let fits = |health: &HealthState| {
@@ -128,7 +124,6 @@ impl SensorRecord {
         HealthState::ALL.iter().copied().find(fits).unwrap_or(HealthState::Offline)
     }
 
-    /// What the Console thinks of the identity.
     pub(crate) fn trust(&self) -> TrustState {
         if self.standing == Standing::Revoked { TrustState::TrustRevoked } else { self.trust_state }
     }

@@ -78,7 +78,6 @@ impl PartialSchema for Setting {
 
 impl ToSchema for Setting {}
 
-/// What a setting takes.
 enum Takes {
     /// One of these, the first where nobody set anything.
     Word(Vec<&'static str>),
@@ -120,7 +119,6 @@ impl Setting {
         }
     }
 
-    /// Reads the name back.
     pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|setting| setting.name() == name)
     }
@@ -159,7 +157,6 @@ impl Setting {
         }
     }
 
-    /// The same, of a setting that is a number.
     pub(crate) fn default_number(self) -> i64 {
         match self.takes() {
             Takes::Word(_) => 0,

@@ -127,7 +127,6 @@ pub struct TokenDraft {
     pub label: Option<String>,
 }
 
-/// What may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct TokenSpec {
     /// One-time or for a cluster.
@@ -140,7 +139,6 @@ pub(crate) struct TokenSpec {
     pub sensor_id: Option<SensorId>,
     /// Most distinct nodes.
     pub max_nodes: Option<i64>,
-    /// A name for people.
     pub label: Option<String>,
 }
 
@@ -171,7 +169,6 @@ impl Default for Lifetimes {
     }
 }
 
-/// Checks what someone asks for.
 pub(crate) fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpec, Refusal> {
     let kind = draft.kind.unwrap_or(TokenType::Once);
     let lifetime = match kind {

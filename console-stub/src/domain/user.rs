@@ -20,7 +20,6 @@ pub(crate) const MOST_FAILURES: i64 = 5;
 /// Seconds that it stays locked, and after which failures are forgotten: 15 minutes.
 pub(crate) const LOCKED_FOR: i64 = 15 * 60;
 
-/// Checks an account's address.
 pub(crate) fn check_email(field: &str, email: &str) -> Result<(), Refusal> {
     let plain = email.len() <= 254 && email.chars().all(|c| !c.is_control() && !c.is_whitespace());
     let parts = email.split('@').filter(|part| !part.is_empty()).count();
@@ -31,7 +30,6 @@ pub(crate) fn check_email(field: &str, email: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Checks a new password.
 pub(crate) fn check_password(field: &str, password: &str) -> Result<(), Refusal> {
     if (PASSWORD_SHORTEST..=PASSWORD_LONGEST).contains(&password.chars().count()) {
         return Ok(());
@@ -46,12 +44,10 @@ pub(crate) fn is_locked(failures: i64, last_at: i64, now: i64) -> bool {
     failures >= MOST_FAILURES && now - last_at < LOCKED_FOR
 }
 
-/// Failures after one more.
 pub(crate) fn one_more_failure(failures: i64, last_at: i64, now: i64) -> i64 {
     if now - last_at < LOCKED_FOR { failures + 1 } else { 1 }
 }
 
-/// Whether a session still counts.
 pub(crate) fn session_lives(created_at: i64, last_seen_at: i64, now: i64) -> bool {
     now - created_at < SESSION_LONGEST && now - last_seen_at < SESSION_IDLE
 }
@@ -72,13 +68,11 @@ pub(crate) fn wrong_login() -> Refusal {
     Refusal::new(ErrorCode::Unauthorized, "The address or the password is wrong; try again.")
 }
 
-/// The refusal for an account with too many failures.
 pub(crate) fn locked(last_at: i64, now: i64) -> Refusal {
     let message = "There were too many failures for this address; try again a quarter of an hour later.";
     Refusal::new(ErrorCode::RateLimited, message).after(LOCKED_FOR - (now - last_at))
 }
 
-/// The refusal without a session.
 pub(crate) fn not_signed_in() -> Refusal {
     Refusal::new(ErrorCode::Unauthorized, "You are not signed in, or no longer; sign in at /api/v1/session.")
 }

@@ -83,9 +83,7 @@ mod imp {
         }
 
         /// Passes a named point: kills the process or asks for the connection to be cut when its turn has come.
-        ///
-        /// # Errors
-        /// [`Cut`] when the connection is to be closed without an answer.
+        /// Errors: [`Cut`] when the connection is to be closed without an answer.
         pub fn pass(&self, point: &str) -> Result<(), Cut> {
             let Some(fault) = self.0.as_deref().filter(|fault| fault.point == point) else { return Ok(()) };
             if fault.passed.fetch_add(1, Ordering::Relaxed) + 1 != fault.at {

@@ -39,7 +39,6 @@ use crate::service::sensors::Verdict;
 use crowd::Crowd;
 use tls::{Door, TlsConfigs};
 
-/// What a server serves, and how.
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     /// Whom the listener is for.

@@ -130,7 +130,6 @@ pub(super) async fn take_identity(
     }
 }
 
-/// Forgets every sensor.
 pub(super) async fn forget_all(console: &Console) -> Result<(), ServiceError> {
     let everybody = || SensorFilter { decommissioned: true, ..SensorFilter::default() };
     loop {

@@ -42,7 +42,6 @@ pub struct TlsConfigs {
 }
 
 impl TlsConfigs {
-    /// That of this kind.
     pub(crate) fn of(&self, door: Door) -> Arc<ServerConfig> {
         Arc::clone(match door {
             Door::Everyone => &self.everyone,

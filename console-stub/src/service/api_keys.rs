@@ -28,7 +28,6 @@ pub struct CreatedKey {
     pub key_id: String,
     /// The HMAC key is the bytes of this text.
     pub secret: Zeroizing<String>,
-    /// What it may do.
     pub scopes: Vec<Scope>,
 }
 
@@ -44,7 +43,6 @@ pub(crate) struct CreatedKeyView<'a> {
 }
 
 impl CreatedKey {
-    /// The answer.
     pub(crate) fn view(&self) -> CreatedKeyView<'_> {
         let scopes = self.scopes.iter().map(|scope| scope.as_str()).collect();
         CreatedKeyView { key_id: &self.key_id, secret: &self.secret, scopes }
@@ -68,9 +66,7 @@ pub(crate) struct ApiKeyView {
 
 impl Console {
     /// Makes an API key.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up; `invalid_request` without a scope, or for a label that is none.
+    /// Errors: `not_ready` before set-up; `invalid_request` without a scope, or for a label that is none.
     pub async fn create_api_key(
         &self,
         label: String,
@@ -133,9 +129,7 @@ impl Console {
 
     /// Checks a signed call: its time, its signature over method, path and body, its scope, and that its nonce is new.
     /// The nonce is kept only when the signature holds, so that strangers cannot fill the table.
-    ///
-    /// # Errors
-    /// `unauthorized` alike for an unknown key, a wrong signature and a used nonce; `forbidden` without the scope.
+    /// Errors: `unauthorized` alike for an unknown key, a wrong signature and a used nonce; `forbidden` without the scope.
     pub async fn authorize(
         &self,
         call: SignedCall,

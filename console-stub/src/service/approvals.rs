@@ -82,9 +82,7 @@ pub enum Say {
 
 impl Console {
     /// Makes an auto-approve rule.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up, `invalid_request` naming the field.
+    /// Errors: `not_ready` before set-up, `invalid_request` naming the field.
     pub async fn create_rule(&self, draft: RuleDraft, origin: Origin) -> Result<RuleView, ServiceError> {
         check_rule(&draft)?;
         let now = self.now();
@@ -154,9 +152,7 @@ impl Console {
     }
 
     /// Decides about a waiting enrollment. The host hears of it when it asks again.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` when it has been decided otherwise.
+    /// Errors: `not_found`; `conflict` when it has been decided otherwise.
     pub async fn decide_approval(
         &self,
         id: ApprovalId,

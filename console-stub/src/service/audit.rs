@@ -12,7 +12,6 @@ use crate::db::{DbError, Tx};
 use crate::domain::chain::{Flaw, Linked, Record, Verifier};
 use crate::domain::page::{Cursor, Page, Piece};
 
-/// Records read at once.
 const AT_ONCE: i64 = 1000;
 
 /// A record of the audit trail (CONTRACT.md section 5).

@@ -3,7 +3,6 @@
 use super::audit::ExportedRecord;
 use super::{Console, ServiceError};
 
-/// How the trail is written down.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ExportFormat {
     /// One object, its rows in `data`.
@@ -23,7 +22,6 @@ impl ExportFormat {
     }
 }
 
-/// An export on its way.
 #[derive(Debug)]
 pub(crate) struct Export {
     console: Console,
@@ -41,7 +39,6 @@ enum Stage {
 }
 
 impl Export {
-    /// Begins with the first record.
     pub(crate) fn new(console: Console, format: ExportFormat) -> Self {
         Self { console, format, last: 0, stage: Stage::Head }
     }

@@ -67,9 +67,7 @@ struct Held {
 
 impl Console {
     /// A Console on this database; reads the CA where set-up has been done.
-    ///
-    /// # Errors
-    /// [`ServiceError`] when the database or what it holds cannot be read.
+    /// Errors: [`ServiceError`] when the database or what it holds cannot be read.
     pub async fn open(db: Database, clock: Clock, faults: Faults) -> Result<Self, ServiceError> {
         let (counted, watched) = Default::default();
         let console = Self(Arc::new(Inner { db, clock, faults, held: RwLock::default(), counted, watched }));
@@ -124,12 +122,10 @@ impl Console {
         &self.0.db
     }
 
-    /// The last count of the fleet.
     pub(super) fn counted(&self) -> &Counted {
         &self.0.counted
     }
 
-    /// What open pages were told last.
     pub(super) fn watched(&self) -> &Watched {
         &self.0.watched
     }

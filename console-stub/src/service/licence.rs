@@ -64,9 +64,7 @@ pub struct LicenceView {
 
 impl Console {
     /// Imports a signed bundle.
-    ///
-    /// # Errors
-    /// `invalid_request` when no trusted key signed it, or its time is not now.
+    /// Errors: `invalid_request` when no trusted key signed it, or its time is not now.
     pub async fn import_licence(&self, bundle: String, origin: Origin) -> Result<LicenceView, ServiceError> {
         self.import_licence_of(bundle, None, origin).await
     }
@@ -132,7 +130,6 @@ pub(super) fn set_trust(tx: &mut dyn Tx, pem: &str) -> Result<(), ServiceError> 
     Ok(settings::set(tx, settings::LICENCE_TRUST, pem)?)
 }
 
-/// Stores a licence.
 pub(super) fn grant(tx: &mut dyn Tx, grant: &Grant, now: i64) -> Result<LicenceRecord, ServiceError> {
     let licence = match grant {
         Grant::Trial(nodes) => LicenceRecord {

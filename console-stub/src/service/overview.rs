@@ -27,7 +27,6 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 /// How the Console stands at this moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overview {
-    /// The fleet.
     pub fleet: FleetCounts,
     /// Tokens that a host could use now.
     pub(crate) pending_tokens: i64,
@@ -38,14 +37,12 @@ pub(crate) struct Overview {
 /// A token and who came with it.
 #[derive(Debug, Clone)]
 pub struct TokenStory {
-    /// The token.
     pub token: TokenView,
     /// Identity and node name of the sensors that enrolled with it lately.
     pub enrolled: Vec<(String, String)>,
 }
 
 impl Console {
-    /// Counts.
     pub(crate) async fn overview(&self) -> Result<Overview, ServiceError> {
         let now = self.now();
         let fleet = self.fleet_counts(now).await?;

@@ -62,9 +62,7 @@ pub struct IssuerView {
 impl Console {
     /// Makes a new issuer that signs from now on, has the server show a certificate from it, and asks every sensor to renew.
     /// The old issuer is trusted until it is retired.
-    ///
-    /// # Errors
-    /// `invalid_request` for a drain that is too quick or too slow; `not_ready` before set-up; signing or the database.
+    /// Errors: `invalid_request` for a drain that is too quick or too slow; `not_ready` before set-up; signing or the database.
     pub async fn rotate_issuer(&self, drain: Drain, origin: Origin) -> Result<Rotation, ServiceError> {
         self.authority()?;
         let now = self.now();

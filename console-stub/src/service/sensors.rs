@@ -94,9 +94,7 @@ impl Console {
 
     /// Asks a sensor to renew its certificate from now on and within so many seconds; it hears of it with its next
     /// heartbeat. Gives the window.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` when it is not at work; `invalid_request` for a time that is too short or too long.
+    /// Errors: `not_found`; `conflict` when it is not at work; `invalid_request` for a time that is too short or too long.
     pub async fn ask_renewal(
         &self,
         id: SensorId,
@@ -120,9 +118,7 @@ impl Console {
     }
 
     /// Does to a sensor what an operator asks.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` when it does not stand so that this can be done.
+    /// Errors: `not_found`; `conflict` when it does not stand so that this can be done.
     pub async fn judge_sensor(
         &self,
         id: SensorId,

@@ -25,9 +25,7 @@ const MAX_VERSION: usize = 128;
 
 impl Console {
     /// Takes a heartbeat. The first one with a new certificate ends the time of the one before.
-    ///
-    /// # Errors
-    /// `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`; `NodeLimitExceeded` when a retired sensor comes back
+    /// Errors: `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`; `NodeLimitExceeded` when a retired sensor comes back
     /// and no slot is left.
     pub async fn heartbeat(
         &self,
@@ -88,9 +86,7 @@ impl Console {
     }
 
     /// Retires a sensor: its record stays, its licence slot is free. Again changes nothing.
-    ///
-    /// # Errors
-    /// `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`.
+    /// Errors: `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`.
     pub async fn decommission(&self, certificate: &[u8], origin: Origin) -> Result<SensorId, ServiceError> {
         let (now, fingerprint) = (self.now(), Sha256::digest(certificate).into());
         self.db()

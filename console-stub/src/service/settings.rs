@@ -31,9 +31,7 @@ impl Console {
     }
 
     /// Gives a setting a value.
-    ///
-    /// # Errors
-    /// `invalid_request` naming what is wrong; `not_ready` before set-up.
+    /// Errors: `invalid_request` naming what is wrong; `not_ready` before set-up.
     pub async fn change_setting(
         &self,
         setting: Setting,

@@ -48,9 +48,7 @@ pub struct SetUp {
 
 impl Console {
     /// Sets the Console up.
-    ///
-    /// # Errors
-    /// `conflict` when it is set up already, and then nothing changes; `invalid_request` naming what is wrong.
+    /// Errors: `conflict` when it is set up already, and then nothing changes; `invalid_request` naming what is wrong.
     pub async fn set_up(&self, setup: Setup) -> Result<SetUp, ServiceError> {
         check_email("admin_email", &setup.admin_email)?;
         check_password("admin_password", &setup.admin_password)?;

@@ -67,7 +67,6 @@ impl CreatedToken {
         self.install_command.replacen(" --token-stdin;", &more, 1)
     }
 
-    /// The answer.
     pub(crate) fn view(&self) -> CreatedView<'_> {
         CreatedView {
             id: self.id,
@@ -115,9 +114,7 @@ pub struct TokenView {
 
 impl Console {
     /// Makes a token.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up, `invalid_request` naming the field.
+    /// Errors: `not_ready` before set-up, `invalid_request` naming the field.
     pub async fn create_token(
         &self,
         draft: TokenDraft,

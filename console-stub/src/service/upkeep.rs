@@ -32,9 +32,7 @@ impl Console {
 
     /// Makes a new server certificate when a third of the old one's life is left, or the clock stands outside it; the key
     /// stays. Says whether it did.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up; [`ServiceError`] when signing or storing fails.
+    /// Errors: `not_ready` before set-up; [`ServiceError`] when signing or storing fails.
     pub async fn renew_server_certificate(&self) -> Result<bool, ServiceError> {
         let (authority, now) = (self.authority()?, self.now());
         if authority.server().is_some_and(|server| is_fresh(server.validity, now)) {

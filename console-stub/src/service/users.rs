@@ -81,9 +81,7 @@ pub enum Presence {
 
 impl Console {
     /// Makes a user.
-    ///
-    /// # Errors
-    /// `invalid_request` naming the field; `conflict` when there is one of this address.
+    /// Errors: `invalid_request` naming the field; `conflict` when there is one of this address.
     pub async fn create_user(
         &self,
         email: String,
@@ -131,7 +129,6 @@ impl Console {
         self.db().write(change).await
     }
 
-    /// Lets a disabled user sign in again.
     pub(crate) async fn enable_user(&self, email: String, origin: Origin) -> Result<UserView, ServiceError> {
         let now = self.now();
         let change = move |tx: &mut dyn Tx| {
@@ -194,9 +191,7 @@ impl Console {
     }
 
     /// Signs an operator in.
-    ///
-    /// # Errors
-    /// `unauthorized` alike for all that may be wrong; `rate_limited` while the address is locked.
+    /// Errors: `unauthorized` alike for all that may be wrong; `rate_limited` while the address is locked.
     pub async fn log_in(
         &self,
         email: String,

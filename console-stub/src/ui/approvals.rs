@@ -39,7 +39,6 @@ fn frame(visitor: &Visitor) -> Frame {
     Frame::new("Approvals", "/ui/approvals", visitor)
 }
 
-/// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, asked) = opened(&api, request, Act::ReadTokens).await?;
     let done = asked.text("done");

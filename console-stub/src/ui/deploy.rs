@@ -58,13 +58,11 @@ fn host_page(visitor: &Visitor, form: &Form, problem: Option<String>) -> HostPag
     }
 }
 
-/// Asks about the host.
 pub(super) async fn host(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
     Ok(ok(&host_page(&visitor, &Form::default(), None)))
 }
 
-/// Makes a one-time token for a host.
 pub(super) async fn make_for_host(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, form) = posted(&api, request, Act::ManageTokens).await?;
     match host_token(&api, &visitor, &form).await {
@@ -152,7 +150,6 @@ fn cluster_page(visitor: &Visitor, form: &Form, problem: Option<String>) -> Clus
     }
 }
 
-/// Asks about the cluster.
 pub(super) async fn cluster(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
     Ok(ok(&cluster_page(&visitor, &Form::default(), None)))
@@ -173,7 +170,6 @@ struct MadeClusterPage {
     warnings: Vec<String>,
 }
 
-/// Makes a cluster token.
 pub(super) async fn make_for_cluster(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, form) = posted(&api, request, Act::ManageTokens).await?;
     match cluster_token(&api, &visitor, &form).await {

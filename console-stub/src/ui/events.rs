@@ -23,7 +23,6 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks before the stream ends; the browser comes again, and its session is checked again.
 const LOOKS: u32 = 30;
 
-/// What the line says.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Line {
     /// `waiting`, `enrolled` or `ended`.
@@ -33,7 +32,6 @@ struct Line {
     over: bool,
 }
 
-/// The stream of one token.
 pub(super) async fn of_token(
     State(api): State<Api>,
     Path(id): Path<String>,

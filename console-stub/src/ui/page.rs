@@ -43,7 +43,6 @@ pub(super) async fn guarded(State(api): State<Api>, request: Request, next: Next
     response
 }
 
-/// An entry of the navigation.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) name: &'static str,
@@ -114,7 +113,6 @@ impl Frame {
     }
 }
 
-/// A page of this status.
 pub(super) fn show(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => (status, Html(text)).into_response(),
@@ -125,12 +123,10 @@ pub(super) fn show(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// A page.
 pub(super) fn ok(page: &impl Template) -> Response {
     show(StatusCode::OK, page)
 }
 
-/// The status of a refusal.
 pub(super) fn status_of(refusal: &Refusal) -> StatusCode {
     StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
@@ -147,9 +143,7 @@ impl<E: Into<ServiceError>> From<E> for Oops {
 
 impl Oops {
     /// What is wrong with what was asked, to be said on the page that asked it.
-    ///
-    /// # Errors
-    /// Itself when it is none of the asker's business, or a matter of who asks.
+    /// Errors: Itself when it is none of the asker's business, or a matter of who asks.
     pub(super) fn correctable(self) -> Result<Refusal, Self> {
         match self.0 {
             ServiceError::Refused(refusal)

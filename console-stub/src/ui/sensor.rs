@@ -24,7 +24,6 @@ const HISTORY: i64 = 20;
 /// Seconds in which a sensor is to renew when it is asked now.
 const RENEW_WITHIN: i64 = 300;
 
-/// What can be done to a sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
     Renew,
@@ -117,7 +116,6 @@ struct Page {
     history: Option<Vec<AuditView>>,
 }
 
-/// The page of one sensor.
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -154,7 +152,6 @@ pub(super) async fn show(
     }))
 }
 
-/// The texts of a list of texts.
 pub(super) fn texts(value: &serde_json::Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
     items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
@@ -187,11 +184,8 @@ fn facts(value: &serde_json::Value) -> Vec<(String, String)> {
 #[template(path = "confirm.html")]
 pub(super) struct Confirm {
     pub(super) frame: Frame,
-    /// What is asked.
     pub(super) question: String,
-    /// What it leads to.
     pub(super) leads_to: String,
-    /// Name on the button.
     pub(super) button: &'static str,
     /// Whether it cannot be undone.
     pub(super) grave: bool,
@@ -199,7 +193,6 @@ pub(super) struct Confirm {
     pub(super) back: String,
 }
 
-/// Asks whether it is meant.
 pub(super) async fn confirm(
     State(api): State<Api>,
     Path((id, word)): Path<(String, String)>,
@@ -228,7 +221,6 @@ fn asking(
     }
 }
 
-/// Does it.
 pub(super) async fn act(
     State(api): State<Api>,
     Path((id, word)): Path<(String, String)>,

@@ -86,7 +86,6 @@ impl Filters {
     }
 }
 
-/// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, asked) = opened(&api, request, Act::ReadSensors).await?;
     let filter = SensorFilter::read(|name| asked.text(name))?;

@@ -37,9 +37,7 @@ pub(super) struct Visitor {
 
 impl Visitor {
     /// Whoever asks, if they may do this.
-    ///
-    /// # Errors
-    /// `unauthorized`, which a page turns into the way to the sign-in; `forbidden`.
+    /// Errors: `unauthorized`, which a page turns into the way to the sign-in; `forbidden`.
     pub(super) async fn of(api: &Api, parts: &Parts, act: Act) -> Result<Self, ServiceError> {
         let (operator, secret) = session::whose(api, &parts.headers).await?;
         session::permit(operator.role, act)?;
@@ -56,9 +54,7 @@ impl Visitor {
 }
 
 /// Whoever opens a page, if they may, and what its address asks for: how every page begins.
-///
-/// # Errors
-/// As [`Visitor::of`]; `invalid_request` for an address that cannot be read.
+/// Errors: As [`Visitor::of`]; `invalid_request` for an address that cannot be read.
 pub(super) async fn opened(api: &Api, request: Request, act: Act) -> Result<(Visitor, Asked), ServiceError> {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(api, &parts, act).await?;
@@ -71,9 +67,7 @@ pub(super) fn named<T: FromStr>(id: &str, thing: &str) -> Result<T, Refusal> {
 }
 
 /// Whoever sends a form, if they may do this and meant it, with what it says.
-///
-/// # Errors
-/// As [`Visitor::of`]; `forbidden` without the session's CSRF token; what a body may be refused for.
+/// Errors: As [`Visitor::of`]; `forbidden` without the session's CSRF token; what a body may be refused for.
 pub(super) async fn posted(api: &Api, request: Request, act: Act) -> Result<(Visitor, Form), ServiceError> {
     let (parts, body) = request.into_parts();
     let visitor = Visitor::of(api, &parts, act).await?;
@@ -131,7 +125,6 @@ impl Form {
 pub(super) struct Asked(BTreeMap<String, String>);
 
 impl Asked {
-    /// Reads the query.
     pub(super) fn of(parts: &Parts) -> Result<Self, Refusal> {
         let wrong =
             |_| Refusal::new(ErrorCode::InvalidRequest, "The address cannot be read; follow a link instead.");
@@ -154,7 +147,6 @@ impl Asked {
         self.text(name).map(|word| read(&word).ok_or_else(wrong)).transpose()
     }
 
-    /// Which piece of the list.
     pub(super) fn piece(&self) -> Result<Piece, Refusal> {
         let after = self.text("cursor").map(|text| Cursor::parse(&text)).transpose()?;
         Ok(Piece { rows: ROWS, after })

@@ -74,7 +74,6 @@ pub(super) fn start(id: &str) -> String {
     id.chars().take(8).collect()
 }
 
-/// A choice in a form.
 #[derive(Debug)]
 pub(super) struct Choice {
     pub(super) word: &'static str,

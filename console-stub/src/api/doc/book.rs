@@ -13,7 +13,6 @@ use crate::api::Api;
 use crate::api::request::{CSRF_HEADER, SESSION_COOKIE};
 use crate::domain::api_key::{HEADER_KEY_ID, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIMESTAMP};
 
-/// Routes with their descriptions.
 #[derive(Debug, Default)]
 pub(in crate::api) struct Book {
     router: Router<Api>,
@@ -23,7 +22,6 @@ pub(in crate::api) struct Book {
 }
 
 impl Book {
-    /// Adds a route.
     pub(in crate::api) fn add<H, T>(mut self, path: &str, op: Op, handler: H) -> Self
     where
         H: Handler<T, Api>,
@@ -38,7 +36,6 @@ impl Book {
         self
     }
 
-    /// Adds the routes of another.
     pub(in crate::api) fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
         for (path, operations) in other.paths {
@@ -54,7 +51,6 @@ impl Book {
         self.router
     }
 
-    /// The OpenAPI 3.1 document.
     pub(in crate::api) fn document(mut self) -> Value {
         let problem = Op::get("", "").gives::<Problem>(200, "");
         self.schemas.extend(problem.schemas);

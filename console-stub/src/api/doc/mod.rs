@@ -25,7 +25,6 @@ const OPERATORS: [ErrorCode; 4] =
 const SENSORS: [ErrorCode; 3] =
     [ErrorCode::InvalidSensorTrust, ErrorCode::SensorRevoked, ErrorCode::SensorDisabled];
 
-/// Who may call.
 #[derive(Debug, Clone, Copy)]
 enum Who {
     Anyone,
@@ -37,7 +36,6 @@ enum Who {
     SignedIn,
 }
 
-/// A parameter of the query.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     name: &'static str,
@@ -45,12 +43,10 @@ pub(super) struct Asked {
     schema: Value,
 }
 
-/// A text parameter.
 pub(super) fn text(name: &'static str, says: &'static str) -> Asked {
     Asked { name, says, schema: json!({"type": "string"}) }
 }
 
-/// A parameter that is one of these words.
 pub(super) fn word<'w>(
     name: &'static str,
     says: &'static str,
@@ -60,7 +56,6 @@ pub(super) fn word<'w>(
     Asked { name, says, schema: json!({"type": "string", "enum": words}) }
 }
 
-/// A whole number between two others.
 pub(super) fn number(name: &'static str, says: &'static str, from: i64, to: i64) -> Asked {
     Asked { name, says, schema: json!({"type": "integer", "minimum": from, "maximum": to}) }
 }
@@ -127,13 +122,11 @@ impl Op {
         self.refuses(&SENSORS)
     }
 
-    /// May be asked these.
     pub(super) fn query(mut self, asked: impl IntoIterator<Item = Asked>) -> Self {
         self.query.extend(asked);
         self
     }
 
-    /// Takes this body.
     pub(super) fn takes<T: ToSchema>(self) -> Self {
         self.body_of::<T>(true)
     }
@@ -184,7 +177,6 @@ impl Op {
         self
     }
 
-    /// Answers without a body.
     pub(super) fn gives_nothing(mut self, status: u16, says: &str) -> Self {
         self.answers.insert(status.to_string(), json!({"description": says}));
         self

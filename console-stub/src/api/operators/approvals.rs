@@ -16,7 +16,6 @@ use crate::domain::approval::{RuleDraft, Ruling};
 use crate::domain::role::Act;
 use crate::service::approvals::{ApprovalView, RuleView, Say};
 
-/// The paths below this one.
 pub(super) fn routes(base: &str) -> Book {
     let (rules, approvals) = (format!("{base}/rules"), format!("{base}/approvals"));
     let list = Op::get("listRules", "Auto-approve rules, oldest first.")

@@ -16,7 +16,6 @@ use crate::service::audit::{AuditReport, AuditView};
 use crate::service::audit_export::{Export, ExportFormat};
 use crate::service::{Console, ServiceError};
 
-/// The paths below this one.
 pub(super) fn routes(base: &str) -> Book {
     let list = Op::get("listAudit", "The audit trail, newest first.")
         .operators(Act::ReadAudit)

@@ -25,17 +25,13 @@ use crate::domain::page::{Cursor, Page, Piece};
 use crate::domain::role::Act;
 use crate::service::ServiceError;
 
-/// A list's rows.
 #[derive(Debug, Serialize)]
 pub(super) struct Rows<T> {
-    /// The rows.
     pub(super) data: Vec<T>,
 }
 
-/// A piece of a list.
 #[derive(Debug, Serialize)]
 pub(super) struct Piecewise<T> {
-    /// The rows.
     pub(super) data: Vec<T>,
     /// Where the next piece begins; null at the end.
     pub(super) next_cursor: Option<String>,

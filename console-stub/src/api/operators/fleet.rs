@@ -22,7 +22,6 @@ use crate::service::sensors::{SensorView, Verdict};
 /// Seconds that a sensor has to renew its certificate where nobody says.
 const WITHIN: i64 = 3600;
 
-/// The paths below these.
 pub(super) fn routes(sensors: &str, audit: &str) -> Book {
     let list = Op::get("listSensors", "The fleet, oldest first.")
         .operators(Act::ReadSensors)

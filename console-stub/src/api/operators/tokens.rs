@@ -18,7 +18,6 @@ use crate::domain::role::Act;
 use crate::domain::token::TokenDraft;
 use crate::service::tokens::{CreatedView, TokenView};
 
-/// The paths below this one.
 pub(super) fn routes(base: &str) -> Book {
     let tokens = format!("{base}/tokens");
     let list = Op::get("listTokens", "Enrollment tokens, newest first; used ones for a day.")

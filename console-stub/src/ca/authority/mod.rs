@@ -25,7 +25,6 @@ pub struct ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// The key, for a TLS configuration.
     pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.to_vec()))
     }
@@ -52,9 +51,7 @@ impl std::fmt::Debug for Authority {
 
 impl Authority {
     /// Reads the CA from the database.
-    ///
-    /// # Errors
-    /// [`CaError::Missing`] before set-up; [`CaError::Unreadable`] for a damaged database.
+    /// Errors: [`CaError::Missing`] before set-up; [`CaError::Unreadable`] for a damaged database.
     pub(crate) fn load(tx: &mut dyn Tx) -> Result<Self, LoadError> {
         let issuers = table::issuers(tx)?;
         let server_key = table::key(tx, KeyPurpose::Server)?.ok_or(CaError::Missing("server key"))?;
@@ -172,9 +169,7 @@ impl Authority {
     }
 
     /// Signs a certificate for the TLS server's key with these names.
-    ///
-    /// # Errors
-    /// [`CaError::BadName`] for a name that cannot stand there; others when signing fails.
+    /// Errors: [`CaError::BadName`] for a name that cannot stand there; others when signing fails.
     pub(crate) fn issue_server(&self, names: &[String], now: i64) -> Result<ServerCertificate, CaError> {
         let made = issue::server(&self.signer, &self.server_key, names, now)?;
         Ok(ServerCertificate {
@@ -199,13 +194,11 @@ pub(crate) fn issuer_record(id: &str, kind: IssuerKind, made: hierarchy::MadeCa,
     }
 }
 
-/// What kept the CA from being read.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(crate) enum LoadError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] crate::db::DbError),
-    /// What it holds is no authority.
     #[error(transparent)]
     Ca(#[from] CaError),
 }

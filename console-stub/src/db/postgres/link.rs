@@ -35,20 +35,15 @@ pub(super) enum Step {
         /// Whether there was one.
         again: bool,
     },
-    /// A statement that changes so many rows.
     Change(Statement, Vec<Value>, Rows),
-    /// A statement that finds rows.
     Find(Statement, Vec<Value>),
 }
 
 /// What the server says to it.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// It is done.
     Done,
-    /// Rows changed.
     Changed(u64),
-    /// Rows found.
     Found(Vec<Row>),
 }
 

@@ -71,7 +71,6 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// Connects, for writing.
     pub(super) fn open(server: &ServerUrl, clock: &Clock) -> Result<Self, DbError> {
         let mut made = Self::new(server, clock, Use::Write);
         made.connect()?;
@@ -121,7 +120,6 @@ impl Postgres {
         self.step(sql)
     }
 
-    /// Sends what waits.
     fn send(&mut self) -> Result<(), DbError> {
         self.waiting.pop().map_or(Ok(()), |last| self.together(last).map(|_| ()))
     }

@@ -300,7 +300,6 @@ pub(crate) fn disabled() -> Refusal {
     Refusal::new(ErrorCode::SensorDisabled, "An operator disabled this sensor; ask to have it enabled again.")
 }
 
-/// The refusal when the licence is full.
 pub(crate) fn licence_full() -> Refusal {
     let message = "The licence is full; raise it, or decommission nodes that are no longer needed.";
     Refusal::new(ErrorCode::NodeLimitExceeded, message)
