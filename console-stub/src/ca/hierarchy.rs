@@ -18,7 +18,7 @@ const ISSUER_LIFE: i64 = 1826 * DAY;
 pub(crate) struct MadeCa {
     pub certificate: Issued,
     /// Its key, PKCS #8.
-    pub(crate) private_key: Zeroizing<Vec<u8>>,
+    pub private_key: Zeroizing<Vec<u8>>,
 }
 
 /// Makes a root, which signs issuers only.

@@ -12,7 +12,7 @@ pub(crate) struct ApprovalRecord {
     /// SHA-256 of its public key.
     pub spki: [u8; 32],
     /// What an operator made of it.
-    pub(crate) ruling: Ruling,
+    pub ruling: Ruling,
     pub node_name: String,
     /// The cluster, as the node named it.
     pub cluster_id: Option<String>,
@@ -24,13 +24,13 @@ pub(crate) struct ApprovalRecord {
     pub host: String,
     pub client_ip: Option<String>,
     /// Unix seconds.
-    pub(crate) asked_at: i64,
+    pub asked_at: i64,
     /// Unix seconds.
-    pub(crate) last_asked_at: i64,
+    pub last_asked_at: i64,
     /// Unix seconds.
-    pub(crate) decided_at: Option<i64>,
+    pub decided_at: Option<i64>,
     /// Who decided; absent for the command line.
-    pub(crate) decided_by: Option<String>,
+    pub decided_by: Option<String>,
 }
 
 const COLUMNS: &str = "id, token_id, spki_sha256, ruling, node_name, cluster_id, install_id, role, host, client_ip, \

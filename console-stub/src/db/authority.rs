@@ -3,25 +3,14 @@
 use zeroize::Zeroizing;
 
 use super::{DbError, Row, Tx, Value};
+use crate::domain::words::words;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum IssuerKind {
-    /// Signs issuers.
-    Root,
-    /// Signs clients and servers.
-    Issuing,
-}
-
-impl IssuerKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::Issuing => "issuing",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [Self::Root, Self::Issuing].into_iter().find(|kind| kind.as_str() == word)
+words! {
+    pub(crate) IssuerKind {
+        /// Signs issuers.
+        Root = "root",
+        /// Signs clients and servers.
+        Issuing = "issuing",
     }
 }
 
@@ -33,7 +22,7 @@ pub(crate) struct IssuerRecord {
     /// The certificate, DER.
     pub certificate: Vec<u8>,
     /// The key, PKCS #8.
-    pub(crate) private_key: Zeroizing<Vec<u8>>,
+    pub private_key: Zeroizing<Vec<u8>>,
     /// Unix seconds.
     pub created_at: i64,
     /// Unix seconds at which the certificate ends.
@@ -120,7 +109,7 @@ pub(crate) struct IssuerUse {
     /// Unix seconds.
     pub not_after: i64,
     /// Unix seconds at which it was taken out of force.
-    pub(crate) retired_at: Option<i64>,
+    pub retired_at: Option<i64>,
     /// Sensors with a certificate from it that works, those that were revoked left out.
     pub sensors: i64,
 }

@@ -14,7 +14,7 @@ pub(crate) struct LicenceRecord {
     /// Unix seconds at which it ends; a trial does not.
     pub not_after: Option<i64>,
     /// Unix seconds.
-    pub(crate) imported_at: i64,
+    pub imported_at: i64,
 }
 
 /// Stores a licence; the same id again replaces it.

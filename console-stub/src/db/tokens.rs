@@ -55,7 +55,7 @@ pub(crate) struct Presented {
     /// Whether the token has counted the node.
     pub counted: bool,
     /// Whether the token's cluster has rules of approval.
-    pub(crate) has_rules: bool,
+    pub has_rules: bool,
     /// The sensor that is this node, whatever token it came with.
     pub node: Option<SensorId>,
 }

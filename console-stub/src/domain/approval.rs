@@ -14,6 +14,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Refusal;
+use super::words::words;
 
 /// Longest label of a rule in characters (CONTRACT.md section 4).
 pub(crate) const MAX_RULE_LABEL: usize = 128;
@@ -57,31 +58,18 @@ uuid_names! {
     ApprovalId;
 }
 
-/// Which enrollments wait for an operator where no rule covers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// None.
-    Nobody,
-    /// Those with a cluster token.
-    Cluster,
-    All,
+words! {
+    /// Which enrollments wait for an operator where no rule covers them.
+    pub(crate) Mode {
+        /// None.
+        Nobody = "none",
+        /// Those with a cluster token.
+        Cluster = "cluster",
+        All = "all",
+    }
 }
 
 impl Mode {
-    pub(crate) const ALL: [Self; 3] = [Self::Nobody, Self::Cluster, Self::All];
-
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            Self::Nobody => "none",
-            Self::Cluster => "cluster",
-            Self::All => "all",
-        }
-    }
-
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
-    }
-
     fn asks(self, kind: TokenType) -> bool {
         match self {
             Self::Nobody => false,
@@ -91,30 +79,15 @@ impl Mode {
     }
 }
 
-/// What an operator made of a waiting enrollment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ruling {
-    /// Nothing yet.
-    Waiting,
-    /// It may come in.
-    Approved,
-    /// It may not.
-    Denied,
-}
-
-impl Ruling {
-    /// The word in the list.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Approved => "approved",
-            Self::Denied => "denied",
-        }
-    }
-
-    /// Reads the word back.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Waiting, Self::Approved, Self::Denied].into_iter().find(|ruling| ruling.as_str() == word)
+words! {
+    /// What an operator made of a waiting enrollment.
+    pub Ruling {
+        /// Nothing yet.
+        Waiting = "waiting",
+        /// It may come in.
+        Approved = "approved",
+        /// It may not.
+        Denied = "denied",
     }
 }
 
@@ -183,7 +156,7 @@ pub(crate) struct Case<'a> {
     /// Whether somebody waits with the token.
     pub reservation: Reservation,
     /// Whether the enrollment leads to a record that stands.
-    pub(crate) has_record: bool,
+    pub has_record: bool,
 }
 
 pub(crate) fn judge(case: &Case<'_>) -> Approval {

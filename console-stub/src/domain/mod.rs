@@ -23,5 +23,6 @@ pub mod sensor;
 pub mod setting;
 pub mod token;
 pub(crate) mod user;
+pub(crate) mod words;
 
 pub use refusal::Refusal;

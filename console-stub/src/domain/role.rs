@@ -4,43 +4,27 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::api_key::Scope;
+use super::words::words;
 
-/// What an operator is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Looks.
-    Viewer,
-    /// Looks deeper.
-    Analyst,
-    /// Looks after sensors.
-    SensorOwner,
-    /// Brings sensors in.
-    Operator,
-    /// Everything.
-    Admin,
+words! {
+    /// What an operator is.
+    #[derive(Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub Role {
+        /// Looks.
+        Viewer = "viewer",
+        /// Looks deeper.
+        Analyst = "analyst",
+        /// Looks after sensors.
+        SensorOwner = "sensor_owner",
+        /// Brings sensors in.
+        Operator = "operator",
+        /// Everything.
+        Admin = "admin",
+    }
 }
 
 impl Role {
-    /// Every role.
-    pub const ALL: [Self; 5] = [Self::Viewer, Self::Analyst, Self::SensorOwner, Self::Operator, Self::Admin];
-
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Analyst => "analyst",
-            Self::SensorOwner => "sensor_owner",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads the word back.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == word)
-    }
-
     /// The rank that the vendor gives it.
     pub fn rank(self) -> u8 {
         match self {

@@ -20,7 +20,7 @@ pub(crate) struct Moment {
     /// Unix seconds.
     pub now: i64,
     /// Seconds of silence after which a sensor is stale; a setting.
-    pub(crate) stale_after: i64,
+    pub stale_after: i64,
 }
 
 impl Moment {

@@ -11,6 +11,7 @@ use super::Refusal;
 use super::approval::Mode;
 use super::sensor::STALE_DEFAULT;
 use super::token::{CLUSTER_DEFAULT_DAYS, CLUSTER_LONGEST_DAYS, ONCE_DEFAULT, ONCE_LONGEST, ONCE_SHORTEST};
+use super::words::words;
 
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,27 +38,16 @@ pub enum Setting {
     Vertical,
 }
 
-/// What a Console is for, as its first administrator says it (CONTRACT.md has the word for sensors as their flavor; for the
-/// Console it is written down and shown, and decides nothing).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Vertical {
-    /// Any fleet.
-    #[default]
-    Standard,
-    /// A telecom network.
-    Telecom,
-}
-
-impl Vertical {
-    /// Every vertical.
-    pub const ALL: [Self; 2] = [Self::Standard, Self::Telecom];
-
-    /// The word in the settings.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Telecom => "telecom",
-        }
+words! {
+    /// What a Console is for, as its first administrator says it (CONTRACT.md has the word for sensors as their flavor; for the
+    /// Console it is written down and shown, and decides nothing).
+    #[derive(Default)]
+    pub Vertical {
+        /// Any fleet.
+        #[default]
+        Standard = "standard",
+        /// A telecom network.
+        Telecom = "telecom",
     }
 }
 

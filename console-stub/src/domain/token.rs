@@ -132,7 +132,7 @@ pub(crate) struct TokenSpec {
     /// One-time or for a cluster.
     pub kind: TokenType,
     /// Life in seconds.
-    pub(crate) lifetime: i64,
+    pub lifetime: i64,
     /// Binding to a cluster.
     pub cluster_id: Option<ClusterName>,
     /// Binding to a sensor.
@@ -148,13 +148,13 @@ pub(crate) struct Lifetimes {
     /// Seconds of a one-time token where its maker names none.
     pub once: i64,
     /// Fewest seconds of a one-time token.
-    pub(crate) once_shortest: i64,
+    pub once_shortest: i64,
     /// Most seconds of a one-time token.
-    pub(crate) once_longest: i64,
+    pub once_longest: i64,
     /// Days of a cluster token where its maker names none.
-    pub(crate) cluster_days: i64,
+    pub cluster_days: i64,
     /// Most days of a cluster token.
-    pub(crate) cluster_longest_days: i64,
+    pub cluster_longest_days: i64,
 }
 
 impl Default for Lifetimes {

@@ -42,7 +42,7 @@ use tls::{Door, TlsConfigs};
 #[derive(Debug, Clone)]
 pub(crate) struct Server {
     /// Whom the listener is for.
-    pub(crate) door: Door,
+    pub door: Door,
     /// The TLS configurations; new ones count from the next connection on.
     pub tls: watch::Receiver<TlsConfigs>,
     /// The paths.

@@ -2,23 +2,14 @@
 
 use super::audit::ExportedRecord;
 use super::{Console, ServiceError};
+use crate::domain::words::words;
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum ExportFormat {
-    /// One object, its rows in `data`.
-    Json,
-    /// RFC 4180, with a line of names.
-    Csv,
-}
-
-impl ExportFormat {
-    /// Reads the word: `json` or `csv`.
-    pub(crate) fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "json" => Some(Self::Json),
-            "csv" => Some(Self::Csv),
-            _ => None,
-        }
+words! {
+    pub(crate) ExportFormat {
+        /// One object, its rows in `data`.
+        Json = "json",
+        /// RFC 4180, with a line of names.
+        Csv = "csv",
     }
 }
 

@@ -29,7 +29,7 @@ const WATCH_EVERY: Duration = Duration::from_secs(1);
 pub(crate) struct Overview {
     pub fleet: FleetCounts,
     /// Tokens that a host could use now.
-    pub(crate) pending_tokens: i64,
+    pub pending_tokens: i64,
     /// Enrollments that wait for an operator.
     pub waiting: i64,
 }
