@@ -76,7 +76,7 @@ pub(crate) fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), File
 }
 
 /// Makes a file with mode 0600 that stands under its name once `fill` has written it whole, and not before.
-/// Errors: That of `fill`; [`FileError`] when the file cannot be made, or something has its name already.
+/// Errors: that of `fill`; [`FileError`] when the file cannot be made, or something has its name already.
 pub(crate) fn make_whole<T, E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<T, E>,

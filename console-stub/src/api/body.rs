@@ -22,7 +22,6 @@ pub(crate) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
     }
 }
 
-/// Reads a JSON object of this type.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let Fields(fields) = Fields::parse(body)?;
     serde_path_to_error::deserialize(whole(Value::Object(fields))).map_err(|error| {
@@ -54,7 +53,6 @@ fn whole(value: Value) -> Value {
     }
 }
 
-/// The fields of a JSON object.
 #[derive(Debug)]
 pub(super) struct Fields(Map<String, Value>);
 

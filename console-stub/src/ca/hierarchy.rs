@@ -83,7 +83,6 @@ pub(super) fn signer(
     Issuer::from_ca_cert_der(certificate, key).map_err(|_| CaError::Unreadable(what))
 }
 
-/// A P-256 key from PKCS #8.
 pub(super) fn p256(private_key: &[u8]) -> Option<KeyPair> {
     let der = PrivatePkcs8KeyDer::from(private_key);
     KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ECDSA_P256_SHA256).ok()

@@ -2,7 +2,7 @@
 //!
 //! Invariant: what a certificate says is decided here and nowhere else. Of a certificate request only the public key is
 //! taken, after its signature and the common name have been checked ([`csr`]); a client certificate grants one thing,
-//! being the client named in its URI ([`issue`]). The hierarchy itself is made by set-up ([`hierarchy`]), and
+//! being the client named in its URI (`issue`). The hierarchy itself is made by set-up (`hierarchy`), and
 //! [`Authority`] is what a running server holds of it.
 
 mod authority;

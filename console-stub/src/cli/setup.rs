@@ -17,7 +17,6 @@ use crate::files;
 use crate::service::licence::issue;
 use crate::service::setup::{Grant, SetUp, Setup};
 
-/// Nodes of a trial licence where none is named.
 const TRIAL_NODES: u32 = 100;
 const DAY: i64 = 24 * 3600;
 

@@ -56,7 +56,6 @@ pub(crate) fn use_nonce(tx: &mut dyn Tx, key_id: &str, nonce: &str, now: i64) ->
     Ok(tx.execute(sql, &[key_id.into(), nonce.into(), now.into()])? == 1)
 }
 
-/// Forgets nonces seen before this moment.
 pub(crate) fn forget_nonces(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
     tx.execute("DELETE FROM api_nonces WHERE seen_at < $1", &[before.into()])
 }

@@ -67,7 +67,6 @@ pub(crate) fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbErr
     tx.execute(&sql, &args).map(|_| ())
 }
 
-/// Writes down that a waiting host has asked again.
 pub(crate) fn asked_again(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32], now: i64) -> Result<(), DbError> {
     let sql = "UPDATE approvals SET last_asked_at = $3 WHERE token_id = $1 AND spki_sha256 = $2";
     tx.execute(sql, &[token.to_string().into(), spki.into(), now.into()]).map(|_| ())

@@ -48,7 +48,6 @@ impl KeyPurpose {
 pub(crate) struct ServerCertificate {
     /// SHA-256 of the DER.
     pub fingerprint: [u8; 32],
-    /// Who signed it.
     pub issuer_id: String,
     /// The certificate, DER.
     pub der: Vec<u8>,

@@ -12,7 +12,6 @@ pub(crate) struct CertificateRecord {
     pub sensor_id: SensorId,
     /// Position among the sensor's certificates, counted from one.
     pub generation: i64,
-    /// Who signed it.
     pub issuer_id: String,
     /// Serial number in hex.
     pub serial: String,

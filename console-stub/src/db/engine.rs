@@ -70,7 +70,6 @@ pub(super) enum Dialect {
     Postgres,
 }
 
-/// What the writer needs of an engine beyond queries.
 pub(super) trait Engine: Tx {
     fn dialect(&self) -> Dialect;
     /// Starts a transaction that will write.

@@ -9,7 +9,6 @@ pub(crate) struct LicenceRecord {
     pub source: String,
     /// The signed bundle as it was imported.
     pub bundle: Option<String>,
-    /// Sensors allowed.
     pub max_protected_nodes: i64,
     /// Unix seconds at which it ends; a trial does not.
     pub not_after: Option<i64>,

@@ -5,8 +5,8 @@
 //! through [`Tx`], in portable SQL, with [`Value`]s. Behind it stand two engines: `sqlite`, embedded, for one instance, and
 //! `postgres`, for several on one database.
 //!
-//! One module per table holds its queries: [`settings`], [`authority`], [`tokens`], [`sensors`], [`fleet`], [`certificates`],
-//! [`rules`], [`approvals`], [`licences`], [`api_keys`], [`users`], [`audit`].
+//! One module per table holds its queries: [`settings`], `authority`, `tokens`, `sensors`, `fleet`, `certificates`,
+//! `rules`, `approvals`, `licences`, `api_keys`, `users`, [`audit`].
 
 pub(crate) mod api_keys;
 pub(crate) mod approvals;
@@ -100,7 +100,7 @@ impl Database {
 
     /// Changes the database. The closure runs in a transaction that others share; what it did is undone when it gives an
     /// error, and durable when this returns `Ok`.
-    /// Errors: The closure's, or the [`DbError`] that kept the change from becoming durable.
+    /// Errors: the closure's, or the [`DbError`] that kept the change from becoming durable.
     pub async fn write<T, E, F>(&self, change: F) -> Result<T, E>
     where
         T: Send + 'static,

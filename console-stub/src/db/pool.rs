@@ -6,7 +6,6 @@ use tokio::sync::Semaphore;
 
 use super::{DbError, Tx};
 
-/// Readers that work side by side.
 pub(super) const READERS: usize = 3;
 
 /// A connection that cannot change anything.

@@ -52,9 +52,7 @@ pub(crate) struct Presented {
     pub earlier: Option<Enrollment>,
     /// Whether the key, or, where the token is for one, another, waits for an operator with it.
     pub reservation: Reservation,
-    /// Whether the token has counted the node.
     pub counted: bool,
-    /// Whether the token's cluster has rules of approval.
     pub has_rules: bool,
     /// The sensor that is this node, whatever token it came with.
     pub node: Option<SensorId>,
@@ -201,7 +199,6 @@ pub(crate) fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64)
     tx.later(sql, &[id.to_string().into(), node_key.into()], Rows::One)
 }
 
-/// Writes down that a pending token has expired.
 pub(crate) fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'expired' \
                WHERE status = 'pending' AND expires_at <= $1 AND reserved_at IS NULL";
@@ -220,7 +217,6 @@ pub(crate) fn reserve(tx: &mut dyn Tx, id: TokenId, since: Option<i64>) -> Resul
     tx.execute(sql, &[id.to_string().into(), since.into()]).map(|_| ())
 }
 
-/// Forgets one-time tokens used before this moment.
 pub(crate) fn forget_used(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
     let sql = "DELETE FROM enrollment_tokens WHERE status = 'used' AND used_at <= $1";
     tx.execute(sql, &[before.into()])

@@ -85,7 +85,6 @@ pub(crate) fn start_session(
     tx.execute(sql, &[hash.into(), user_id.into(), now.into()]).map(|_| ())
 }
 
-/// The session whose secret has this hash.
 pub(crate) fn session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<Option<SessionRecord>, DbError> {
     let sql = format!(
         "SELECT {COLUMNS}, s.created_at, s.last_seen_at FROM sessions s JOIN users u ON u.id = s.user_id \

@@ -60,7 +60,6 @@ pub fn unauthorized() -> Refusal {
     )
 }
 
-/// Checks the call's time against ours.
 pub(crate) fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
     if now.abs_diff(timestamp) <= MAX_SKEW.unsigned_abs() {
         return Ok(());

@@ -144,7 +144,6 @@ pub enum Approval {
     RoleNotAllowed,
 }
 
-/// What [`judge`] looks at.
 #[derive(Debug, Clone)]
 pub(crate) struct Case<'a> {
     /// The Console's mode.

@@ -80,7 +80,7 @@ pub struct Origin {
     pub api_key: Option<String>,
     /// The peer's IP address.
     pub client_ip: Option<String>,
-    /// The peer's `User-Agent`, cleaned by [`clean`].
+    /// The peer's `User-Agent`, cleaned by `clean`.
     pub user_agent: Option<String>,
 }
 

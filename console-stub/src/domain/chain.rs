@@ -79,7 +79,6 @@ pub fn link(prev_hash: &[u8; 32], record: &Record) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// What is wrong with the trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Flaw {
     /// The record at this place is not what was written.
@@ -102,7 +101,6 @@ pub(crate) enum Flaw {
 }
 
 impl Flaw {
-    /// The place that it is told at.
     fn place(self) -> i64 {
         match self {
             Self::Changed(at)

@@ -57,7 +57,7 @@ pub fn check_handed_out(presented: &Credential, standing: Standing, now: i64) ->
 }
 
 /// Whether a certificate is to be believed.
-/// Errors: As [`check_handed_out`]; `invalid_sensor_trust` when a newer one has taken its place.
+/// Errors: as [`check_handed_out`]; `invalid_sensor_trust` when a newer one has taken its place.
 pub fn check_in_force(presented: &Credential, standing: Standing, now: i64) -> Result<(), Refusal> {
     check_handed_out(presented, standing, now)?;
     if presented.is_superseded(now) {

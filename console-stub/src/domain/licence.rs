@@ -11,7 +11,6 @@ use super::Refusal;
 use crate::clock::timestamp;
 
 const DAY: i64 = 24 * 3600;
-/// Most days of grace.
 pub(crate) const MOST_GRACE_DAYS: u32 = 365;
 
 /// What a signed bundle says.

@@ -58,7 +58,7 @@ pub struct TokenRecord {
     pub id: TokenId,
     /// One-time or for a cluster.
     pub kind: TokenType,
-    /// As stored; see [`TokenRecord::status_at`].
+    /// As stored; see `status_at`.
     pub status: TokenStatus,
     /// What its maker called it.
     pub label: Option<String>,

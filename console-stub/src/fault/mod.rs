@@ -18,7 +18,6 @@ pub(crate) const ENROLL_BEFORE_ANSWER: &str = "enroll.before_answer";
 #[error("a fault cut the connection")]
 pub struct Cut;
 
-/// Why a fault spec was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a fault is `kill:<point>[:n]` or `drop:<point>[:n]`, and {0:?} is not")]
 pub(crate) struct InvalidFault(pub String);

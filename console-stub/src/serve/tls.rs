@@ -50,7 +50,6 @@ impl TlsConfigs {
     }
 }
 
-/// The configurations for this authority, on this clock.
 pub(crate) fn server_configs(authority: &Authority, clock: &Clock) -> Result<TlsConfigs, TlsError> {
     let config = |door| server_config(authority, clock, door);
     Ok(TlsConfigs { everyone: config(Door::Everyone)?, sensors: config(Door::Sensors)? })

@@ -122,7 +122,6 @@ fn payload(licence: &LicenceRecord) -> Option<LicencePayload> {
     serde_json::from_slice(&STANDARD.decode(bundle.payload).ok()?).ok()
 }
 
-/// Stores the keys that may sign licences.
 pub(super) fn set_trust(tx: &mut dyn Tx, pem: &str) -> Result<(), ServiceError> {
     if trusted_keys(pem).is_empty() {
         return Err(Refusal::field("license_trust", "it holds no Ed25519 public key in PEM").into());

@@ -4,8 +4,8 @@
 //! left nothing behind. The transaction is opened, filled and ended here; [`crate::domain`] decides, [`crate::db`] and
 //! [`crate::ca`] carry out.
 //!
-//! [`setup`] makes a Console; [`tokens`] invites hosts; [`enroll`] lets them in; [`session`] serves them afterwards;
-//! [`users`], [`approvals`], [`sensors`], [`api_keys`], [`licence`], [`settings`], [`audit`], [`audit_export`] and [`overview`] are for operators; [`upkeep`] is what happens by itself.
+//! [`setup`] makes a Console; `tokens` invites hosts; [`enroll`] lets them in; `session` serves them afterwards;
+//! [`users`], [`approvals`], [`sensors`], `api_keys`, [`licence`], `settings`, `audit`, `audit_export` and `overview` are for operators; `upkeep` is what happens by itself.
 
 pub(crate) mod api_keys;
 pub mod approvals;

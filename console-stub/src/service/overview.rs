@@ -24,7 +24,6 @@ const WORTH: u32 = 20;
 /// However many pages are open, the database is asked so often for them.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
-/// How the Console stands at this moment.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Overview {
     pub fleet: FleetCounts,

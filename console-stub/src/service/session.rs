@@ -20,7 +20,6 @@ use crate::domain::credential::{self, OVERLAP, Succession};
 use crate::domain::enroll::licence_full;
 use crate::domain::sensor::{SensorRecord, Standing};
 
-/// Longest version text kept.
 const MAX_VERSION: usize = 128;
 
 impl Console {

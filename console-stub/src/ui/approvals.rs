@@ -19,7 +19,6 @@ use crate::service::approvals::{ApprovalView, Say};
 struct Page {
     frame: Frame,
     statuses: Vec<Choice>,
-    /// Whether those that wait are shown.
     waiting: bool,
     rows: Vec<ApprovalView>,
     next: Option<String>,

@@ -18,7 +18,6 @@ use crate::domain::role::Act;
 use crate::domain::token::TokenId;
 use crate::service::overview::TokenStory;
 
-/// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks before the stream ends; the browser comes again, and its session is checked again.
 const LOOKS: u32 = 30;
@@ -28,7 +27,6 @@ struct Line {
     /// `waiting`, `enrolled` or `ended`.
     state: &'static str,
     says: String,
-    /// Whether nothing will follow.
     over: bool,
 }
 

@@ -52,7 +52,6 @@ pub(super) struct Entry {
     pub(super) here: bool,
 }
 
-/// The frame around a page's content.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) title: String,
@@ -131,7 +130,6 @@ pub(super) fn status_of(refusal: &Refusal) -> StatusCode {
     StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Why a page is not shown.
 #[derive(Debug)]
 pub(super) struct Oops(ServiceError);
 
@@ -143,7 +141,7 @@ impl<E: Into<ServiceError>> From<E> for Oops {
 
 impl Oops {
     /// What is wrong with what was asked, to be said on the page that asked it.
-    /// Errors: Itself when it is none of the asker's business, or a matter of who asks.
+    /// Errors: itself when it is none of the asker's business, or a matter of who asks.
     pub(super) fn correctable(self) -> Result<Refusal, Self> {
         match self.0 {
             ServiceError::Refused(refusal)

@@ -19,7 +19,6 @@ use crate::domain::token::TokenDraft;
 use crate::service::audit::AuditView;
 use crate::service::sensors::{SensorView, Verdict};
 
-/// Records of its history on the page.
 const HISTORY: i64 = 20;
 /// Seconds in which a sensor is to renew when it is asked now.
 const RENEW_WITHIN: i64 = 300;
@@ -187,7 +186,6 @@ pub(super) struct Confirm {
     pub(super) question: String,
     pub(super) leads_to: String,
     pub(super) button: &'static str,
-    /// Whether it cannot be undone.
     pub(super) grave: bool,
     /// Where no leads.
     pub(super) back: String,

@@ -102,7 +102,6 @@ pub(super) async fn show(State(api): State<Api>, request: Request) -> Result<Res
 
 enum Changed {
     Done(&'static str),
-    /// A key whose secret has to be shown.
     Key(CreatedKey),
 }
 

@@ -16,12 +16,9 @@ pub(super) use book::Book;
 
 use crate::domain::role::{Act, Role, may};
 
-/// What every call may meet.
 const ALWAYS: [ErrorCode; 2] = [ErrorCode::RequestTimeout, ErrorCode::InternalError];
-/// What every call of an operator may meet.
 const OPERATORS: [ErrorCode; 4] =
     [ErrorCode::InvalidRequest, ErrorCode::Unauthorized, ErrorCode::Forbidden, ErrorCode::PayloadTooLarge];
-/// What every call of a sensor may meet.
 const SENSORS: [ErrorCode; 3] =
     [ErrorCode::InvalidSensorTrust, ErrorCode::SensorRevoked, ErrorCode::SensorDisabled];
 
@@ -32,7 +29,6 @@ enum Who {
     Sensor,
     /// Whose role or key reaches this far.
     Operator(Act),
-    /// Whoever is signed in.
     SignedIn,
 }
 
@@ -110,13 +106,11 @@ impl Op {
         self.refuses(&OPERATORS)
     }
 
-    /// For whoever is signed in.
     pub(super) fn signed_in(mut self) -> Self {
         self.who = Who::SignedIn;
         self.refuses(&[ErrorCode::Unauthorized])
     }
 
-    /// For sensors, by client certificate.
     pub(super) fn sensors(mut self) -> Self {
         self.who = Who::Sensor;
         self.refuses(&SENSORS)
@@ -131,7 +125,6 @@ impl Op {
         self.body_of::<T>(true)
     }
 
-    /// Takes this body or none.
     pub(super) fn may_take<T: ToSchema>(self) -> Self {
         self.body_of::<T>(false)
     }
@@ -149,7 +142,6 @@ impl Op {
         self
     }
 
-    /// Answers with all rows of a list.
     pub(super) fn gives_rows<T: ToSchema>(mut self, says: &str) -> Self {
         let rows = json!({"type": "array", "items": self.schema_of::<T>()});
         let schema = json!({"type": "object", "required": ["data"], "properties": {"data": rows}});
@@ -182,7 +174,6 @@ impl Op {
         self
     }
 
-    /// May answer with these codes.
     pub(super) fn refuses(mut self, codes: &[ErrorCode]) -> Self {
         self.refusals.extend(codes.iter().map(|code| (code.status(), code.as_str())));
         self

@@ -43,7 +43,6 @@ impl<T> From<Page<T>> for Piecewise<T> {
     }
 }
 
-/// A call by someone who may make it.
 pub(super) struct Call {
     pub(super) body: Bytes,
     pub(super) query: BTreeMap<String, String>,
@@ -67,7 +66,6 @@ impl Call {
     }
 }
 
-/// Checks that whoever calls may do this.
 pub(super) async fn authorize(api: &Api, request: Request, act: Act) -> Result<Call, ServiceError> {
     if !request.uri().path().starts_with("/api/v2/") {
         let (parts, body): (Parts, Body) = request.into_parts();

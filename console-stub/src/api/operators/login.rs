@@ -24,7 +24,6 @@ use crate::domain::role::Act;
 use crate::domain::user::{csrf_holds, csrf_token};
 use crate::service::ServiceError;
 
-/// `/api/v1/session`.
 pub(in crate::api) fn routes() -> Book {
     let who = Op::get("whoAmI", "Who is signed in.").signed_in().gives::<Who>(200, "The session.");
     let log_in =

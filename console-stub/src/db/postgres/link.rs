@@ -25,10 +25,8 @@ const STATEMENTS: usize = 256;
 /// Longest time to take leave of the server.
 const LEAVE: Duration = Duration::from_secs(1);
 
-/// Something to send.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Statements without arguments.
     Script(String),
     /// The beginning of a change; `again` where an earlier one had a mark too, which this ends.
     Mark {
@@ -39,7 +37,6 @@ pub(super) enum Step {
     Find(Statement, Vec<Value>),
 }
 
-/// What the server says to it.
 #[derive(Debug)]
 pub(super) enum Reply {
     Done,
@@ -109,7 +106,6 @@ impl Link {
         self.client.is_closed()
     }
 
-    /// Whether the statement of this text has been made.
     pub(super) fn knows(&self, sql: &str) -> bool {
         self.statements.contains_key(sql)
     }

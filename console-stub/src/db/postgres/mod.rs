@@ -45,7 +45,6 @@ const SESSION: &str = "SET lock_timeout = 0; SET statement_timeout = '60s'; \
 /// Most statements that wait to be sent.
 const TOGETHER: usize = 64;
 
-/// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     Write,
@@ -188,7 +187,6 @@ impl Drop for Postgres {
     }
 }
 
-/// What an error says about the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nature {
     /// The connection is of no use any more.

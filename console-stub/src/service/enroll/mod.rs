@@ -56,7 +56,7 @@ struct Application {
 impl Console {
     /// Enrolls a host. `token_hash` is that of the token in the request; a malformed token has the hash of its text, which
     /// no token of ours has, so that it is looked up and refused like an unknown one.
-    /// Errors: The refusals of CONTRACT.md section 6; [`ServiceError::Db`] and [`ServiceError::Ca`] when the Console fails.
+    /// Errors: the refusals of CONTRACT.md section 6; [`ServiceError::Db`] and [`ServiceError::Ca`] when the Console fails.
     pub async fn enroll(
         &self,
         token_hash: TokenHash,

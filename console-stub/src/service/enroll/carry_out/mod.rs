@@ -22,7 +22,6 @@ use crate::domain::setting::Setting;
 use crate::domain::token::TokenRecord;
 use crate::service::ServiceError;
 
-/// Longest version text kept.
 const MAX_VERSION: usize = 128;
 
 impl Application {
