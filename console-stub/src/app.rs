@@ -23,7 +23,6 @@ use crate::serve::{self, Server};
 use crate::service::tokens::url_for;
 use crate::service::{Console, ServiceError};
 
-/// How often the server looks after itself.
 const ROUND: Duration = Duration::from_secs(1);
 /// Seconds between two clean-ups, by the Console's clock.
 const CLEAN_UP_EVERY: i64 = 60;
@@ -123,7 +122,7 @@ impl App {
     }
 
     /// Writes the CA file where it is missing; the database has what belongs in it.
-    pub fn restore_ca_file(&self) -> Result<(), AppError> {
+    pub(crate) fn restore_ca_file(&self) -> Result<(), AppError> {
         let path = self.data.ca_file();
         if let Ok(authority) = self.console.authority()
             && !path.exists()
@@ -134,7 +133,7 @@ impl App {
     }
 
     /// Writes down the address to be told to hosts: as given, or derived from the listener's.
-    pub async fn publish_url(
+    pub(crate) async fn publish_url(
         &self,
         given: Option<PublicUrl>,
         listener: &TcpListener,

@@ -34,13 +34,13 @@ impl Clock {
     }
 
     /// The source itself, for a TLS configuration.
-    pub fn provider(&self) -> Arc<dyn TimeProvider> {
+    pub(crate) fn provider(&self) -> Arc<dyn TimeProvider> {
         Arc::clone(&self.0)
     }
 }
 
 /// These unix seconds as a timestamp, which prints as RFC 3339. Out of range becomes the nearest end.
-pub fn timestamp(seconds: i64) -> Timestamp {
+pub(crate) fn timestamp(seconds: i64) -> Timestamp {
     let nearest = if seconds < 0 { Timestamp::MIN } else { Timestamp::MAX };
     Timestamp::from_second(seconds).unwrap_or(nearest)
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use telovix_contract::Flavor;
 
 /// Where data goes when `--data-dir` is not given.
-pub const DEFAULT_DATA_DIR: &str = "/var/lib/telovix-console-stub";
+pub(crate) const DEFAULT_DATA_DIR: &str = "/var/lib/telovix-console-stub";
 
 /// The directory that everything is written under, and nothing outside it.
 #[derive(Debug, Clone)]
@@ -108,6 +108,6 @@ impl Default for Limits {
 /// The fault to provoke, from `TELOVIX_STUB_FAULT`; only ever read where the `failpoints` feature is on.
 #[cfg(feature = "failpoints")]
 #[expect(clippy::disallowed_methods, reason = "this is the one place that reads the environment")]
-pub fn fault_spec() -> Option<String> {
+pub(crate) fn fault_spec() -> Option<String> {
     std::env::var("TELOVIX_STUB_FAULT").ok().filter(|spec| !spec.is_empty())
 }

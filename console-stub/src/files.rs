@@ -25,10 +25,8 @@ impl FileError {
 }
 
 /// Makes a directory with mode 0700 where there is none.
-///
-/// # Errors
-/// [`FileError`] when it cannot be made, is not a directory, or others may write in it.
-pub fn private_dir(path: &Path) -> Result<(), FileError> {
+/// Errors: [`FileError`] when it cannot be made, is not a directory, or others may write in it.
+pub(crate) fn private_dir(path: &Path) -> Result<(), FileError> {
     let mut builder = DirBuilder::new();
     builder.mode(0o700).recursive(true).create(path).map_err(FileError::at("make the directory", path))?;
     let mode = path.metadata().map_err(FileError::at("look at", path))?.mode();
@@ -41,10 +39,8 @@ pub fn private_dir(path: &Path) -> Result<(), FileError> {
 
 /// Makes an empty file with mode 0600 where there is none; SQLite gives its own files the same mode. One that is there is
 /// kept from everybody but its owner and group, who may have been given it on purpose.
-///
-/// # Errors
-/// [`FileError`] when it cannot be made, or cannot be kept from others.
-pub fn private_file(path: &Path) -> Result<(), FileError> {
+/// Errors: [`FileError`] when it cannot be made, or cannot be kept from others.
+pub(crate) fn private_file(path: &Path) -> Result<(), FileError> {
     match OpenOptions::new().write(true).create_new(true).mode(0o600).open(path) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => keep_from_others(path),
@@ -64,7 +60,7 @@ fn keep_from_others(path: &Path) -> Result<(), FileError> {
 }
 
 /// Replaces a file's content in one step.
-pub fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
+pub(crate) fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> {
     let directory = folder_of(path);
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let fresh = directory.join(format!(".{name}.{}", uuid::Uuid::new_v4()));
@@ -80,10 +76,8 @@ pub fn replace(path: &Path, mode: u32, content: &[u8]) -> Result<(), FileError> 
 }
 
 /// Makes a file with mode 0600 that stands under its name once `fill` has written it whole, and not before.
-///
-/// # Errors
-/// That of `fill`; [`FileError`] when the file cannot be made, or something has its name already.
-pub fn make_whole<T, E: From<FileError>>(
+/// Errors: that of `fill`; [`FileError`] when the file cannot be made, or something has its name already.
+pub(crate) fn make_whole<T, E: From<FileError>>(
     path: &Path,
     fill: impl FnOnce(&Path) -> Result<T, E>,
 ) -> Result<T, E> {
@@ -105,8 +99,7 @@ pub fn make_whole<T, E: From<FileError>>(
     Ok(made)
 }
 
-/// Reads a whole file.
-pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>, FileError> {
     std::fs::read(path).map_err(FileError::at("read", path))
 }
 

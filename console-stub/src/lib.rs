@@ -23,7 +23,7 @@
 //! - [`api`] knows paths, headers and bodies; [`ui`] the pages that people look at; [`serve`] knows connections and TLS;
 //! - [`app`] puts the parts together; [`cli`] is the command line.
 //!
-//! A module imports only modules to its left. [`clock`], [`config`], [`files`] and [`fault`] stand beside them: the only
+//! A module imports only modules to its left. [`clock`], [`config`], `files` and [`fault`] stand beside them: the only
 //! places that know the time, the environment, how files are written, and how to fail on purpose.
 //!
 //! # In a test
@@ -48,7 +48,7 @@ pub mod clock;
 
 pub mod fault;
 
-pub mod files;
+mod files;
 
 pub mod domain;
 

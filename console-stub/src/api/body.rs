@@ -10,9 +10,7 @@ use telovix_contract::ErrorCode;
 use crate::domain::Refusal;
 
 /// Reads a whole body of at most `longest` bytes.
-///
-/// # Errors
-/// `payload_too_large`; `invalid_request` when the client breaks off.
+/// Errors: `payload_too_large`; `invalid_request` when the client breaks off.
 pub(crate) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
     match Limited::new(body, longest).collect().await {
         Ok(read) => Ok(read.to_bytes()),
@@ -24,7 +22,6 @@ pub(crate) async fn read(body: Body, longest: usize) -> Result<Bytes, Refusal> {
     }
 }
 
-/// Reads a JSON object of this type.
 pub(super) fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, Refusal> {
     let Fields(fields) = Fields::parse(body)?;
     serde_path_to_error::deserialize(whole(Value::Object(fields))).map_err(|error| {
@@ -56,15 +53,12 @@ fn whole(value: Value) -> Value {
     }
 }
 
-/// The fields of a JSON object.
 #[derive(Debug)]
 pub(super) struct Fields(Map<String, Value>);
 
 impl Fields {
     /// Reads a body.
-    ///
-    /// # Errors
-    /// `invalid_request` when it is not a JSON object. The parser's own words could quote the body; its position cannot.
+    /// Errors: `invalid_request` when it is not a JSON object. The parser's own words could quote the body; its position cannot.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
         match serde_json::from_slice(body) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
@@ -77,7 +71,6 @@ impl Fields {
         }
     }
 
-    /// A field that has to be there.
     pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Refusal> {
         self.optional(name)?.ok_or_else(|| Refusal::field(name, "it is missing"))
     }

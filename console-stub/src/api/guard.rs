@@ -91,7 +91,6 @@ impl Guard {
         }
     }
 
-    /// An attempt to sign in.
     pub(super) fn login(&self, source: Source) -> Result<(), Refusal> {
         self.logins.take(source)
     }

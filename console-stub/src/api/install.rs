@@ -10,7 +10,8 @@ use telovix_contract::token::hex;
 use telovix_contract::{ErrorCode, Flavor, paths};
 
 use super::doc::{Book, Op, word};
-use super::{Api, Failure, Named};
+use super::request::Named;
+use super::{Api, Failure};
 use crate::domain::Refusal;
 use crate::files;
 

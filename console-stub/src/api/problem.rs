@@ -37,9 +37,7 @@ impl IntoResponse for Failure {
 }
 
 /// What the caller is told; what only the operator may read goes to the log.
-///
-/// # Errors
-/// [`Cut`] when the connection is to be closed without an answer.
+/// Errors: [`Cut`] when the connection is to be closed without an answer.
 pub(crate) fn told(error: ServiceError) -> Result<Refusal, Cut> {
     match error {
         ServiceError::Refused(refusal) => Ok(refusal),
@@ -57,6 +55,10 @@ pub(crate) fn told(error: ServiceError) -> Result<Refusal, Cut> {
         }
         ServiceError::Ca(error) => {
             tracing::error!(%error, "the CA failed a request");
+            Ok(internal())
+        }
+        error @ ServiceError::Hashing => {
+            tracing::error!(%error, "a request failed");
             Ok(internal())
         }
         ServiceError::Cut(cut) => Err(cut),

@@ -14,7 +14,8 @@ use utoipa::ToSchema;
 
 use super::body::{parse, read};
 use super::doc::{Book, Op};
-use super::{Api, Failure, Peer, origin};
+use super::request::origin;
+use super::{Api, Failure, Peer};
 use crate::domain::Refusal;
 use crate::service::session::untrusted;
 

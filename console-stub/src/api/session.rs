@@ -5,7 +5,8 @@ use http::{HeaderMap, header};
 use zeroize::Zeroizing;
 
 use super::guard::Source;
-use super::{Api, Peer, SESSION_COOKIE as COOKIE, origin};
+use super::request::{SESSION_COOKIE as COOKIE, origin};
+use super::{Api, Peer};
 use crate::domain::Refusal;
 use crate::domain::audit::Origin;
 use crate::domain::role::{Act, Role, may};
@@ -22,7 +23,6 @@ pub(crate) fn admit(api: &Api, parts: &Parts) -> Result<(), Refusal> {
     parts.extensions.get::<Peer>().map_or(Ok(()), |peer| api.guard.login(Source::of(peer.address.ip())))
 }
 
-/// The `Set-Cookie` of a session that begins.
 pub(crate) fn begin(login: &Login) -> String {
     format!(
         "{COOKIE}={}; Path=/; Max-Age={SESSION_LONGEST}; HttpOnly; Secure; SameSite=Strict",
@@ -30,7 +30,6 @@ pub(crate) fn begin(login: &Login) -> String {
     )
 }
 
-/// The `Set-Cookie` of a session that has ended.
 pub(crate) fn end() -> String {
     format!("{COOKIE}=; Path=/; Max-Age=0; HttpOnly; Secure; SameSite=Strict")
 }
@@ -51,7 +50,6 @@ fn presence(headers: &HeaderMap) -> Presence {
     if events || headers.contains_key(WATCHES) { Presence::Watches } else { Presence::Acts }
 }
 
-/// Whether this role may do this.
 pub(crate) fn permit(role: Role, act: Act) -> Result<(), Refusal> {
     if may(role, act) {
         return Ok(());
@@ -60,12 +58,10 @@ pub(crate) fn permit(role: Role, act: Act) -> Result<(), Refusal> {
     Err(Refusal::new(ErrorCode::Forbidden, message))
 }
 
-/// Where a request came from.
 pub(crate) fn source(parts: &Parts) -> Origin {
     parts.extensions.get::<Peer>().map(|peer| origin(peer, &parts.headers)).unwrap_or_default()
 }
 
-/// A cookie of this name.
 pub(crate) fn cookie(headers: &HeaderMap, wanted: &str) -> Option<Zeroizing<String>> {
     let lines = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
     let mut pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| pair.trim().split_once('='));

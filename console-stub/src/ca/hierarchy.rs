@@ -14,17 +14,15 @@ const ROOT_LIFE: i64 = 3652 * DAY;
 /// Life of an issuer in seconds: five years, at most the root's rest.
 const ISSUER_LIFE: i64 = 1826 * DAY;
 
-/// A CA certificate with its key.
 #[derive(Debug)]
-pub struct MadeCa {
-    /// The certificate.
+pub(crate) struct MadeCa {
     pub certificate: Issued,
     /// Its key, PKCS #8.
     pub private_key: Zeroizing<Vec<u8>>,
 }
 
 /// Makes a root, which signs issuers only.
-pub fn root(now: i64) -> Result<MadeCa, CaError> {
+pub(crate) fn root(now: i64) -> Result<MadeCa, CaError> {
     let key = KeyPair::generate()?;
     let (mut params, serial) = ca_params("Telovix Console Root CA", BasicConstraints::Constrained(1))?;
     let (not_before, not_after) = (now - BACKDATE, now + ROOT_LIFE);
@@ -35,16 +33,14 @@ pub fn root(now: i64) -> Result<MadeCa, CaError> {
 }
 
 /// Makes an issuer under this root.
-///
-/// # Errors
-/// [`CaError`]; [`CaError::IssuerExpired`] when the root's time is over.
-pub fn issuer(root: &MadeCa, now: i64) -> Result<MadeCa, CaError> {
+/// Errors: [`CaError`]; [`CaError::IssuerExpired`] when the root's time is over.
+pub(crate) fn issuer(root: &MadeCa, now: i64) -> Result<MadeCa, CaError> {
     next_issuer(&root.certificate.der, &root.private_key, root.certificate.not_after, now)
 }
 
 /// The same under a root that was read back: its certificate (DER), its key (PKCS #8), and the end of its life in unix
 /// seconds.
-pub fn next_issuer(
+pub(crate) fn next_issuer(
     root: &[u8],
     private_key: &[u8],
     root_not_after: i64,
@@ -68,12 +64,12 @@ pub fn next_issuer(
 }
 
 /// A fresh P-256 key for the TLS server, PKCS #8.
-pub fn server_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
+pub(crate) fn server_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
     Ok(Zeroizing::new(KeyPair::generate()?.serialize_der()))
 }
 
 /// A fresh Ed25519 key for policies, PKCS #8.
-pub fn policy_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
+pub(crate) fn policy_key() -> Result<Zeroizing<Vec<u8>>, CaError> {
     Ok(Zeroizing::new(KeyPair::generate_for(&rcgen::PKCS_ED25519)?.serialize_der()))
 }
 
@@ -87,7 +83,6 @@ pub(super) fn signer(
     Issuer::from_ca_cert_der(certificate, key).map_err(|_| CaError::Unreadable(what))
 }
 
-/// A P-256 key from PKCS #8.
 pub(super) fn p256(private_key: &[u8]) -> Option<KeyPair> {
     let der = PrivatePkcs8KeyDer::from(private_key);
     KeyPair::from_pkcs8_der_and_sign_algo(&der, &rcgen::PKCS_ECDSA_P256_SHA256).ok()

@@ -14,7 +14,7 @@ use super::csr::common_name;
 use super::{BACKDATE, CaError, Issued, moment, serial};
 
 /// Life of a server certificate in seconds: 90 days.
-pub const SERVER_LIFE: i64 = 90 * 24 * 3600;
+pub(crate) const SERVER_LIFE: i64 = 90 * 24 * 3600;
 
 /// An issuer that is ready to sign, with the unix seconds between which its certificate is valid.
 pub(super) struct Signer {

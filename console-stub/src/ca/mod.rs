@@ -2,15 +2,16 @@
 //!
 //! Invariant: what a certificate says is decided here and nowhere else. Of a certificate request only the public key is
 //! taken, after its signature and the common name have been checked ([`csr`]); a client certificate grants one thing,
-//! being the client named in its URI ([`issue`]). The hierarchy itself is made by set-up ([`hierarchy`]), and
+//! being the client named in its URI (`issue`). The hierarchy itself is made by set-up (`hierarchy`), and
 //! [`Authority`] is what a running server holds of it.
 
 mod authority;
 pub mod csr;
-pub mod hierarchy;
-pub mod issue;
+pub(crate) mod hierarchy;
+mod issue;
 
-pub use authority::{Authority, LoadError, ServerIdentity, issuer_record};
+pub use authority::Authority;
+pub(crate) use authority::{LoadError, issuer_record};
 
 use rcgen::SerialNumber;
 use rustls_pki_types::CertificateDer;
@@ -47,14 +48,13 @@ impl From<rcgen::Error> for CaError {
 }
 
 /// Fills a buffer from the system's secure random source.
-pub fn random<const N: usize>() -> Result<[u8; N], CaError> {
+pub(crate) fn random<const N: usize>() -> Result<[u8; N], CaError> {
     let mut bytes = [0; N];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| CaError::Random)?;
     Ok(bytes)
 }
 
-/// PEM of one certificate.
-pub fn certificate_pem(der: &[u8]) -> String {
+pub(crate) fn certificate_pem(der: &[u8]) -> String {
     use base64::Engine as _;
     let text = base64::engine::general_purpose::STANDARD.encode(der);
     let mut pem = String::with_capacity(text.len() * 65 / 64 + 60);

@@ -2,20 +2,20 @@
 
 use std::io::Write as _;
 
-use super::CliError;
 use super::args::AuditCommand;
+use super::error::CliError;
 use super::output::Printer;
 use crate::app::App;
 use crate::db::audit::AuditFilter;
 use crate::domain::page::{Cursor, Piece};
+use crate::service::ServiceError;
 use crate::service::audit_export::{Export, ExportFormat};
 
 pub(super) async fn run(app: &App, command: AuditCommand, print: &Printer) -> Result<(), CliError> {
     let console = app.console();
     match command {
         AuditCommand::List { limit, cursor, action, outcome, actor, sensor_id } => {
-            let after =
-                cursor.as_deref().map(Cursor::parse).transpose().map_err(super::ServiceError::from)?;
+            let after = cursor.as_deref().map(Cursor::parse).transpose().map_err(ServiceError::from)?;
             let sensor_id = sensor_id.map(|id| id.to_string());
             let filter = AuditFilter { action_type: action, outcome, actor_email: actor, sensor_id };
             let page = console.list_audit(filter, Piece { rows: i64::from(limit), after }).await?;

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use super::error::CliError;
 use super::output::Printer;
-use super::{CliError, Place};
+use super::place::Place;
 use crate::db::{self, Location};
 use crate::files;
 

@@ -3,8 +3,8 @@
 use sha2::{Digest as _, Sha256};
 use telovix_contract::token::hex;
 
-use super::CliError;
 use super::args::BinaryCommand;
+use super::error::CliError;
 use super::output::Printer;
 use crate::config::DataDir;
 use crate::files;

@@ -1,7 +1,7 @@
 //! `ca`: the issuers, their rotation and their end.
 
-use super::CliError;
 use super::args::ca::CaCommand;
+use super::error::CliError;
 use super::output::Printer;
 use crate::app::App;
 use crate::domain::audit::Origin;

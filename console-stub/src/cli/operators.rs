@@ -1,10 +1,10 @@
 //! What operators do on the command line, each a call of the service: tokens, rules, approvals, settings, keys, sensors.
 
-use super::CliError;
 use super::args::lists::PieceArgs;
 use super::args::operators::{ApprovalCommand, RuleCommand, SettingsCommand};
 use super::args::users::UserCommand;
 use super::args::{ApiKeyCommand, SensorCommand, TokenCommand};
+use super::error::CliError;
 use super::output::Printer;
 use super::setup::password;
 use crate::app::App;

@@ -8,7 +8,6 @@ use serde_json::Value;
 use super::args::Output;
 use crate::domain::page::Cursor;
 
-/// Prints results as asked for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Printer(Output);
 

@@ -7,7 +7,8 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ServeArgs;
-use super::{CliError, Place};
+use super::error::CliError;
+use super::place::Place;
 use crate::app::{App, Listeners, Options};
 use crate::fault::Faults;
 use crate::fault::chaos::Chaos;

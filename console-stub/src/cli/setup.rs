@@ -6,8 +6,9 @@ use rcgen::KeyPair;
 use zeroize::Zeroizing;
 
 use super::args::{LicenseCommand, SetupArgs};
+use super::error::CliError;
 use super::output::Printer;
-use super::{CliError, Place, open};
+use super::place::{Place, open, text};
 use crate::app::App;
 use crate::clock::Clock;
 use crate::domain::audit::Origin;
@@ -16,7 +17,6 @@ use crate::files;
 use crate::service::licence::issue;
 use crate::service::setup::{Grant, SetUp, Setup};
 
-/// Nodes of a trial licence where none is named.
 const TRIAL_NODES: u32 = 100;
 const DAY: i64 = 24 * 3600;
 
@@ -103,9 +103,4 @@ fn key_pair(file: &Path) -> Result<KeyPair, CliError> {
     files::replace(Path::new(&public), 0o644, key.public_key_pem().as_bytes())?;
     files::replace(file, 0o600, Zeroizing::new(key.serialize_pem()).as_bytes())?;
     Ok(key)
-}
-
-pub(super) fn text(file: &Path) -> Result<String, CliError> {
-    let bytes = files::read(file)?;
-    String::from_utf8(bytes).map_err(|_| CliError::Usage(format!("{} is not text", file.display())))
 }

@@ -4,12 +4,10 @@ use zeroize::Zeroizing;
 
 use super::{DbError, Row, Tx, Value};
 
-/// An API key as it is stored.
 #[derive(Debug, Clone)]
-pub struct ApiKeyRecord {
+pub(crate) struct ApiKeyRecord {
     /// Its name, which the caller sends.
     pub id: String,
-    /// A name for people.
     pub label: String,
     /// The HMAC key: the bytes of the secret's text.
     pub secret: Zeroizing<Vec<u8>>,
@@ -23,8 +21,7 @@ pub struct ApiKeyRecord {
 
 const COLUMNS: &str = "id, label, secret, scopes, created_at, revoked_at";
 
-/// Stores a new key.
-pub fn insert(tx: &mut dyn Tx, key: &ApiKeyRecord) -> Result<(), DbError> {
+pub(crate) fn insert(tx: &mut dyn Tx, key: &ApiKeyRecord) -> Result<(), DbError> {
     let sql = format!("INSERT INTO api_keys ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, NULL)");
     let args: [Value; 5] = [
         key.id.as_str().into(),
@@ -36,32 +33,30 @@ pub fn insert(tx: &mut dyn Tx, key: &ApiKeyRecord) -> Result<(), DbError> {
     tx.execute(&sql, &args).map(|_| ())
 }
 
-/// The key with this name.
-pub fn by_id(tx: &mut dyn Tx, id: &str) -> Result<Option<ApiKeyRecord>, DbError> {
+pub(crate) fn by_id(tx: &mut dyn Tx, id: &str) -> Result<Option<ApiKeyRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM api_keys WHERE id = $1");
     tx.first(&sql, &[id.into()])?.map(|row| record(&row)).transpose()
 }
 
 /// All keys, newest first.
-pub fn list(tx: &mut dyn Tx) -> Result<Vec<ApiKeyRecord>, DbError> {
+pub(crate) fn list(tx: &mut dyn Tx) -> Result<Vec<ApiKeyRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM api_keys ORDER BY created_at DESC, id");
     tx.query(&sql, &[])?.iter().map(record).collect()
 }
 
 /// Takes a key back; says whether it was in force.
-pub fn revoke(tx: &mut dyn Tx, id: &str, now: i64) -> Result<bool, DbError> {
+pub(crate) fn revoke(tx: &mut dyn Tx, id: &str, now: i64) -> Result<bool, DbError> {
     let sql = "UPDATE api_keys SET revoked_at = $2 WHERE id = $1 AND revoked_at IS NULL";
     Ok(tx.execute(sql, &[id.into(), now.into()])? == 1)
 }
 
 /// Remembers a nonce; says whether the key never used it before.
-pub fn use_nonce(tx: &mut dyn Tx, key_id: &str, nonce: &str, now: i64) -> Result<bool, DbError> {
+pub(crate) fn use_nonce(tx: &mut dyn Tx, key_id: &str, nonce: &str, now: i64) -> Result<bool, DbError> {
     let sql = "INSERT INTO api_nonces (key_id, nonce, seen_at) VALUES ($1, $2, $3) ON CONFLICT DO NOTHING";
     Ok(tx.execute(sql, &[key_id.into(), nonce.into(), now.into()])? == 1)
 }
 
-/// Forgets nonces seen before this moment.
-pub fn forget_nonces(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
+pub(crate) fn forget_nonces(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
     tx.execute("DELETE FROM api_nonces WHERE seen_at < $1", &[before.into()])
 }
 

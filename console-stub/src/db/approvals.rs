@@ -5,18 +5,14 @@ use crate::domain::approval::{ApprovalId, Ruling};
 use crate::domain::page::Cursor;
 use crate::domain::token::TokenId;
 
-/// A waiting enrollment.
 #[derive(Debug, Clone)]
-pub struct ApprovalRecord {
-    /// Its name.
+pub(crate) struct ApprovalRecord {
     pub id: ApprovalId,
-    /// The token that it came with.
     pub token_id: TokenId,
     /// SHA-256 of its public key.
     pub spki: [u8; 32],
     /// What an operator made of it.
     pub ruling: Ruling,
-    /// The node's name.
     pub node_name: String,
     /// The cluster, as the node named it.
     pub cluster_id: Option<String>,
@@ -26,7 +22,6 @@ pub struct ApprovalRecord {
     pub role: String,
     /// The host as it described itself, as JSON.
     pub host: String,
-    /// Where it came from.
     pub client_ip: Option<String>,
     /// Unix seconds.
     pub asked_at: i64,
@@ -42,7 +37,7 @@ const COLUMNS: &str = "id, token_id, spki_sha256, ruling, node_name, cluster_id,
                        asked_at, last_asked_at, decided_at, decided_by";
 
 /// Puts an enrollment on the list, in place of an earlier one of the same node with another key that nobody decided about.
-pub fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbError> {
+pub(crate) fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbError> {
     let sql = "DELETE FROM approvals WHERE token_id = $1 AND node_name = $2 AND ruling = 'waiting' \
                AND COALESCE(cluster_id, '') = $3 AND COALESCE(install_id, '') = $4";
     let args: [Value; 4] = [
@@ -72,26 +67,25 @@ pub fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbError> {
     tx.execute(&sql, &args).map(|_| ())
 }
 
-/// Writes down that a waiting host has asked again.
-pub fn asked_again(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32], now: i64) -> Result<(), DbError> {
+pub(crate) fn asked_again(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32], now: i64) -> Result<(), DbError> {
     let sql = "UPDATE approvals SET last_asked_at = $3 WHERE token_id = $1 AND spki_sha256 = $2";
     tx.execute(sql, &[token.to_string().into(), spki.into(), now.into()]).map(|_| ())
 }
 
 /// Takes an enrollment that has succeeded off the list.
-pub fn done(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32]) -> Result<(), DbError> {
+pub(crate) fn done(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32]) -> Result<(), DbError> {
     let sql = "DELETE FROM approvals WHERE token_id = $1 AND spki_sha256 = $2";
     tx.execute(sql, &[token.to_string().into(), spki.into()]).map(|_| ())
 }
 
 /// All, oldest first, or only those that nobody decided about.
-pub fn list(tx: &mut dyn Tx, only: Option<Ruling>) -> Result<Vec<ApprovalRecord>, DbError> {
+pub(crate) fn list(tx: &mut dyn Tx, only: Option<Ruling>) -> Result<Vec<ApprovalRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM approvals WHERE ruling = $1 OR $1 = '' ORDER BY asked_at, id");
     tx.query(&sql, &[only.map_or("", Ruling::as_str).into()])?.iter().map(record).collect()
 }
 
 /// The next ones of a ruling behind this one, oldest first.
-pub fn piece(
+pub(crate) fn piece(
     tx: &mut dyn Tx,
     ruling: Ruling,
     after: Option<&Cursor>,
@@ -105,20 +99,19 @@ pub fn piece(
     tx.query(&sql, &args)?.iter().map(record).collect()
 }
 
-/// How many nobody decided about yet.
-pub fn count_waiting(tx: &mut dyn Tx) -> Result<i64, DbError> {
+pub(crate) fn count_waiting(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let sql = "SELECT COUNT(*) FROM approvals WHERE ruling = 'waiting'";
     tx.first(sql, &[])?.map_or(Ok(0), |row| row.int(0))
 }
 
 /// One of them; it stays as it is until the transaction ends.
-pub fn by_id(tx: &mut dyn Tx, id: ApprovalId) -> Result<Option<ApprovalRecord>, DbError> {
+pub(crate) fn by_id(tx: &mut dyn Tx, id: ApprovalId) -> Result<Option<ApprovalRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM approvals WHERE id = $1{}", tx.lock_clause());
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// Writes down what an operator made of one.
-pub fn decide(
+pub(crate) fn decide(
     tx: &mut dyn Tx,
     id: ApprovalId,
     ruling: Ruling,
@@ -130,7 +123,7 @@ pub fn decide(
 }
 
 /// Forgets those that were not denied and have not asked since this moment, and gives their tokens free.
-pub fn forget_silent(tx: &mut dyn Tx, before: i64) -> Result<(), DbError> {
+pub(crate) fn forget_silent(tx: &mut dyn Tx, before: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET reserved_at = NULL WHERE reserved_at IS NOT NULL AND id IN \
                (SELECT token_id FROM approvals WHERE ruling <> 'denied' AND last_asked_at < $1)";
     tx.execute(sql, &[before.into()])?;

@@ -12,7 +12,7 @@ const COLUMNS: &str =
     "seq, created_at, action_type, outcome, actor_email, sensor_id, detail, client_ip, user_agent";
 
 /// Appends a record behind the last.
-pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) -> Result<(), DbError> {
+pub(crate) fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) -> Result<(), DbError> {
     let head = head(tx)?;
     let detail = entry.detail.clone().maybe("by_api_key", origin.api_key.as_ref());
     let record = Record {
@@ -49,10 +49,8 @@ pub fn append(tx: &mut dyn Tx, entry: &AuditEntry, origin: &Origin, now: i64) ->
 }
 
 /// Where the chain ends; it stays so until the transaction ends, so that no two records can follow the same one.
-///
-/// # Errors
-/// [`DbError::Corrupt`] where somebody removed it: a record that follows nothing is not written.
-pub fn head(tx: &mut dyn Tx) -> Result<Head, DbError> {
+/// Errors: [`DbError::Corrupt`] where somebody removed it: a record that follows nothing is not written.
+pub(crate) fn head(tx: &mut dyn Tx) -> Result<Head, DbError> {
     let sql = format!("SELECT seq, hash FROM audit_head WHERE id = 1{}", tx.lock_clause());
     let gone = || DbError::Corrupt { wanted: "the head of the audit trail", found: "nothing".to_owned() };
     let found = tx.once(HEAD, &sql)?;
@@ -61,14 +59,14 @@ pub fn head(tx: &mut dyn Tx) -> Result<Head, DbError> {
 }
 
 /// The first place and the last one, of these, that a record stands at.
-pub fn ends(tx: &mut dyn Tx, from: i64, to: i64) -> Result<Option<(i64, i64)>, DbError> {
+pub(crate) fn ends(tx: &mut dyn Tx, from: i64, to: i64) -> Result<Option<(i64, i64)>, DbError> {
     let sql = "SELECT MIN(seq), MAX(seq) FROM audit WHERE seq >= $1 AND seq <= $2";
     let row = tx.first(sql, &[from.into(), to.into()])?;
     row.map_or(Ok(None), |row| Ok(row.maybe_int(0)?.zip(row.maybe_int(1)?)))
 }
 
 /// How many records there are. Unlike [`head`], it keeps nobody waiting.
-pub fn count(tx: &mut dyn Tx) -> Result<i64, DbError> {
+pub(crate) fn count(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let row = tx.first("SELECT seq FROM audit_head WHERE id = 1", &[])?;
     row.map_or(Ok(0), |row| row.int(0))
 }
@@ -109,7 +107,12 @@ pub struct AuditFilter {
 }
 
 /// The newest records before this place, newest first.
-pub fn list(tx: &mut dyn Tx, filter: &AuditFilter, before: i64, most: i64) -> Result<Vec<Record>, DbError> {
+pub(crate) fn list(
+    tx: &mut dyn Tx,
+    filter: &AuditFilter,
+    before: i64,
+    most: i64,
+) -> Result<Vec<Record>, DbError> {
     let mut all = Conditions::default();
     all.add("seq < ?", [before.into()]);
     for (column, wanted) in [
@@ -128,7 +131,7 @@ pub fn list(tx: &mut dyn Tx, filter: &AuditFilter, before: i64, most: i64) -> Re
 }
 
 /// The next records behind this place with their hashes, oldest first.
-pub fn after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Linked>, DbError> {
+pub(crate) fn after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Linked>, DbError> {
     let sql = format!("SELECT {COLUMNS}, prev_hash, hash FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2");
     let linked =
         |row: &Row| Ok(Linked { record: record(row)?, prev_hash: row.hash(9)?, hash: row.hash(10)? });
@@ -136,7 +139,7 @@ pub fn after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Linked>, DbErro
 }
 
 /// The same, and where a record cannot be read its place alone.
-pub fn found_after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Result<Linked, i64>>, DbError> {
+pub(crate) fn found_after(tx: &mut dyn Tx, seq: i64, most: i64) -> Result<Vec<Result<Linked, i64>>, DbError> {
     match after(tx, seq, most) {
         Ok(whole) => return Ok(whole.into_iter().map(Ok).collect()),
         Err(DbError::Corrupt { .. }) => {}

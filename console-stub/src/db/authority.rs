@@ -3,35 +3,21 @@
 use zeroize::Zeroizing;
 
 use super::{DbError, Row, Tx, Value};
+use crate::domain::words::words;
 
-/// What a CA certificate is for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum IssuerKind {
-    /// Signs issuers.
-    Root,
-    /// Signs clients and servers.
-    Issuing,
-}
-
-impl IssuerKind {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::Issuing => "issuing",
-        }
-    }
-
-    fn from_word(word: &str) -> Option<Self> {
-        [Self::Root, Self::Issuing].into_iter().find(|kind| kind.as_str() == word)
+words! {
+    pub(crate) IssuerKind {
+        /// Signs issuers.
+        Root = "root",
+        /// Signs clients and servers.
+        Issuing = "issuing",
     }
 }
 
-/// A CA certificate with its key.
 #[derive(Debug, Clone)]
-pub struct IssuerRecord {
+pub(crate) struct IssuerRecord {
     /// Its name in other tables.
     pub id: String,
-    /// What it is for.
     pub kind: IssuerKind,
     /// The certificate, DER.
     pub certificate: Vec<u8>,
@@ -43,12 +29,9 @@ pub struct IssuerRecord {
     pub not_after: i64,
 }
 
-/// What a key that outlives its certificates is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum KeyPurpose {
-    /// The TLS server.
+pub(crate) enum KeyPurpose {
     Server,
-    /// Signing policies.
     Policy,
 }
 
@@ -61,12 +44,10 @@ impl KeyPurpose {
     }
 }
 
-/// A certificate of the TLS server.
 #[derive(Debug, Clone)]
-pub struct ServerCertificate {
+pub(crate) struct ServerCertificate {
     /// SHA-256 of the DER.
     pub fingerprint: [u8; 32],
-    /// Who signed it.
     pub issuer_id: String,
     /// The certificate, DER.
     pub der: Vec<u8>,
@@ -76,8 +57,7 @@ pub struct ServerCertificate {
     pub not_after: i64,
 }
 
-/// Stores a CA certificate with its key.
-pub fn insert_issuer(tx: &mut dyn Tx, issuer: &IssuerRecord) -> Result<(), DbError> {
+pub(crate) fn insert_issuer(tx: &mut dyn Tx, issuer: &IssuerRecord) -> Result<(), DbError> {
     let sql = "INSERT INTO issuers (id, kind, certificate, private_key, created_at, not_after) \
                VALUES ($1, $2, $3, $4, $5, $6)";
     let args: [Value; 6] = [
@@ -92,14 +72,14 @@ pub fn insert_issuer(tx: &mut dyn Tx, issuer: &IssuerRecord) -> Result<(), DbErr
 }
 
 /// The CA certificates in force: the root first, then the issuers, newest first.
-pub fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
+pub(crate) fn issuers(tx: &mut dyn Tx) -> Result<Vec<IssuerRecord>, DbError> {
     let sql = "SELECT id, kind, certificate, private_key, created_at, not_after FROM issuers \
                WHERE retired_at IS NULL ORDER BY kind DESC, created_at DESC";
     tx.query(sql, &[])?.iter().map(issuer).collect()
 }
 
 /// Whether this issuer is the one that signs: the newest in force.
-pub fn signs(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
+pub(crate) fn signs(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
     let sql = "SELECT id, kind FROM issuers WHERE retired_at IS NULL ORDER BY created_at DESC";
     for row in &*tx.once("issuers", sql)? {
         if row.text(1)? == IssuerKind::Issuing.as_str() {
@@ -110,7 +90,7 @@ pub fn signs(tx: &mut dyn Tx, id: &str) -> Result<bool, DbError> {
 }
 
 /// What changes whenever another authority has to be read: the issuers in force and the server certificate.
-pub fn stamp(tx: &mut dyn Tx) -> Result<String, DbError> {
+pub(crate) fn stamp(tx: &mut dyn Tx) -> Result<String, DbError> {
     let sql = "SELECT id FROM issuers WHERE retired_at IS NULL ORDER BY kind DESC, created_at DESC, id";
     let ids: Result<Vec<String>, DbError> =
         tx.query(sql, &[])?.iter().map(|row| row.text(0).map(str::to_owned)).collect();
@@ -121,8 +101,7 @@ pub fn stamp(tx: &mut dyn Tx) -> Result<String, DbError> {
 
 /// An issuer that is or was in force, and how many sensors need it.
 #[derive(Debug, Clone)]
-pub struct IssuerUse {
-    /// Its name.
+pub(crate) struct IssuerUse {
     pub id: String,
     /// Unix seconds.
     pub created_at: i64,
@@ -135,7 +114,7 @@ pub struct IssuerUse {
 }
 
 /// Every issuer that ever signed, newest first.
-pub fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, DbError> {
+pub(crate) fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, DbError> {
     // By the sensors' newest certificates, which an index counts, and those that were replaced and still overlap.
     let sql = "SELECT i.id, i.created_at, i.not_after, i.retired_at, CASE WHEN i.retired_at IS NULL THEN \
                (SELECT COUNT(*) FROM sensors s \
@@ -159,7 +138,7 @@ pub fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, DbError>
 }
 
 /// Takes an issuer out of force, and with it every certificate that it signed.
-pub fn retire_issuer(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError> {
+pub(crate) fn retire_issuer(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError> {
     let args: [Value; 2] = [id.into(), now.into()];
     tx.execute("UPDATE issuers SET retired_at = $2 WHERE id = $1", &args)?;
     let sql = "UPDATE certificates SET overlap_until = $2 \
@@ -178,20 +157,19 @@ fn issuer(row: &Row) -> Result<IssuerRecord, DbError> {
     })
 }
 
-/// Stores a key (PKCS #8).
-pub fn insert_key(tx: &mut dyn Tx, purpose: KeyPurpose, key: &[u8], now: i64) -> Result<(), DbError> {
+pub(crate) fn insert_key(tx: &mut dyn Tx, purpose: KeyPurpose, key: &[u8], now: i64) -> Result<(), DbError> {
     let sql = "INSERT INTO keys (purpose, private_key, created_at) VALUES ($1, $2, $3)";
     tx.execute(sql, &[purpose.as_str().into(), key.into(), now.into()]).map(|_| ())
 }
 
 /// A key (PKCS #8), if there is one for the purpose.
-pub fn key(tx: &mut dyn Tx, purpose: KeyPurpose) -> Result<Option<Zeroizing<Vec<u8>>>, DbError> {
+pub(crate) fn key(tx: &mut dyn Tx, purpose: KeyPurpose) -> Result<Option<Zeroizing<Vec<u8>>>, DbError> {
     let row = tx.first("SELECT private_key FROM keys WHERE purpose = $1", &[purpose.as_str().into()])?;
     row.map(|row| Ok(Zeroizing::new(row.blob(0)?.to_vec()))).transpose()
 }
 
 /// Stores a server certificate in place of the one before.
-pub fn put_server_certificate(tx: &mut dyn Tx, made: &ServerCertificate) -> Result<(), DbError> {
+pub(crate) fn put_server_certificate(tx: &mut dyn Tx, made: &ServerCertificate) -> Result<(), DbError> {
     tx.execute("DELETE FROM server_certificates", &[])?;
     let sql = "INSERT INTO server_certificates (fingerprint, issuer_id, certificate, not_before, not_after) \
                VALUES ($1, $2, $3, $4, $5)";
@@ -205,8 +183,7 @@ pub fn put_server_certificate(tx: &mut dyn Tx, made: &ServerCertificate) -> Resu
     tx.execute(sql, &args).map(|_| ())
 }
 
-/// The server certificate.
-pub fn server_certificate(tx: &mut dyn Tx) -> Result<Option<ServerCertificate>, DbError> {
+pub(crate) fn server_certificate(tx: &mut dyn Tx) -> Result<Option<ServerCertificate>, DbError> {
     let sql = "SELECT fingerprint, issuer_id, certificate, not_before, not_after FROM server_certificates";
     let row = tx.first(sql, &[])?;
     row.map(|row| {

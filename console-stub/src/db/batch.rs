@@ -9,7 +9,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use super::writer::Engine;
+use super::engine::Engine;
 use super::{DbError, Row, Rows, Tx, Value};
 
 /// Lasts from the beginning of a transaction to its end.

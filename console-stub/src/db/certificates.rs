@@ -5,22 +5,18 @@ use telovix_contract::SensorId;
 use super::{DbError, Row, Rows, Tx, Value};
 use crate::domain::credential::Credential;
 
-/// A certificate as it is stored.
 #[derive(Debug, Clone)]
-pub struct CertificateRecord {
+pub(crate) struct CertificateRecord {
     /// SHA-256 of the DER.
     pub fingerprint: [u8; 32],
-    /// Whose it is.
     pub sensor_id: SensorId,
     /// Position among the sensor's certificates, counted from one.
     pub generation: i64,
-    /// Who signed it.
     pub issuer_id: String,
     /// Serial number in hex.
     pub serial: String,
     /// SHA-256 of the public key (SubjectPublicKeyInfo).
     pub spki: [u8; 32],
-    /// The certificate.
     pub der: Vec<u8>,
     /// Unix seconds.
     pub not_before: i64,
@@ -36,7 +32,7 @@ pub struct CertificateRecord {
 
 impl CertificateRecord {
     /// It, as far as rules hang on it.
-    pub fn credential(&self) -> Credential {
+    pub(crate) fn credential(&self) -> Credential {
         Credential {
             generation: self.generation,
             spki: self.spki,
@@ -51,7 +47,7 @@ const COLUMNS: &str = "fingerprint, sensor_id, generation, issuer_id, serial, sp
                        not_after, issued_at, first_seen_at, overlap_until";
 
 /// Stores a new certificate; what lists and counts ask of the newest stands with its sensor.
-pub fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> {
+pub(crate) fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> {
     let sql = format!(
         "INSERT INTO certificates ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)"
     );
@@ -72,27 +68,28 @@ pub fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> 
     tx.later(&sql, &args, Rows::One)
 }
 
-/// The certificate with this fingerprint.
-pub fn by_fingerprint(tx: &mut dyn Tx, fingerprint: &[u8; 32]) -> Result<Option<CertificateRecord>, DbError> {
+pub(crate) fn by_fingerprint(
+    tx: &mut dyn Tx,
+    fingerprint: &[u8; 32],
+) -> Result<Option<CertificateRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM certificates WHERE fingerprint = $1");
     tx.first(&sql, &[fingerprint.into()])?.map(|row| record(&row)).transpose()
 }
 
-/// A sensor's newest certificate.
-pub fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<CertificateRecord>, DbError> {
+pub(crate) fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<CertificateRecord>, DbError> {
     let sql =
         format!("SELECT {COLUMNS} FROM certificates WHERE sensor_id = $1 ORDER BY generation DESC LIMIT 1");
     tx.first(&sql, &[sensor_id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// Lets the sensor's newest certificate overlap with a successor until this moment.
-pub fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, until: i64) -> Result<(), DbError> {
+pub(crate) fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, until: i64) -> Result<(), DbError> {
     let sql = "UPDATE certificates SET overlap_until = $2 WHERE sensor_id = $1 AND overlap_until IS NULL";
     tx.later(sql, &[sensor_id.to_string().into(), until.into()], Rows::Any)
 }
 
 /// Writes down the first sight of a certificate, and ends the overlap of those before it.
-pub fn first_seen(tx: &mut dyn Tx, seen: &CertificateRecord, now: i64) -> Result<(), DbError> {
+pub(crate) fn first_seen(tx: &mut dyn Tx, seen: &CertificateRecord, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE certificates SET first_seen_at = $2 WHERE fingerprint = $1";
     tx.later(sql, &[(&seen.fingerprint).into(), now.into()], Rows::One)?;
     let sql = "UPDATE certificates SET overlap_until = $3 \

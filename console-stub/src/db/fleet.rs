@@ -16,8 +16,7 @@ use crate::domain::sensor::{Moment, SensorRecord, silence_of};
 
 /// A sensor as the fleet list shows it.
 #[derive(Debug, Clone)]
-pub struct Listed {
-    /// The record.
+pub(crate) struct Listed {
     pub sensor: SensorRecord,
     /// Validity of its newest certificate, in unix seconds.
     pub validity: Option<(i64, i64)>,
@@ -25,7 +24,7 @@ pub struct Listed {
 
 impl Listed {
     /// Its place in the list.
-    pub fn cursor(&self) -> Cursor {
+    pub(crate) fn cursor(&self) -> Cursor {
         Cursor { at: self.sensor.created_at, id: self.sensor.id.to_string() }
     }
 }
@@ -37,7 +36,7 @@ const FEW: i64 = 2000;
 
 /// At most so many sensors behind this one that may pass the filter at this moment, oldest first; fewer only where there
 /// are no more. [`SensorFilter::shows`] has the last word: a label is only looked for in the text of the labels.
-pub fn list(
+pub(crate) fn list(
     tx: &mut dyn Tx,
     filter: &SensorFilter,
     after: Option<&Cursor>,
@@ -93,8 +92,7 @@ fn walk(
     tx.query(&sql, conditions.args())?.iter().map(|row| row.text(0).map(str::to_owned)).collect()
 }
 
-/// One sensor as the fleet list shows it.
-pub fn one(tx: &mut dyn Tx, id: SensorId) -> Result<Option<Listed>, DbError> {
+pub(crate) fn one(tx: &mut dyn Tx, id: SensorId) -> Result<Option<Listed>, DbError> {
     let sql = format!("SELECT {COLUMNS}, certificate_from, certificate_until FROM sensors WHERE id = $1");
     tx.first(&sql, &[id.to_string().into()])?.map(|row| listed(&row)).transpose()
 }
@@ -200,9 +198,8 @@ fn by_certificate(all: &mut Conditions, health: TrustHealth, now: i64) {
     }
 }
 
-/// How many sensors stand how, at this moment.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct FleetCounts {
+pub(crate) struct FleetCounts {
     /// At work and heard of since the moment asked about.
     pub healthy: i64,
     /// At work and not heard of since.
@@ -216,14 +213,13 @@ pub struct FleetCounts {
 }
 
 impl FleetCounts {
-    /// Every record.
-    pub fn all(&self) -> i64 {
+    pub(crate) fn all(&self) -> i64 {
         self.healthy + self.stale + self.disabled + self.revoked + self.decommissioned
     }
 }
 
 /// Counts the fleet; who was not heard of after `since`, in unix seconds, is stale.
-pub fn count_by_standing(tx: &mut dyn Tx, since: i64) -> Result<FleetCounts, DbError> {
+pub(crate) fn count_by_standing(tx: &mut dyn Tx, since: i64) -> Result<FleetCounts, DbError> {
     let sql = "SELECT COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL \
                                   AND (last_seen_at > $1 OR enrolled_at > $1) THEN 1 END), \
                       COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL THEN 1 END), \
@@ -231,7 +227,7 @@ pub fn count_by_standing(tx: &mut dyn Tx, since: i64) -> Result<FleetCounts, DbE
                       COUNT(revoked_at), \
                       COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NOT NULL THEN 1 END) \
                FROM sensors";
-    let row = tx.first(sql, &[since.into()])?.ok_or(DbError::Closed)?;
+    let row = tx.first(sql, &[since.into()])?.ok_or(DbError::Missing("sensor count"))?;
     let (healthy, active) = (row.int(0)?, row.int(1)?);
     Ok(FleetCounts {
         healthy,

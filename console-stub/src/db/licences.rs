@@ -2,16 +2,13 @@
 
 use super::{DbError, Tx, Value};
 
-/// A licence as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LicenceRecord {
-    /// Its id.
+pub(crate) struct LicenceRecord {
     pub id: String,
     /// `trial` or `bundle`.
     pub source: String,
     /// The signed bundle as it was imported.
     pub bundle: Option<String>,
-    /// Sensors allowed.
     pub max_protected_nodes: i64,
     /// Unix seconds at which it ends; a trial does not.
     pub not_after: Option<i64>,
@@ -20,7 +17,7 @@ pub struct LicenceRecord {
 }
 
 /// Stores a licence; the same id again replaces it.
-pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
+pub(crate) fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
     let sql = "INSERT INTO licences (id, seq, source, bundle, max_protected_nodes, not_after, imported_at) \
                SELECT $1, COALESCE(MAX(seq), 0) + 1, $2, $3, $4, $5, $6 FROM licences WHERE true \
                ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, bundle = excluded.bundle, \
@@ -37,8 +34,7 @@ pub fn put(tx: &mut dyn Tx, licence: &LicenceRecord) -> Result<(), DbError> {
     tx.execute(sql, &args).map(|_| ())
 }
 
-/// The licence that counts, if there is one.
-pub fn current(tx: &mut dyn Tx) -> Result<Option<LicenceRecord>, DbError> {
+pub(crate) fn current(tx: &mut dyn Tx) -> Result<Option<LicenceRecord>, DbError> {
     let sql = "SELECT id, source, bundle, max_protected_nodes, not_after, imported_at FROM licences \
                ORDER BY seq DESC LIMIT 1";
     tx.once("licences", sql)?

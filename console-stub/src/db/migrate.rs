@@ -3,7 +3,7 @@
 //! Invariant: a step is done once, however many instances start on one database at once. The write transaction keeps the
 //! others out on every engine, and the version is read inside it.
 
-use super::writer::{Dialect, Engine};
+use super::engine::{Dialect, Engine};
 use super::{DbError, Tx, Value, audit};
 
 /// Every step, in order; the version is the position, counted from one.
@@ -24,10 +24,12 @@ const STEPS: &[Step] = &[
 
 /// One version further.
 enum Step {
-    /// Statements.
     Script(&'static str),
     /// Statements that engines spell apart.
-    Apart { sqlite: &'static str, postgres: &'static str },
+    Apart {
+        sqlite: &'static str,
+        postgres: &'static str,
+    },
     /// What SQL cannot say.
     Code(fn(&mut dyn Tx) -> Result<(), DbError>),
 }

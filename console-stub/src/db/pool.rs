@@ -6,14 +6,12 @@ use tokio::sync::Semaphore;
 
 use super::{DbError, Tx};
 
-/// Readers that work side by side.
 pub(super) const READERS: usize = 3;
 
 /// A connection that cannot change anything.
 pub(super) trait Reader: Tx + Send + std::fmt::Debug {
     /// Begins a look: what follows is answered as of one moment, where the engine has that.
     fn start(&mut self) -> Result<(), DbError>;
-    /// Ends it.
     fn finish(&mut self);
 }
 
@@ -38,7 +36,7 @@ impl Readers {
         let idle = Arc::clone(&self.idle);
         let work = tokio::task::spawn_blocking(move || {
             let taken = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-            let mut connection = taken.ok_or(DbError::Closed)?;
+            let mut connection = taken.ok_or(DbError::Panicked)?;
             let result = connection.start().map_err(E::from).and_then(|()| {
                 let result = look(&mut *connection);
                 connection.finish();
@@ -48,6 +46,6 @@ impl Readers {
             drop(turn);
             result
         });
-        work.await.map_err(|_| DbError::Closed)?
+        work.await.map_err(|_| DbError::Panicked)?
     }
 }

@@ -32,12 +32,10 @@ impl Conditions {
         format!("${}", self.args.len())
     }
 
-    /// The conditions.
     pub(super) fn sql(&self) -> String {
         if self.all.is_empty() { "1 = 1".to_owned() } else { self.all.join(" AND ") }
     }
 
-    /// The arguments.
     pub(super) fn args(&self) -> &[Value] {
         &self.args
     }

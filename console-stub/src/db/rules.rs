@@ -5,14 +5,10 @@ use telovix_contract::{ClusterName, NodeRole};
 use super::{DbError, Row, Tx, Value};
 use crate::domain::approval::{Rule, RuleDraft, RuleId};
 
-/// A rule as it is listed.
 #[derive(Debug, Clone)]
-pub struct RuleRecord {
-    /// What it says.
+pub(crate) struct RuleRecord {
     pub rule: Rule,
-    /// The cluster that it is for.
     pub cluster_id: ClusterName,
-    /// A name for people.
     pub label: String,
     /// Unix seconds.
     pub created_at: i64,
@@ -20,8 +16,7 @@ pub struct RuleRecord {
 
 const COLUMNS: &str = "id, cluster_id, label, allowed_roles, max_nodes, node_count, created_at";
 
-/// Stores a new rule.
-pub fn insert(tx: &mut dyn Tx, id: RuleId, draft: &RuleDraft, now: i64) -> Result<(), DbError> {
+pub(crate) fn insert(tx: &mut dyn Tx, id: RuleId, draft: &RuleDraft, now: i64) -> Result<(), DbError> {
     let sql = format!("INSERT INTO approval_rules ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, 0, $6)");
     let roles: Vec<&str> = draft.allowed_roles.iter().map(NodeRole::as_str).collect();
     let args: [Value; 6] = [
@@ -36,20 +31,23 @@ pub fn insert(tx: &mut dyn Tx, id: RuleId, draft: &RuleDraft, now: i64) -> Resul
 }
 
 /// All rules, oldest first.
-pub fn list(tx: &mut dyn Tx) -> Result<Vec<RuleRecord>, DbError> {
+pub(crate) fn list(tx: &mut dyn Tx) -> Result<Vec<RuleRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM approval_rules ORDER BY created_at, id");
     tx.query(&sql, &[])?.iter().map(record).collect()
 }
 
-/// The rule with this id.
-pub fn by_id(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError> {
+pub(crate) fn by_id(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM approval_rules WHERE id = $1");
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// The rules for a cluster, oldest first, each with whether it counted this node; they stay as they are until the
 /// transaction ends.
-pub fn of_cluster(tx: &mut dyn Tx, cluster: &ClusterName, node_key: &str) -> Result<Vec<Rule>, DbError> {
+pub(crate) fn of_cluster(
+    tx: &mut dyn Tx,
+    cluster: &ClusterName,
+    node_key: &str,
+) -> Result<Vec<Rule>, DbError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM approval_rules WHERE cluster_id = $1 ORDER BY created_at, id{}",
         tx.lock_clause()
@@ -66,7 +64,7 @@ pub fn of_cluster(tx: &mut dyn Tx, cluster: &ClusterName, node_key: &str) -> Res
 
 /// Counts a node that the rule let in, if its cap allows or it has counted it before; says whether it does. The condition
 /// stands in the statement, so that no two nodes on any engine can both be the last.
-pub fn count_node(tx: &mut dyn Tx, id: RuleId, node_key: &str) -> Result<bool, DbError> {
+pub(crate) fn count_node(tx: &mut dyn Tx, id: RuleId, node_key: &str) -> Result<bool, DbError> {
     let sql = "INSERT INTO approval_rule_nodes (rule_id, node_key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
     if tx.execute(sql, &[id.to_string().into(), node_key.into()])? == 0 {
         return Ok(true);
@@ -76,15 +74,13 @@ pub fn count_node(tx: &mut dyn Tx, id: RuleId, node_key: &str) -> Result<bool, D
     Ok(tx.execute(sql, &[id.to_string().into()])? == 1)
 }
 
-/// Deletes a rule; gives what it was.
-pub fn delete(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError> {
+pub(crate) fn delete(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, DbError> {
     let found = by_id(tx, id)?;
     tx.execute("DELETE FROM approval_rules WHERE id = $1", &[id.to_string().into()])?;
     Ok(found)
 }
 
-/// Forgets every rule.
-pub fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
+pub(crate) fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
     tx.execute("DELETE FROM approval_rules", &[])
 }
 

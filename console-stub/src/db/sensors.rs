@@ -12,7 +12,7 @@ pub(super) const COLUMNS: &str = "id, node_name, cluster_id, install_id, role, f
                        decommissioned_at, renew_from, renew_until";
 
 /// Stores a new sensor, with what lists and counts ask of its certificate. `node_key` is set for a cluster's node alone.
-pub fn insert(
+pub(crate) fn insert(
     tx: &mut dyn Tx,
     sensor: &SensorRecord,
     node_key: Option<&str>,
@@ -28,7 +28,7 @@ pub fn insert(
 }
 
 /// Writes what a host says of itself when it enrolls again, and brings a decommissioned record back.
-pub fn re_enroll(
+pub(crate) fn re_enroll(
     tx: &mut dyn Tx,
     sensor: &SensorRecord,
     node_key: Option<&str>,
@@ -63,44 +63,43 @@ fn facts(sensor: &SensorRecord, node_key: Option<&str>, made: &CertificateRecord
 }
 
 /// The sensor with this id; it stays as it is until the transaction ends.
-pub fn by_id(tx: &mut dyn Tx, id: SensorId) -> Result<Option<SensorRecord>, DbError> {
+pub(crate) fn by_id(tx: &mut dyn Tx, id: SensorId) -> Result<Option<SensorRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM sensors WHERE id = $1{}", tx.lock_clause());
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// The node key of a record, where it is a cluster's node.
-pub fn node_key(tx: &mut dyn Tx, id: SensorId) -> Result<Option<String>, DbError> {
+pub(crate) fn node_key(tx: &mut dyn Tx, id: SensorId) -> Result<Option<String>, DbError> {
     let row = tx.first("SELECT node_key FROM sensors WHERE id = $1", &[id.to_string().into()])?;
     Ok(row.map(|row| row.maybe_text(0).map(|text| text.map(str::to_owned))).transpose()?.flatten())
 }
 
 /// Writes down when an operator wants the certificate renewed.
-pub fn ask_renewal(tx: &mut dyn Tx, id: SensorId, from: i64, until: i64) -> Result<(), DbError> {
+pub(crate) fn ask_renewal(tx: &mut dyn Tx, id: SensorId, from: i64, until: i64) -> Result<(), DbError> {
     let sql = "UPDATE sensors SET renew_from = $2, renew_until = $3 WHERE id = $1";
     tx.execute(sql, &[id.to_string().into(), from.into(), until.into()]).map(|_| ())
 }
 
 /// Writes down that every sensor which was not revoked is to renew its certificate in this time. Gives how many.
-pub fn ask_everybody(tx: &mut dyn Tx, from: i64, until: i64) -> Result<u64, DbError> {
+pub(crate) fn ask_everybody(tx: &mut dyn Tx, from: i64, until: i64) -> Result<u64, DbError> {
     let sql = "UPDATE sensors SET renew_from = $1, renew_until = $2 WHERE revoked_at IS NULL";
     tx.execute(sql, &[from.into(), until.into()])
 }
 
-/// How many sensors were not revoked.
-pub fn count_not_revoked(tx: &mut dyn Tx) -> Result<i64, DbError> {
+pub(crate) fn count_not_revoked(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let row = tx.first("SELECT COUNT(*) FROM sensors WHERE revoked_at IS NULL", &[])?;
     row.map_or(Ok(0), |row| row.int(0))
 }
 
 /// Writes down a heartbeat; an empty version leaves the known one.
-pub fn seen(tx: &mut dyn Tx, id: SensorId, now: i64, version: &str) -> Result<(), DbError> {
+pub(crate) fn seen(tx: &mut dyn Tx, id: SensorId, now: i64, version: &str) -> Result<(), DbError> {
     let sql = "UPDATE sensors SET last_seen_at = $2, \
                sensor_version = CASE WHEN $3 = '' THEN sensor_version ELSE $3 END WHERE id = $1";
     tx.later(sql, &[id.to_string().into(), now.into(), version.into()], Rows::One)
 }
 
 /// Writes down that one more certificate was handed out, and what that makes of the trust.
-pub fn renewed(tx: &mut dyn Tx, made: &CertificateRecord, trust: TrustState) -> Result<(), DbError> {
+pub(crate) fn renewed(tx: &mut dyn Tx, made: &CertificateRecord, trust: TrustState) -> Result<(), DbError> {
     let sql = "UPDATE sensors SET certificate_generation = $2, trust_state = $3, certificate_issuer = $4, \
                certificate_from = $5, certificate_until = $6, renew_from = NULL, renew_until = NULL WHERE id = $1";
     let args: [Value; 6] = [
@@ -114,8 +113,12 @@ pub fn renewed(tx: &mut dyn Tx, made: &CertificateRecord, trust: TrustState) -> 
     tx.later(sql, &args, Rows::One)
 }
 
-/// Writes down how a sensor stands from now on.
-pub fn set_standing(tx: &mut dyn Tx, id: SensorId, standing: Standing, now: i64) -> Result<(), DbError> {
+pub(crate) fn set_standing(
+    tx: &mut dyn Tx,
+    id: SensorId,
+    standing: Standing,
+    now: i64,
+) -> Result<(), DbError> {
     let sql = match standing {
         Standing::Active => "UPDATE sensors SET disabled_at = NULL, decommissioned_at = NULL WHERE id = $1",
         Standing::Disabled => "UPDATE sensors SET disabled_at = $2, decommissioned_at = NULL WHERE id = $1",
@@ -128,7 +131,7 @@ pub fn set_standing(tx: &mut dyn Tx, id: SensorId, standing: Standing, now: i64)
 }
 
 /// Forgets a sensor with its certificates and enrollments.
-pub fn delete(tx: &mut dyn Tx, id: SensorId) -> Result<(), DbError> {
+pub(crate) fn delete(tx: &mut dyn Tx, id: SensorId) -> Result<(), DbError> {
     tx.execute("DELETE FROM sensors WHERE id = $1", &[id.to_string().into()]).map(|_| ())
 }
 

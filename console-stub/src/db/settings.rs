@@ -6,17 +6,16 @@ use crate::domain::setting::Setting;
 use crate::domain::token::Lifetimes;
 
 /// Unix seconds at which set-up was finished; absent before.
-pub const SETUP_AT: &str = "setup_at";
+pub(crate) const SETUP_AT: &str = "setup_at";
 /// The address that hosts and operators reach the Console under, as an operator gave it.
-pub const PUBLIC_URL: &str = "public_url";
+pub(crate) const PUBLIC_URL: &str = "public_url";
 /// The same, as the last `serve` worked it out from its listener, where no operator gave one.
-pub const DERIVED_URL: &str = "derived_url";
+pub(crate) const DERIVED_URL: &str = "derived_url";
 /// Names and addresses of the server certificate, separated by spaces.
 pub const SERVER_NAMES: &str = "server_names";
 /// PEM public keys (Ed25519) that may sign a licence.
-pub const LICENCE_TRUST: &str = "licence_trust";
+pub(crate) const LICENCE_TRUST: &str = "licence_trust";
 
-/// The counters' table.
 const COUNTERS: &str = "counters";
 
 /// The value of a setting, if it has one.
@@ -39,19 +38,17 @@ fn found<T>(
 }
 
 /// The value of an administrator's setting that is a number, or its default.
-pub fn number(tx: &mut dyn Tx, setting: Setting) -> Result<i64, DbError> {
+pub(crate) fn number(tx: &mut dyn Tx, setting: Setting) -> Result<i64, DbError> {
     let set = found(tx, setting.name(), |row| row.parse(1, "a number"))?;
     Ok(set.unwrap_or_else(|| setting.default_number()))
 }
 
-/// Which enrollments wait for an operator.
-pub fn approval_mode(tx: &mut dyn Tx) -> Result<Mode, DbError> {
+pub(crate) fn approval_mode(tx: &mut dyn Tx) -> Result<Mode, DbError> {
     let read = |row: &Row| row.word(1, "an approval mode", Mode::from_word);
     Ok(found(tx, Setting::ApprovalMode.name(), read)?.unwrap_or(Mode::Nobody))
 }
 
-/// How long tokens may live.
-pub fn lifetimes(tx: &mut dyn Tx) -> Result<Lifetimes, DbError> {
+pub(crate) fn lifetimes(tx: &mut dyn Tx) -> Result<Lifetimes, DbError> {
     Ok(Lifetimes {
         once: number(tx, Setting::OnceTtlSeconds)?,
         once_shortest: number(tx, Setting::OnceTtlMin)?,
@@ -69,14 +66,14 @@ pub fn set(tx: &mut dyn Tx, name: &str, value: &str) -> Result<(), DbError> {
 }
 
 /// Licence slots in use: sensors neither revoked nor decommissioned.
-pub fn slots_taken(tx: &mut dyn Tx) -> Result<i64, DbError> {
+pub(crate) fn slots_taken(tx: &mut dyn Tx) -> Result<i64, DbError> {
     let sql = "SELECT value FROM counters WHERE name = 'protected_nodes'";
     tx.once(COUNTERS, sql)?.first().map_or(Ok(0), |row| row.int(0))
 }
 
 /// Takes one slot if fewer than `limit` are taken; says whether it did. The condition stands in the statement too, so that no
 /// two takers on any engine can both have the last.
-pub fn take_slot(tx: &mut dyn Tx, limit: i64) -> Result<bool, DbError> {
+pub(crate) fn take_slot(tx: &mut dyn Tx, limit: i64) -> Result<bool, DbError> {
     let taken = slots_taken(tx)?;
     if taken >= limit {
         return Ok(false);
@@ -87,8 +84,7 @@ pub fn take_slot(tx: &mut dyn Tx, limit: i64) -> Result<bool, DbError> {
     Ok(true)
 }
 
-/// Gives one slot back.
-pub fn free_slot(tx: &mut dyn Tx) -> Result<(), DbError> {
+pub(crate) fn free_slot(tx: &mut dyn Tx) -> Result<(), DbError> {
     let sql = "UPDATE counters SET value = value - 1 WHERE name = 'protected_nodes' AND value > 0";
     tx.execute(sql, &[]).map(|_| ())
 }

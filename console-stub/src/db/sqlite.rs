@@ -8,8 +8,8 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::{ToSql, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, OpenFlags, params_from_iter};
 
+use super::engine::{Dialect, Engine};
 use super::pool::Reader;
-use super::writer::{Dialect, Engine};
 use super::{DbError, Row, Tx, Value};
 
 /// How long a writer waits for another process (the command line beside a running server) before it gives up.
@@ -21,7 +21,6 @@ const STATEMENTS: usize = 128;
 pub(super) struct Sqlite(Connection);
 
 impl Sqlite {
-    /// Opens the file for writing.
     pub(super) fn open(path: &Path) -> Result<Self, DbError> {
         let connection = Connection::open(path)?;
         connection.busy_timeout(BUSY)?;
@@ -31,7 +30,6 @@ impl Sqlite {
         Self::with(connection)
     }
 
-    /// Opens the file for reading only.
     pub(super) fn open_reader(path: &Path) -> Result<Self, DbError> {
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let connection = Connection::open_with_flags(path, flags)?;

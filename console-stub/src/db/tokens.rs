@@ -14,7 +14,7 @@ const COLUMNS: &str = "id, token_type, status, label, cluster_id, sensor_id, max
                        created_at, expires_at, used_at, reserved_at";
 
 /// Stores a new token: its hash, never itself.
-pub fn insert(
+pub(crate) fn insert(
     tx: &mut dyn Tx,
     id: TokenId,
     hash: &TokenHash,
@@ -39,23 +39,20 @@ pub fn insert(
 }
 
 /// The token with this hash; it stays as it is until the transaction ends.
-pub fn by_hash(tx: &mut dyn Tx, hash: &TokenHash) -> Result<Option<TokenRecord>, DbError> {
+pub(crate) fn by_hash(tx: &mut dyn Tx, hash: &TokenHash) -> Result<Option<TokenRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE token_hash = $1{}", tx.lock_clause());
     tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// A token that a node comes with, and what has become of it and the node's key so far.
 #[derive(Debug, Clone)]
-pub struct Presented {
-    /// The token.
+pub(crate) struct Presented {
     pub token: TokenRecord,
     /// What the key got from it before.
     pub earlier: Option<Enrollment>,
     /// Whether the key, or, where the token is for one, another, waits for an operator with it.
     pub reservation: Reservation,
-    /// Whether the token has counted the node.
     pub counted: bool,
-    /// Whether the token's cluster has rules of approval.
     pub has_rules: bool,
     /// The sensor that is this node, whatever token it came with.
     pub node: Option<SensorId>,
@@ -63,7 +60,7 @@ pub struct Presented {
 
 /// The token with this hash as it stands for this key and this node, found by one question; it stays as it is until the
 /// transaction ends.
-pub fn presented(
+pub(crate) fn presented(
     tx: &mut dyn Tx,
     hash: &TokenHash,
     spki: &[u8; 32],
@@ -104,14 +101,17 @@ pub fn presented(
 }
 
 /// How the token with this hash stands at this moment; holds nobody up.
-pub fn status_by_hash(tx: &mut dyn Tx, hash: &TokenHash, now: i64) -> Result<Option<TokenStatus>, DbError> {
+pub(crate) fn status_by_hash(
+    tx: &mut dyn Tx,
+    hash: &TokenHash,
+    now: i64,
+) -> Result<Option<TokenStatus>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE token_hash = $1");
     let token = tx.first(&sql, &[hash.as_bytes().into()])?.map(|row| record(&row)).transpose()?;
     Ok(token.map(|token| token.status_at(now)))
 }
 
-/// The token with this id.
-pub fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
+pub(crate) fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE id = $1{}", tx.lock_clause());
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
@@ -120,7 +120,7 @@ pub fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbErro
 const USED_STAYS_LISTED: i64 = 24 * 3600;
 
 /// The next tokens behind this one, newest first, without those used up a day ago. The status is the one of this moment.
-pub fn list(
+pub(crate) fn list(
     tx: &mut dyn Tx,
     filter: &TokenFilter,
     after: Option<&Cursor>,
@@ -155,14 +155,17 @@ pub fn list(
     rows_of(tx, &select, "id", &ids?)?.iter().map(record).collect()
 }
 
-/// How many tokens are pending at this moment.
-pub fn count_pending(tx: &mut dyn Tx, now: i64) -> Result<i64, DbError> {
+pub(crate) fn count_pending(tx: &mut dyn Tx, now: i64) -> Result<i64, DbError> {
     let sql = "SELECT COUNT(*) FROM enrollment_tokens WHERE status = 'pending' AND expires_at > $1";
     tx.first(sql, &[now.into()])?.map_or(Ok(0), |row| row.int(0))
 }
 
 /// The sensors that enrolled with a token, newest first: identity and node name.
-pub fn enrolled_with(tx: &mut dyn Tx, id: TokenId, most: i64) -> Result<Vec<(String, String)>, DbError> {
+pub(crate) fn enrolled_with(
+    tx: &mut dyn Tx,
+    id: TokenId,
+    most: i64,
+) -> Result<Vec<(String, String)>, DbError> {
     let sql = "SELECT s.id, s.node_name FROM enrollments e JOIN sensors s ON s.id = e.sensor_id \
                WHERE e.token_id = $1 ORDER BY e.used_at DESC, s.id LIMIT $2";
     let rows = tx.query(sql, &[id.to_string().into(), most.into()])?;
@@ -170,26 +173,25 @@ pub fn enrolled_with(tx: &mut dyn Tx, id: TokenId, most: i64) -> Result<Vec<(Str
 }
 
 /// The token with this id, to be looked at alone.
-pub fn look_up(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
+pub(crate) fn look_up(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM enrollment_tokens WHERE id = $1");
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
 /// Makes a pending one-time token `used`; a token that is no longer pending undoes the change.
-pub fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
+pub(crate) fn use_up(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'used', use_count = use_count + 1, used_at = $2 \
                WHERE id = $1 AND status = 'pending'";
     tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
 }
 
-/// Counts one more use of a cluster token.
-pub fn count_use(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
+pub(crate) fn count_use(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET use_count = use_count + 1, used_at = $2 WHERE id = $1";
     tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
 }
 
 /// Counts one more node of a cluster token, and a use of it; a cap that does not allow it undoes the change.
-pub fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64) -> Result<(), DbError> {
+pub(crate) fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET node_count = node_count + 1, use_count = use_count + 1, used_at = $2 \
                WHERE id = $1 AND (max_nodes IS NULL OR node_count < max_nodes)";
     tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)?;
@@ -197,40 +199,37 @@ pub fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64) -> Res
     tx.later(sql, &[id.to_string().into(), node_key.into()], Rows::One)
 }
 
-/// Writes down that a pending token has expired.
-pub fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
+pub(crate) fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'expired' \
                WHERE status = 'pending' AND expires_at <= $1 AND reserved_at IS NULL";
     tx.execute(sql, &[now.into()])
 }
 
 /// Takes a pending token back; says whether it was pending.
-pub fn revoke(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
+pub(crate) fn revoke(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'revoked', revoked_at = $2 WHERE id = $1 AND status = 'pending'";
     Ok(tx.execute(sql, &[id.to_string().into(), now.into()])? == 1)
 }
 
 /// Keeps a one-time token for a waiting enrollment, or ends that.
-pub fn reserve(tx: &mut dyn Tx, id: TokenId, since: Option<i64>) -> Result<(), DbError> {
+pub(crate) fn reserve(tx: &mut dyn Tx, id: TokenId, since: Option<i64>) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET reserved_at = $2 WHERE id = $1 AND token_type = 'once'";
     tx.execute(sql, &[id.to_string().into(), since.into()]).map(|_| ())
 }
 
-/// Forgets one-time tokens used before this moment.
-pub fn forget_used(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
+pub(crate) fn forget_used(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
     let sql = "DELETE FROM enrollment_tokens WHERE status = 'used' AND used_at <= $1";
     tx.execute(sql, &[before.into()])
 }
 
 /// Forgets every token, with all that hangs on it: who enrolled by it, which nodes it counted, who waits. Gives how many.
-pub fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
+pub(crate) fn forget_all(tx: &mut dyn Tx) -> Result<u64, DbError> {
     tx.execute("DELETE FROM enrollment_tokens", &[])
 }
 
 /// What a key got from a token.
 #[derive(Debug, Clone, Copy)]
-pub struct Enrollment {
-    /// The identity.
+pub(crate) struct Enrollment {
     pub sensor_id: SensorId,
     /// SHA-256 of its certificate's DER.
     pub fingerprint: [u8; 32],
@@ -239,7 +238,11 @@ pub struct Enrollment {
 }
 
 /// What this key got from this token, if it did.
-pub fn enrollment(tx: &mut dyn Tx, id: TokenId, spki: &[u8; 32]) -> Result<Option<Enrollment>, DbError> {
+pub(crate) fn enrollment(
+    tx: &mut dyn Tx,
+    id: TokenId,
+    spki: &[u8; 32],
+) -> Result<Option<Enrollment>, DbError> {
     let sql =
         "SELECT sensor_id, fingerprint, used_at FROM enrollments WHERE token_id = $1 AND spki_sha256 = $2";
     let row = tx.first(sql, &[id.to_string().into(), spki.into()])?;
@@ -255,8 +258,12 @@ fn enrolled(row: &Row, at: usize) -> Result<Enrollment, DbError> {
     })
 }
 
-/// Remembers what a key got from a token.
-pub fn remember(tx: &mut dyn Tx, id: TokenId, spki: &[u8; 32], got: &Enrollment) -> Result<(), DbError> {
+pub(crate) fn remember(
+    tx: &mut dyn Tx,
+    id: TokenId,
+    spki: &[u8; 32],
+    got: &Enrollment,
+) -> Result<(), DbError> {
     let sql = "INSERT INTO enrollments (token_id, spki_sha256, sensor_id, fingerprint, used_at) \
                VALUES ($1, $2, $3, $4, $5) ON CONFLICT (token_id, spki_sha256) DO UPDATE SET \
                sensor_id = excluded.sensor_id, fingerprint = excluded.fingerprint, used_at = excluded.used_at";

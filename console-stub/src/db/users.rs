@@ -3,14 +3,11 @@
 use super::{DbError, Row, Tx, Value};
 use crate::domain::role::Role;
 
-/// A user as it is stored.
 #[derive(Debug, Clone)]
-pub struct UserRecord {
+pub(crate) struct UserRecord {
     /// Its name in other tables.
     pub id: String,
-    /// The address.
     pub email: String,
-    /// What the user may do.
     pub role: Role,
     /// The argon2id hash of the password.
     pub password_hash: String,
@@ -23,7 +20,7 @@ pub struct UserRecord {
 const COLUMNS: &str = "u.id, u.email, u.role, u.password_hash, u.created_at, u.disabled_at";
 
 /// Stores a user with the argon2id hash of the password.
-pub fn insert(
+pub(crate) fn insert(
     tx: &mut dyn Tx,
     email: &str,
     role: Role,
@@ -36,45 +33,41 @@ pub fn insert(
     tx.execute(sql, &args).map(|_| ())
 }
 
-/// The user with this address.
-pub fn by_email(tx: &mut dyn Tx, email: &str) -> Result<Option<UserRecord>, DbError> {
+pub(crate) fn by_email(tx: &mut dyn Tx, email: &str) -> Result<Option<UserRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM users u WHERE u.email = $1");
     tx.first(&sql, &[email.into()])?.map(|row| record(&row)).transpose()
 }
 
 /// All users, oldest first.
-pub fn list(tx: &mut dyn Tx) -> Result<Vec<UserRecord>, DbError> {
+pub(crate) fn list(tx: &mut dyn Tx) -> Result<Vec<UserRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM users u ORDER BY u.created_at, u.email");
     tx.query(&sql, &[])?.iter().map(record).collect()
 }
 
 /// Disables a user, and ends all sessions.
-pub fn disable(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError> {
+pub(crate) fn disable(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError> {
     tx.execute("UPDATE users SET disabled_at = $2 WHERE id = $1", &[id.into(), now.into()])?;
     tx.execute("DELETE FROM sessions WHERE user_id = $1", &[id.into()]).map(|_| ())
 }
 
-/// Lets a disabled user sign in again.
-pub fn enable(tx: &mut dyn Tx, id: &str) -> Result<(), DbError> {
+pub(crate) fn enable(tx: &mut dyn Tx, id: &str) -> Result<(), DbError> {
     tx.execute("UPDATE users SET disabled_at = NULL WHERE id = $1", &[id.into()]).map(|_| ())
 }
 
 /// Gives a user another role, and ends all sessions.
-pub fn set_role(tx: &mut dyn Tx, id: &str, role: Role) -> Result<(), DbError> {
+pub(crate) fn set_role(tx: &mut dyn Tx, id: &str, role: Role) -> Result<(), DbError> {
     tx.execute("UPDATE users SET role = $2 WHERE id = $1", &[id.into(), role.as_str().into()])?;
     tx.execute("DELETE FROM sessions WHERE user_id = $1", &[id.into()]).map(|_| ())
 }
 
 /// Gives a user another password, and ends all sessions.
-pub fn set_password(tx: &mut dyn Tx, id: &str, password_hash: &str) -> Result<(), DbError> {
+pub(crate) fn set_password(tx: &mut dyn Tx, id: &str, password_hash: &str) -> Result<(), DbError> {
     tx.execute("UPDATE users SET password_hash = $2 WHERE id = $1", &[id.into(), password_hash.into()])?;
     tx.execute("DELETE FROM sessions WHERE user_id = $1", &[id.into()]).map(|_| ())
 }
 
-/// A session with its user.
 #[derive(Debug, Clone)]
-pub struct SessionRecord {
-    /// Whose it is.
+pub(crate) struct SessionRecord {
     pub user: UserRecord,
     /// Unix seconds.
     pub created_at: i64,
@@ -82,14 +75,17 @@ pub struct SessionRecord {
     pub last_seen_at: i64,
 }
 
-/// Starts a session.
-pub fn start_session(tx: &mut dyn Tx, hash: &[u8; 32], user_id: &str, now: i64) -> Result<(), DbError> {
+pub(crate) fn start_session(
+    tx: &mut dyn Tx,
+    hash: &[u8; 32],
+    user_id: &str,
+    now: i64,
+) -> Result<(), DbError> {
     let sql = "INSERT INTO sessions (secret_hash, user_id, created_at, last_seen_at) VALUES ($1, $2, $3, $3)";
     tx.execute(sql, &[hash.into(), user_id.into(), now.into()]).map(|_| ())
 }
 
-/// The session whose secret has this hash.
-pub fn session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<Option<SessionRecord>, DbError> {
+pub(crate) fn session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<Option<SessionRecord>, DbError> {
     let sql = format!(
         "SELECT {COLUMNS}, s.created_at, s.last_seen_at FROM sessions s JOIN users u ON u.id = s.user_id \
          WHERE s.secret_hash = $1"
@@ -100,31 +96,29 @@ pub fn session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<Option<SessionRecord>
     tx.first(&sql, &[hash.into()])?.map(read).transpose()
 }
 
-/// Writes down that a session was used.
-pub fn session_seen(tx: &mut dyn Tx, hash: &[u8; 32], now: i64) -> Result<(), DbError> {
+pub(crate) fn session_seen(tx: &mut dyn Tx, hash: &[u8; 32], now: i64) -> Result<(), DbError> {
     tx.execute("UPDATE sessions SET last_seen_at = $2 WHERE secret_hash = $1", &[hash.into(), now.into()])
         .map(|_| ())
 }
 
-/// Ends a session.
-pub fn end_session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<(), DbError> {
+pub(crate) fn end_session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<(), DbError> {
     tx.execute("DELETE FROM sessions WHERE secret_hash = $1", &[hash.into()]).map(|_| ())
 }
 
 /// Forgets sessions not used since one moment, and failures before another.
-pub fn forget(tx: &mut dyn Tx, sessions_before: i64, failures_before: i64) -> Result<(), DbError> {
+pub(crate) fn forget(tx: &mut dyn Tx, sessions_before: i64, failures_before: i64) -> Result<(), DbError> {
     tx.execute("DELETE FROM sessions WHERE last_seen_at < $1", &[sessions_before.into()])?;
     tx.execute("DELETE FROM login_failures WHERE last_at < $1", &[failures_before.into()]).map(|_| ())
 }
 
 /// Failures to sign in with this address, and the unix seconds of the last.
-pub fn failures(tx: &mut dyn Tx, email: &str) -> Result<(i64, i64), DbError> {
+pub(crate) fn failures(tx: &mut dyn Tx, email: &str) -> Result<(i64, i64), DbError> {
     let row = tx.first("SELECT failures, last_at FROM login_failures WHERE email = $1", &[email.into()])?;
     row.map_or(Ok((0, 0)), |row| Ok((row.int(0)?, row.int(1)?)))
 }
 
 /// Writes them down; none at all forgets them.
-pub fn set_failures(tx: &mut dyn Tx, email: &str, failures: i64, now: i64) -> Result<(), DbError> {
+pub(crate) fn set_failures(tx: &mut dyn Tx, email: &str, failures: i64, now: i64) -> Result<(), DbError> {
     if failures == 0 {
         return tx.execute("DELETE FROM login_failures WHERE email = $1", &[email.into()]).map(|_| ());
     }

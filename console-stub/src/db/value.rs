@@ -52,10 +52,8 @@ impl Row {
     }
 
     /// The number in this column.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`] when it holds something else; likewise below.
-    pub fn int(&self, at: usize) -> Result<i64, DbError> {
+    /// Errors: [`DbError::Corrupt`] when it holds something else; likewise below.
+    pub(crate) fn int(&self, at: usize) -> Result<i64, DbError> {
         match self.0.get(at) {
             Some(Value::Int(number)) => Ok(*number),
             other => Err(corrupt("a number", other)),
@@ -70,8 +68,7 @@ impl Row {
         }
     }
 
-    /// The bytes in this column.
-    pub fn blob(&self, at: usize) -> Result<&[u8], DbError> {
+    pub(crate) fn blob(&self, at: usize) -> Result<&[u8], DbError> {
         match self.0.get(at) {
             Some(Value::Blob(bytes)) => Ok(bytes),
             other => Err(corrupt("bytes", other)),
@@ -83,26 +80,21 @@ impl Row {
         self.blob(at)?.try_into().map_err(|_| corrupt("32 bytes", self.0.get(at)))
     }
 
-    /// The number in this column, if there is one.
-    pub fn maybe_int(&self, at: usize) -> Result<Option<i64>, DbError> {
+    pub(crate) fn maybe_int(&self, at: usize) -> Result<Option<i64>, DbError> {
         if self.is_null(at) { Ok(None) } else { self.int(at).map(Some) }
     }
 
-    /// The text in this column, if there is one.
-    pub fn maybe_text(&self, at: usize) -> Result<Option<&str>, DbError> {
+    pub(crate) fn maybe_text(&self, at: usize) -> Result<Option<&str>, DbError> {
         if self.is_null(at) { Ok(None) } else { self.text(at).map(Some) }
     }
 
     /// The text in this column, read as one of our types.
-    ///
-    /// # Errors
-    /// [`DbError::Corrupt`] when it does not keep the type's rule.
+    /// Errors: [`DbError::Corrupt`] when it does not keep the type's rule.
     pub fn parse<T: std::str::FromStr>(&self, at: usize, wanted: &'static str) -> Result<T, DbError> {
         self.text(at)?.parse().map_err(|_| corrupt(wanted, self.0.get(at)))
     }
 
-    /// Likewise, where the column may be empty.
-    pub fn maybe_parse<T: std::str::FromStr>(
+    pub(crate) fn maybe_parse<T: std::str::FromStr>(
         &self,
         at: usize,
         wanted: &'static str,

@@ -13,39 +13,11 @@ use std::thread::JoinHandle;
 use tokio::sync::oneshot;
 
 use super::batch::Batch;
+use super::engine::Engine;
 use super::{DbError, Tx};
 
 /// Most changes in one commit: enough to make the flush cheap for each, few enough that the first does not wait long.
 const MOST_PER_COMMIT: usize = 256;
-
-/// How an engine spells what SQL does not agree on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// SQLite's.
-    Sqlite,
-    /// PostgreSQL's.
-    Postgres,
-}
-
-/// What the writer needs of an engine beyond queries.
-pub(super) trait Engine: Tx {
-    /// How it spells things.
-    fn dialect(&self) -> Dialect;
-    /// Starts a transaction that will write.
-    fn begin(&mut self) -> Result<(), DbError>;
-    /// Makes it durable.
-    fn commit(&mut self) -> Result<(), DbError>;
-    /// Forgets it, if one is open.
-    fn rollback(&mut self) -> Result<(), DbError>;
-    /// Starts one change within it.
-    fn mark(&mut self) -> Result<(), DbError>;
-    /// Ends the change and keeps it. Where that fails, because something that the change put off failed, it is to be undone.
-    fn keep(&mut self) -> Result<(), DbError>;
-    /// Ends the change and undoes it.
-    fn undo(&mut self) -> Result<(), DbError>;
-    /// Runs several statements.
-    fn script(&mut self, sql: &str) -> Result<(), DbError>;
-}
 
 /// How many changes were made in how many commits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,7 +92,7 @@ impl Writer {
         });
         let queue = self.queue.as_ref().ok_or(DbError::Closed)?;
         queue.send(job).map_err(|_| DbError::Closed)?;
-        told.await.map_err(|_| DbError::Closed)?
+        told.await.map_err(|_| DbError::Panicked)?
     }
 
     pub(super) fn counts(&self) -> WriteCounts {
@@ -206,6 +178,7 @@ fn run(
 
 #[cfg(test)]
 mod tests {
+    use super::super::engine::Dialect;
     use super::super::sqlite::Sqlite;
     use super::super::{Row, Rows, Value};
     use super::*;
@@ -341,7 +314,8 @@ mod tests {
         });
         let told = swallowed.await;
         assert!(matches!(&told, Err(DbError::Unavailable(why)) if why.contains("0 rows")), "{told:?}");
-        let sum = |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Closed)?.int(0);
+        let sum =
+            |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Missing("sum"))?.int(0);
         assert_eq!(writer.submit(sum).await.unwrap(), 1);
     }
 
@@ -366,7 +340,8 @@ mod tests {
             Ok::<(), DbError>(())
         });
         assert!(panicked.await.is_err());
-        let sum = |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Closed)?.int(0);
+        let sum =
+            |tx: &mut dyn Tx| tx.first("SELECT SUM(n) FROM t", &[])?.ok_or(DbError::Missing("sum"))?.int(0);
         assert_eq!(writer.submit(sum).await.unwrap(), 1);
     }
 }

@@ -6,6 +6,7 @@ use telovix_contract::token::hex;
 use utoipa::ToSchema;
 
 use super::Refusal;
+use super::words::words;
 
 /// Header with the key's name.
 pub const HEADER_KEY_ID: &str = "x-telovix-key-id";
@@ -16,33 +17,20 @@ pub const HEADER_NONCE: &str = "x-telovix-nonce";
 /// Header with `sha256=` and the hex of the HMAC.
 pub const HEADER_SIGNATURE: &str = "x-telovix-signature";
 /// Seconds that the call's time may differ from ours (CONTRACT.md section 5).
-pub const MAX_SKEW: i64 = 300;
+pub(crate) const MAX_SKEW: i64 = 300;
 /// Longest nonce in characters (ours).
-pub const MAX_NONCE: usize = 128;
+pub(crate) const MAX_NONCE: usize = 128;
 
-/// What a key may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-pub enum Scope {
-    /// `sensors:read`: list.
-    #[serde(rename = "sensors:read")]
-    Read,
-    /// `sensors:write`: create and revoke.
-    #[serde(rename = "sensors:write")]
-    Write,
-}
-
-impl Scope {
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Read => "sensors:read",
-            Self::Write => "sensors:write",
-        }
-    }
-
-    /// Reads the word back.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Read, Self::Write].into_iter().find(|scope| scope.as_str() == word)
+words! {
+    /// What a key may do.
+    #[derive(Deserialize, ToSchema)]
+    pub Scope {
+        /// `sensors:read`: list.
+        #[serde(rename = "sensors:read")]
+        Read = "sensors:read",
+        /// `sensors:write`: create and revoke.
+        #[serde(rename = "sensors:write")]
+        Write = "sensors:write",
     }
 }
 
@@ -72,8 +60,7 @@ pub fn unauthorized() -> Refusal {
     )
 }
 
-/// Checks the call's time against ours.
-pub fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
+pub(crate) fn check_time(timestamp: i64, now: i64) -> Result<(), Refusal> {
     if now.abs_diff(timestamp) <= MAX_SKEW.unsigned_abs() {
         return Ok(());
     }

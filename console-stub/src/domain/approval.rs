@@ -14,9 +14,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::Refusal;
+use super::words::words;
 
 /// Longest label of a rule in characters (CONTRACT.md section 4).
-pub const MAX_RULE_LABEL: usize = 128;
+pub(crate) const MAX_RULE_LABEL: usize = 128;
 /// Most roles in one rule (ours).
 const MAX_ROLES: usize = 64;
 
@@ -57,35 +58,18 @@ uuid_names! {
     ApprovalId;
 }
 
-/// Which enrollments wait for an operator where no rule covers them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Mode {
-    /// None.
-    Nobody,
-    /// Those with a cluster token.
-    Cluster,
-    /// All.
-    All,
+words! {
+    /// Which enrollments wait for an operator where no rule covers them.
+    pub(crate) Mode {
+        /// None.
+        Nobody = "none",
+        /// Those with a cluster token.
+        Cluster = "cluster",
+        All = "all",
+    }
 }
 
 impl Mode {
-    /// Every mode.
-    pub const ALL: [Self; 3] = [Self::Nobody, Self::Cluster, Self::All];
-
-    /// The word in the settings.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Nobody => "none",
-            Self::Cluster => "cluster",
-            Self::All => "all",
-        }
-    }
-
-    /// Reads the word back.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|mode| mode.as_str() == word)
-    }
-
     fn asks(self, kind: TokenType) -> bool {
         match self {
             Self::Nobody => false,
@@ -95,30 +79,15 @@ impl Mode {
     }
 }
 
-/// What an operator made of a waiting enrollment.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Ruling {
-    /// Nothing yet.
-    Waiting,
-    /// It may come in.
-    Approved,
-    /// It may not.
-    Denied,
-}
-
-impl Ruling {
-    /// The word in the list.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Waiting => "waiting",
-            Self::Approved => "approved",
-            Self::Denied => "denied",
-        }
-    }
-
-    /// Reads the word back.
-    pub fn from_word(word: &str) -> Option<Self> {
-        [Self::Waiting, Self::Approved, Self::Denied].into_iter().find(|ruling| ruling.as_str() == word)
+words! {
+    /// What an operator made of a waiting enrollment.
+    pub Ruling {
+        /// Nothing yet.
+        Waiting = "waiting",
+        /// It may come in.
+        Approved = "approved",
+        /// It may not.
+        Denied = "denied",
     }
 }
 
@@ -175,14 +144,11 @@ pub enum Approval {
     RoleNotAllowed,
 }
 
-/// What [`judge`] looks at.
 #[derive(Debug, Clone)]
-pub struct Case<'a> {
+pub(crate) struct Case<'a> {
     /// The Console's mode.
     pub mode: Mode,
-    /// The kind of token.
     pub kind: TokenType,
-    /// What the node says it is for.
     pub role: &'a NodeRole,
     /// The rules for the cluster that the token is bound to.
     pub rules: &'a [Rule],
@@ -192,8 +158,7 @@ pub struct Case<'a> {
     pub has_record: bool,
 }
 
-/// Judges.
-pub fn judge(case: &Case<'_>) -> Approval {
+pub(crate) fn judge(case: &Case<'_>) -> Approval {
     match case.reservation {
         Reservation::Mine(Ruling::Denied) => return Approval::Denied,
         Reservation::Mine(Ruling::Approved) => return Approval::Approved,
@@ -229,8 +194,7 @@ pub struct RuleDraft {
     pub max_nodes: Option<i64>,
 }
 
-/// Checks a draft.
-pub fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
+pub(crate) fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
     let label = &draft.label;
     if label.is_empty() || label.chars().count() > MAX_RULE_LABEL || label.chars().any(char::is_control) {
         return Err(Refusal::field(
@@ -248,7 +212,7 @@ pub fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
 }
 
 /// The refusal for a role that the cluster's rules do not let in.
-pub fn role_not_allowed() -> Refusal {
+pub(crate) fn role_not_allowed() -> Refusal {
     let message = "The rules of this cluster do not allow the node's role; declare another role, or ask for a rule that allows it.";
     Refusal::new(ErrorCode::RoleNotAllowed, message)
 }

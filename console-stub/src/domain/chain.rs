@@ -10,7 +10,7 @@ use std::fmt;
 use sha2::{Digest as _, Sha256};
 
 /// The hash before the first record.
-pub const START: [u8; 32] = [0; 32];
+pub(crate) const START: [u8; 32] = [0; 32];
 /// Most records that are looked at for having been moved; beyond that many flaws nobody asks which went where.
 const MOST_MOVED: usize = 1000;
 
@@ -37,14 +37,11 @@ pub struct Record {
     pub user_agent: Option<String>,
 }
 
-/// A record with its hashes.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Linked {
-    /// The record.
+pub(crate) struct Linked {
     pub record: Record,
     /// Hash of the record before it.
     pub prev_hash: [u8; 32],
-    /// Its own hash.
     pub hash: [u8; 32],
 }
 
@@ -82,9 +79,8 @@ pub fn link(prev_hash: &[u8; 32], record: &Record) -> [u8; 32] {
     hash.finalize().into()
 }
 
-/// What is wrong with the trail.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Flaw {
+pub(crate) enum Flaw {
     /// The record at this place is not what was written.
     Changed(i64),
     /// The record at `at` was written at `from`.
@@ -95,19 +91,9 @@ pub enum Flaw {
         from: i64,
     },
     /// The records of these places are gone.
-    Removed {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-    },
+    Removed { from: i64, to: i64 },
     /// Records stand at these places, where the trail has none: before its beginning or behind its head.
-    Added {
-        /// The first.
-        from: i64,
-        /// The last.
-        to: i64,
-    },
+    Added { from: i64, to: i64 },
     /// The head that is kept apart is gone, so nothing says where the trail ends.
     Headless,
     /// A head that was noted earlier is the hash of no record.
@@ -115,7 +101,6 @@ pub enum Flaw {
 }
 
 impl Flaw {
-    /// The place that it is told at.
     fn place(self) -> i64 {
         match self {
             Self::Changed(at)
@@ -153,7 +138,7 @@ impl fmt::Display for Flaw {
 
 /// Follows the chain record by record, in the order of their places.
 #[derive(Debug)]
-pub struct Verifier {
+pub(crate) struct Verifier {
     last: Head,
     flaws: Vec<Flaw>,
     /// Records that do not fit their own hash: changed or moved.
@@ -164,23 +149,22 @@ pub struct Verifier {
 
 impl Verifier {
     /// Has seen nothing yet; looks for the head that somebody noted earlier, if one is given.
-    pub fn new(noted: Option<[u8; 32]>) -> Self {
+    pub(crate) fn new(noted: Option<[u8; 32]>) -> Self {
         let noted = noted.filter(|noted| *noted != START);
         Self { last: Head { seq: 0, hash: START }, flaws: Vec::new(), misfits: Vec::new(), noted }
     }
 
-    /// What was looked at last.
-    pub fn last(&self) -> Head {
+    pub(crate) fn last(&self) -> Head {
         self.last
     }
 
     /// Writes a flaw down that does not show in the records.
-    pub fn note(&mut self, flaw: Flaw) {
+    pub(crate) fn note(&mut self, flaw: Flaw) {
         self.flaws.push(flaw);
     }
 
     /// The next record cannot even be read.
-    pub fn push_unreadable(&mut self, seq: i64) {
+    pub(crate) fn push_unreadable(&mut self, seq: i64) {
         if seq > self.last.seq + 1 {
             self.flaws.push(Flaw::Removed { from: self.last.seq + 1, to: seq - 1 });
         }
@@ -188,8 +172,7 @@ impl Verifier {
         self.last = Head { seq, hash: START };
     }
 
-    /// Looks at the next record.
-    pub fn push(&mut self, linked: Linked) {
+    pub(crate) fn push(&mut self, linked: Linked) {
         if self.noted == Some(linked.hash) {
             self.noted = None;
         }
@@ -209,7 +192,7 @@ impl Verifier {
     }
 
     /// Ends at this head; gives what is wrong, by place.
-    pub fn finish(mut self, head: Head) -> Vec<Flaw> {
+    pub(crate) fn finish(mut self, head: Head) -> Vec<Flaw> {
         if self.noted.is_some() {
             self.flaws.push(Flaw::Anew);
         }

@@ -38,15 +38,13 @@ pub enum Succession {
 
 impl Credential {
     /// Whether a newer one has taken its place.
-    pub fn is_superseded(&self, now: i64) -> bool {
+    pub(crate) fn is_superseded(&self, now: i64) -> bool {
         self.overlap_until.is_some_and(|until| now >= until)
     }
 }
 
 /// Whether a certificate is in its time and its sensor may speak, be it superseded or not.
-///
-/// # Errors
-/// `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`.
+/// Errors: `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`.
 pub fn check_handed_out(presented: &Credential, standing: Standing, now: i64) -> Result<(), Refusal> {
     if now >= presented.not_after {
         return Err(untrusted("The certificate has expired; enroll again."));
@@ -59,9 +57,7 @@ pub fn check_handed_out(presented: &Credential, standing: Standing, now: i64) ->
 }
 
 /// Whether a certificate is to be believed.
-///
-/// # Errors
-/// As [`check_handed_out`]; `invalid_sensor_trust` when a newer one has taken its place.
+/// Errors: as [`check_handed_out`]; `invalid_sensor_trust` when a newer one has taken its place.
 pub fn check_in_force(presented: &Credential, standing: Standing, now: i64) -> Result<(), Refusal> {
     check_handed_out(presented, standing, now)?;
     if presented.is_superseded(now) {
@@ -86,9 +82,7 @@ pub fn repeats_late(
 }
 
 /// What the holder of a certificate gets that is believed, or repeats late.
-///
-/// # Errors
-/// `invalid_csr` where the request is for the key that the certificate has already.
+/// Errors: `invalid_csr` where the request is for the key that the certificate has already.
 pub fn succession(
     presented: &Credential,
     newest: Option<&Credential>,
@@ -101,14 +95,13 @@ pub fn succession(
     Ok(if repeated { Succession::Same } else { Succession::New })
 }
 
-/// The refusal of a certificate request.
-pub fn request_not_taken(why: &str) -> Refusal {
+pub(crate) fn request_not_taken(why: &str) -> Refusal {
     let message = format!("The certificate request is not taken: {why}; make a new one.");
     Refusal::new(ErrorCode::InvalidCsr, message)
 }
 
 /// The refusal for a certificate that this Console never handed out.
-pub fn unknown_certificate() -> Refusal {
+pub(crate) fn unknown_certificate() -> Refusal {
     untrusted("This Console does not know the certificate; enroll again.")
 }
 

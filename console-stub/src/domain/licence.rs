@@ -11,8 +11,7 @@ use super::Refusal;
 use crate::clock::timestamp;
 
 const DAY: i64 = 24 * 3600;
-/// Most days of grace.
-pub const MOST_GRACE_DAYS: u32 = 365;
+pub(crate) const MOST_GRACE_DAYS: u32 = 365;
 
 /// What a signed bundle says.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ pub struct SensorFilter {
 
 impl SensorFilter {
     /// Reads a filter out of what an address asks for; `asked` gives the text of a field that is set.
-    pub fn read(asked: impl Fn(&str) -> Option<String>) -> Result<Self, Refusal> {
+    pub(crate) fn read(asked: impl Fn(&str) -> Option<String>) -> Result<Self, Refusal> {
         fn word<T>(
             name: &str,
             text: Option<String>,
@@ -70,7 +70,7 @@ impl SensorFilter {
     }
 
     /// Whether a sensor, whose newest certificate is valid between these unix seconds, is to be shown at this moment.
-    pub fn shows(&self, sensor: &SensorRecord, validity: Option<(i64, i64)>, at: Moment) -> bool {
+    pub(crate) fn shows(&self, sensor: &SensorRecord, validity: Option<(i64, i64)>, at: Moment) -> bool {
         let same = |wanted: &Option<String>, found: Option<&str>| {
             wanted.as_deref().is_none_or(|wanted| Some(wanted) == found)
         };

@@ -2,7 +2,7 @@
 //!
 //! [`enroll`] decides what follows from an enrollment request, [`credential`] from a certificate that is presented; [`token`] what a token may be and how it stands;
 //! [`sensor`] how a sensor stands; [`licence`] how many there may be; [`approval`] whether an operator has a say;
-//! [`setting`] what an administrator may set; [`role`] who may do what, and [`user`] who signs in;
+//! [`setting`] what an administrator may set; [`role`] who may do what, and `user` who signs in;
 //! [`public_url`] under which address the Console is reached;
 //! [`api_key`] what a signed call of an operator's program has to look like; [`audit`] what is written down about all, and
 //! [`chain`] how nobody changes it unseen; [`listing`] which rows a list shows, [`page`] in pieces.
@@ -22,6 +22,7 @@ pub mod role;
 pub mod sensor;
 pub mod setting;
 pub mod token;
-pub mod user;
+pub(crate) mod user;
+pub(crate) mod words;
 
 pub use refusal::Refusal;

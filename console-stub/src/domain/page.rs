@@ -75,7 +75,7 @@ pub struct Page<T> {
 
 impl<T> Page<T> {
     /// Makes a page of at most `most` rows out of rows of which one more was asked for.
-    pub fn cut(mut rows: Vec<T>, most: i64, cursor: impl Fn(&T) -> Cursor) -> Self {
+    pub(crate) fn cut(mut rows: Vec<T>, most: i64, cursor: impl Fn(&T) -> Cursor) -> Self {
         let most = usize::try_from(most).unwrap_or(usize::MAX);
         let more = rows.len() > most;
         rows.truncate(most);
@@ -83,8 +83,7 @@ impl<T> Page<T> {
         Self { rows, next }
     }
 
-    /// The same page of other rows.
-    pub fn map<U>(self, view: impl FnMut(T) -> U) -> Page<U> {
+    pub(crate) fn map<U>(self, view: impl FnMut(T) -> U) -> Page<U> {
         Page { rows: self.rows.into_iter().map(view).collect(), next: self.next }
     }
 }

@@ -4,43 +4,27 @@ use serde::Deserialize;
 use utoipa::ToSchema;
 
 use super::api_key::Scope;
+use super::words::words;
 
-/// What an operator is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Role {
-    /// Looks.
-    Viewer,
-    /// Looks deeper.
-    Analyst,
-    /// Looks after sensors.
-    SensorOwner,
-    /// Brings sensors in.
-    Operator,
-    /// Everything.
-    Admin,
+words! {
+    /// What an operator is.
+    #[derive(Deserialize, ToSchema)]
+    #[serde(rename_all = "snake_case")]
+    pub Role {
+        /// Looks.
+        Viewer = "viewer",
+        /// Looks deeper.
+        Analyst = "analyst",
+        /// Looks after sensors.
+        SensorOwner = "sensor_owner",
+        /// Brings sensors in.
+        Operator = "operator",
+        /// Everything.
+        Admin = "admin",
+    }
 }
 
 impl Role {
-    /// Every role.
-    pub const ALL: [Self; 5] = [Self::Viewer, Self::Analyst, Self::SensorOwner, Self::Operator, Self::Admin];
-
-    /// The word on the wire.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Viewer => "viewer",
-            Self::Analyst => "analyst",
-            Self::SensorOwner => "sensor_owner",
-            Self::Operator => "operator",
-            Self::Admin => "admin",
-        }
-    }
-
-    /// Reads the word back.
-    pub fn from_word(word: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|role| role.as_str() == word)
-    }
-
     /// The rank that the vendor gives it.
     pub fn rank(self) -> u8 {
         match self {
@@ -54,12 +38,9 @@ impl Role {
 
 /// What can be done through the operators' interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Act {
-    /// See the fleet.
+pub(crate) enum Act {
     ReadSensors,
-    /// See the audit trail.
     ReadAudit,
-    /// Ask a sensor to renew its certificate.
     RenewSensor,
     /// See tokens, rules and waiting enrollments.
     ReadTokens,
@@ -72,8 +53,8 @@ pub enum Act {
 }
 
 impl Act {
-    /// Every act.
-    pub const ALL: [Self; 7] = [
+    #[cfg(test)]
+    const ALL: [Self; 7] = [
         Self::ReadSensors,
         Self::ReadAudit,
         Self::RenewSensor,
@@ -84,7 +65,7 @@ impl Act {
     ];
 
     /// The scope that an API key needs for it; `None` is for people alone.
-    pub fn scope(self) -> Option<Scope> {
+    pub(crate) fn scope(self) -> Option<Scope> {
         match self {
             Self::ReadSensors | Self::ReadTokens | Self::ReadAudit => Some(Scope::Read),
             Self::ManageTokens | Self::RenewSensor => Some(Scope::Write),
@@ -94,7 +75,7 @@ impl Act {
 }
 
 /// The table. Tokens are for operators and administrators, whatever a sensor owner's rank.
-pub fn may(role: Role, act: Act) -> bool {
+pub(crate) fn may(role: Role, act: Act) -> bool {
     match act {
         Act::ReadSensors => true,
         Act::ReadAudit => role.rank() >= 2,

@@ -4,7 +4,7 @@ use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustStat
 use telovix_contract::{ClusterName, InstallId, NodeName, SensorId};
 
 /// Seconds of silence after which a sensor is stale where nobody set anything (CONTRACT.md section 5).
-pub const STALE_DEFAULT: i64 = 90;
+pub(crate) const STALE_DEFAULT: i64 = 90;
 /// Seconds of silence from which on it is watched (CONTRACT.md section 5).
 const WATCH: i64 = 45;
 /// Seconds of silence from which on its health is degraded (ours, between the two that the vendor names).
@@ -16,7 +16,7 @@ const OFFLINE: i64 = 360;
 
 /// The moment at which sensors are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Moment {
+pub(crate) struct Moment {
     /// Unix seconds.
     pub now: i64,
     /// Seconds of silence after which a sensor is stale; a setting.
@@ -25,7 +25,7 @@ pub struct Moment {
 
 impl Moment {
     /// Unix seconds; who was last heard of then, or before, is stale.
-    pub fn stale_since(self) -> i64 {
+    pub(crate) fn stale_since(self) -> i64 {
         self.now - self.stale_after
     }
 }
@@ -45,7 +45,7 @@ pub enum Standing {
 
 impl Standing {
     /// Whether a sensor that stands so takes a licence slot (CONTRACT.md section 4).
-    pub fn takes_a_slot(self) -> bool {
+    pub(crate) fn takes_a_slot(self) -> bool {
         match self {
             Self::Active | Self::Disabled => true,
             Self::Revoked | Self::Decommissioned => false,
@@ -53,12 +53,9 @@ impl Standing {
     }
 }
 
-/// A sensor as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SensorRecord {
-    /// Its identity.
+pub(crate) struct SensorRecord {
     pub id: SensorId,
-    /// Its node's name.
     pub node_name: NodeName,
     /// Its cluster, as the node named it.
     pub cluster_id: Option<ClusterName>,
@@ -91,7 +88,7 @@ pub struct SensorRecord {
 }
 
 /// From how many seconds of silence on a sensor's health is so, and below how many.
-pub fn silence_of(health: HealthState) -> (Option<i64>, Option<i64>) {
+pub(crate) fn silence_of(health: HealthState) -> (Option<i64>, Option<i64>) {
     match health {
         HealthState::Healthy => (None, Some(WATCH)),
         HealthState::Watch => (Some(WATCH), Some(DEGRADED)),
@@ -108,7 +105,7 @@ impl SensorRecord {
     }
 
     /// The word in the fleet list. A decommissioned sensor is stale: it is not there.
-    pub fn status(&self, at: Moment) -> SensorStatus {
+    pub(crate) fn status(&self, at: Moment) -> SensorStatus {
         match self.standing {
             Standing::Revoked => SensorStatus::Revoked,
             Standing::Disabled => SensorStatus::Disabled,
@@ -118,8 +115,7 @@ impl SensorRecord {
         }
     }
 
-    /// How lately it was heard of.
-    pub fn health(&self, now: i64) -> HealthState {
+    pub(crate) fn health(&self, now: i64) -> HealthState {
         let silent = self.silence(now);
         let fits = |health: &HealthState| {
             let (from, below) = silence_of(*health);
@@ -128,18 +124,17 @@ impl SensorRecord {
         HealthState::ALL.iter().copied().find(fits).unwrap_or(HealthState::Offline)
     }
 
-    /// What the Console thinks of the identity.
-    pub fn trust(&self) -> TrustState {
+    pub(crate) fn trust(&self) -> TrustState {
         if self.standing == Standing::Revoked { TrustState::TrustRevoked } else { self.trust_state }
     }
 
     /// How its newest certificate stands, if it has one.
-    pub fn certificate_health(&self, now: i64, validity: Option<(i64, i64)>) -> TrustHealth {
+    pub(crate) fn certificate_health(&self, now: i64, validity: Option<(i64, i64)>) -> TrustHealth {
         validity.map_or(TrustHealth::Degraded, |(from, to)| self.trust_health(now, from, to))
     }
 
     /// How its newest certificate stands, which is valid between these unix seconds.
-    pub fn trust_health(&self, now: i64, not_before: i64, not_after: i64) -> TrustHealth {
+    pub(crate) fn trust_health(&self, now: i64, not_before: i64, not_after: i64) -> TrustHealth {
         let life = (not_after - not_before).max(1);
         if self.standing == Standing::Revoked {
             TrustHealth::Revoked

@@ -11,6 +11,7 @@ use super::Refusal;
 use super::approval::Mode;
 use super::sensor::STALE_DEFAULT;
 use super::token::{CLUSTER_DEFAULT_DAYS, CLUSTER_LONGEST_DAYS, ONCE_DEFAULT, ONCE_LONGEST, ONCE_SHORTEST};
+use super::words::words;
 
 /// A setting.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,27 +38,16 @@ pub enum Setting {
     Vertical,
 }
 
-/// What a Console is for, as its first administrator says it (CONTRACT.md has the word for sensors as their flavor; for the
-/// Console it is written down and shown, and decides nothing).
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Vertical {
-    /// Any fleet.
-    #[default]
-    Standard,
-    /// A telecom network.
-    Telecom,
-}
-
-impl Vertical {
-    /// Every vertical.
-    pub const ALL: [Self; 2] = [Self::Standard, Self::Telecom];
-
-    /// The word in the settings.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Telecom => "telecom",
-        }
+words! {
+    /// What a Console is for, as its first administrator says it (CONTRACT.md has the word for sensors as their flavor; for the
+    /// Console it is written down and shown, and decides nothing).
+    #[derive(Default)]
+    pub Vertical {
+        /// Any fleet.
+        #[default]
+        Standard = "standard",
+        /// A telecom network.
+        Telecom = "telecom",
     }
 }
 
@@ -78,7 +68,6 @@ impl PartialSchema for Setting {
 
 impl ToSchema for Setting {}
 
-/// What a setting takes.
 enum Takes {
     /// One of these, the first where nobody set anything.
     Word(Vec<&'static str>),
@@ -120,8 +109,7 @@ impl Setting {
         }
     }
 
-    /// Reads the name back.
-    pub fn from_name(name: &str) -> Option<Self> {
+    pub(crate) fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|setting| setting.name() == name)
     }
 
@@ -144,7 +132,7 @@ impl Setting {
     }
 
     /// What counts where nobody set anything.
-    pub fn default_value(self) -> String {
+    pub(crate) fn default_value(self) -> String {
         match self.takes() {
             Takes::Word(words) => words.first().copied().unwrap_or_default().to_owned(),
             Takes::Number { default, .. } => default.to_string(),
@@ -159,8 +147,7 @@ impl Setting {
         }
     }
 
-    /// The same, of a setting that is a number.
-    pub fn default_number(self) -> i64 {
+    pub(crate) fn default_number(self) -> i64 {
         match self.takes() {
             Takes::Word(_) => 0,
             Takes::Number { default, .. } => default,

@@ -12,17 +12,17 @@ use uuid::Uuid;
 use super::Refusal;
 
 /// Shortest life of a one-time token in seconds (issue: 1 minute).
-pub const ONCE_SHORTEST: i64 = 60;
+pub(crate) const ONCE_SHORTEST: i64 = 60;
 /// Longest life of a one-time token in seconds (24 hours).
-pub const ONCE_LONGEST: i64 = 24 * 3600;
+pub(crate) const ONCE_LONGEST: i64 = 24 * 3600;
 /// Life of a one-time token in seconds where nobody chose another (CONTRACT.md section 1: 15 minutes).
-pub const ONCE_DEFAULT: i64 = 15 * 60;
+pub(crate) const ONCE_DEFAULT: i64 = 15 * 60;
 /// Longest life of a cluster token in days (CONTRACT.md section 1).
-pub const CLUSTER_LONGEST_DAYS: i64 = 730;
+pub(crate) const CLUSTER_LONGEST_DAYS: i64 = 730;
 /// Life of a cluster token in days where nobody chose another (CONTRACT.md section 1).
-pub const CLUSTER_DEFAULT_DAYS: i64 = 365;
+pub(crate) const CLUSTER_DEFAULT_DAYS: i64 = 365;
 /// Longest label in characters.
-pub const MAX_LABEL: usize = 128;
+pub(crate) const MAX_LABEL: usize = 128;
 const DAY: i64 = 24 * 3600;
 
 /// Names a token without being one.
@@ -58,7 +58,7 @@ pub struct TokenRecord {
     pub id: TokenId,
     /// One-time or for a cluster.
     pub kind: TokenType,
-    /// As stored; see [`TokenRecord::status_at`].
+    /// As stored; see `status_at`.
     pub status: TokenStatus,
     /// What its maker called it.
     pub label: Option<String>,
@@ -85,7 +85,7 @@ pub struct TokenRecord {
 impl TokenRecord {
     /// The status at this moment: a pending token whose time has passed is expired, whether or not anyone wrote that down,
     /// unless it is kept for an enrollment that waits for approval.
-    pub fn status_at(&self, now: i64) -> TokenStatus {
+    pub(crate) fn status_at(&self, now: i64) -> TokenStatus {
         match self.status {
             TokenStatus::Pending if now >= self.expires_at && self.reserved_at.is_none() => {
                 TokenStatus::Expired
@@ -127,9 +127,8 @@ pub struct TokenDraft {
     pub label: Option<String>,
 }
 
-/// What may be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TokenSpec {
+pub(crate) struct TokenSpec {
     /// One-time or for a cluster.
     pub kind: TokenType,
     /// Life in seconds.
@@ -140,13 +139,12 @@ pub struct TokenSpec {
     pub sensor_id: Option<SensorId>,
     /// Most distinct nodes.
     pub max_nodes: Option<i64>,
-    /// A name for people.
     pub label: Option<String>,
 }
 
 /// The lifetimes by the Console's settings.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lifetimes {
+pub(crate) struct Lifetimes {
     /// Seconds of a one-time token where its maker names none.
     pub once: i64,
     /// Fewest seconds of a one-time token.
@@ -171,8 +169,7 @@ impl Default for Lifetimes {
     }
 }
 
-/// Checks what someone asks for.
-pub fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpec, Refusal> {
+pub(crate) fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpec, Refusal> {
     let kind = draft.kind.unwrap_or(TokenType::Once);
     let lifetime = match kind {
         TokenType::Once => once_lifetime(&draft, lifetimes)?,

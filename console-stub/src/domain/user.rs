@@ -8,20 +8,19 @@ use telovix_contract::token::hex;
 use super::Refusal;
 
 /// Fewest characters of a password.
-pub const PASSWORD_SHORTEST: usize = 12;
+pub(crate) const PASSWORD_SHORTEST: usize = 12;
 /// Most characters of a password: hashing costs time by the length.
-pub const PASSWORD_LONGEST: usize = 1024;
+pub(crate) const PASSWORD_LONGEST: usize = 1024;
 /// Seconds that a session lasts at most: 12 hours.
-pub const SESSION_LONGEST: i64 = 12 * 3600;
+pub(crate) const SESSION_LONGEST: i64 = 12 * 3600;
 /// Seconds without a call after which a session ends: 1 hour.
-pub const SESSION_IDLE: i64 = 3600;
+pub(crate) const SESSION_IDLE: i64 = 3600;
 /// Failures after which an account is locked.
-pub const MOST_FAILURES: i64 = 5;
+pub(crate) const MOST_FAILURES: i64 = 5;
 /// Seconds that it stays locked, and after which failures are forgotten: 15 minutes.
-pub const LOCKED_FOR: i64 = 15 * 60;
+pub(crate) const LOCKED_FOR: i64 = 15 * 60;
 
-/// Checks an account's address.
-pub fn check_email(field: &str, email: &str) -> Result<(), Refusal> {
+pub(crate) fn check_email(field: &str, email: &str) -> Result<(), Refusal> {
     let plain = email.len() <= 254 && email.chars().all(|c| !c.is_control() && !c.is_whitespace());
     let parts = email.split('@').filter(|part| !part.is_empty()).count();
     if plain && parts == 2 && email.matches('@').count() == 1 {
@@ -31,8 +30,7 @@ pub fn check_email(field: &str, email: &str) -> Result<(), Refusal> {
     }
 }
 
-/// Checks a new password.
-pub fn check_password(field: &str, password: &str) -> Result<(), Refusal> {
+pub(crate) fn check_password(field: &str, password: &str) -> Result<(), Refusal> {
     if (PASSWORD_SHORTEST..=PASSWORD_LONGEST).contains(&password.chars().count()) {
         return Ok(());
     }
@@ -42,44 +40,40 @@ pub fn check_password(field: &str, password: &str) -> Result<(), Refusal> {
 }
 
 /// Whether an account with so many failures, the last at `last_at`, is locked.
-pub fn is_locked(failures: i64, last_at: i64, now: i64) -> bool {
+pub(crate) fn is_locked(failures: i64, last_at: i64, now: i64) -> bool {
     failures >= MOST_FAILURES && now - last_at < LOCKED_FOR
 }
 
-/// Failures after one more.
-pub fn one_more_failure(failures: i64, last_at: i64, now: i64) -> i64 {
+pub(crate) fn one_more_failure(failures: i64, last_at: i64, now: i64) -> i64 {
     if now - last_at < LOCKED_FOR { failures + 1 } else { 1 }
 }
 
-/// Whether a session still counts.
-pub fn session_lives(created_at: i64, last_seen_at: i64, now: i64) -> bool {
+pub(crate) fn session_lives(created_at: i64, last_seen_at: i64, now: i64) -> bool {
     now - created_at < SESSION_LONGEST && now - last_seen_at < SESSION_IDLE
 }
 
 /// What a page has to send with each change, so that another site, which cannot read it, changes nothing. Made from the
 /// session's secret, which scripts cannot read either.
-pub fn csrf_token(secret: &str) -> String {
+pub(crate) fn csrf_token(secret: &str) -> String {
     hex(&Sha256::digest(format!("telovix-csrf\n{secret}")))
 }
 
 /// Compares in constant time.
-pub fn csrf_holds(secret: &str, given: &str) -> bool {
+pub(crate) fn csrf_holds(secret: &str, given: &str) -> bool {
     csrf_token(secret).as_bytes().ct_eq(given.as_bytes()).into()
 }
 
 /// The one refusal for an unknown address, a wrong password and a disabled account.
-pub fn wrong_login() -> Refusal {
+pub(crate) fn wrong_login() -> Refusal {
     Refusal::new(ErrorCode::Unauthorized, "The address or the password is wrong; try again.")
 }
 
-/// The refusal for an account with too many failures.
-pub fn locked(last_at: i64, now: i64) -> Refusal {
+pub(crate) fn locked(last_at: i64, now: i64) -> Refusal {
     let message = "There were too many failures for this address; try again a quarter of an hour later.";
     Refusal::new(ErrorCode::RateLimited, message).after(LOCKED_FOR - (now - last_at))
 }
 
-/// The refusal without a session.
-pub fn not_signed_in() -> Refusal {
+pub(crate) fn not_signed_in() -> Refusal {
     Refusal::new(ErrorCode::Unauthorized, "You are not signed in, or no longer; sign in at /api/v1/session.")
 }
 

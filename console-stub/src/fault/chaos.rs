@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-/// The path of rules that are about handshakes.
 const HANDSHAKE: &str = "tls";
 
 /// What to do to a request.

@@ -43,7 +43,6 @@ pub(super) fn status(status: u16, retry_after: Option<u32>) -> Response<Body> {
     response
 }
 
-/// What a captive portal answers.
 pub(super) fn html() -> Response<Body> {
     let mut response = Response::new(Body::from("<!doctype html><title>Sign in to the network</title>"));
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html"));
@@ -70,7 +69,6 @@ impl hyper::body::Body for Half {
     }
 }
 
-/// Whether this request is about the chaos itself.
 pub(super) fn is_about_chaos(chaos: &Chaos, path: &str, from: SocketAddr) -> bool {
     chaos.is_armed() && path == PATH && from.ip().to_canonical().is_loopback()
 }
@@ -130,7 +128,6 @@ pub(super) async fn take_identity(
     }
 }
 
-/// Forgets every sensor.
 pub(super) async fn forget_all(console: &Console) -> Result<(), ServiceError> {
     let everybody = || SensorFilter { decommissioned: true, ..SensorFilter::default() };
     loop {

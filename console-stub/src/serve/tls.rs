@@ -42,8 +42,7 @@ pub struct TlsConfigs {
 }
 
 impl TlsConfigs {
-    /// That of this kind.
-    pub fn of(&self, door: Door) -> Arc<ServerConfig> {
+    pub(crate) fn of(&self, door: Door) -> Arc<ServerConfig> {
         Arc::clone(match door {
             Door::Everyone => &self.everyone,
             Door::Sensors => &self.sensors,
@@ -51,8 +50,7 @@ impl TlsConfigs {
     }
 }
 
-/// The configurations for this authority, on this clock.
-pub fn server_configs(authority: &Authority, clock: &Clock) -> Result<TlsConfigs, TlsError> {
+pub(crate) fn server_configs(authority: &Authority, clock: &Clock) -> Result<TlsConfigs, TlsError> {
     let config = |door| server_config(authority, clock, door);
     Ok(TlsConfigs { everyone: config(Door::Everyone)?, sensors: config(Door::Sensors)? })
 }

@@ -3,13 +3,15 @@
 use aws_lc_rs::hmac;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::ErrorCode;
 use telovix_contract::token::hex;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Console, ServiceError, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError};
 use crate::ca;
 use crate::clock::timestamp;
 use crate::db::api_keys::ApiKeyRecord;
@@ -26,13 +28,12 @@ pub struct CreatedKey {
     pub key_id: String,
     /// The HMAC key is the bytes of this text.
     pub secret: Zeroizing<String>,
-    /// What it may do.
     pub scopes: Vec<Scope>,
 }
 
 /// The answer to whoever made an API key.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CreatedKeyView<'a> {
+pub(crate) struct CreatedKeyView<'a> {
     /// Its name, for `X-Telovix-Key-ID`.
     pub key_id: &'a str,
     /// The HMAC key is the bytes of this text; shown this once.
@@ -42,8 +43,7 @@ pub struct CreatedKeyView<'a> {
 }
 
 impl CreatedKey {
-    /// The answer.
-    pub fn view(&self) -> CreatedKeyView<'_> {
+    pub(crate) fn view(&self) -> CreatedKeyView<'_> {
         let scopes = self.scopes.iter().map(|scope| scope.as_str()).collect();
         CreatedKeyView { key_id: &self.key_id, secret: &self.secret, scopes }
     }
@@ -51,7 +51,7 @@ impl CreatedKey {
 
 /// An API key in a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct ApiKeyView {
+pub(crate) struct ApiKeyView {
     /// Its name.
     pub key_id: String,
     /// What its maker called it.
@@ -59,16 +59,14 @@ pub struct ApiKeyView {
     /// What it may do.
     pub scopes: Vec<String>,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339, once taken back.
-    pub revoked_at: Option<String>,
+    pub revoked_at: Option<Timestamp>,
 }
 
 impl Console {
     /// Makes an API key.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up; `invalid_request` without a scope, or for a label that is none.
+    /// Errors: `not_ready` before set-up; `invalid_request` without a scope, or for a label that is none.
     pub async fn create_api_key(
         &self,
         label: String,
@@ -107,7 +105,7 @@ impl Console {
     }
 
     /// All API keys, newest first.
-    pub async fn list_api_keys(&self) -> Result<Vec<ApiKeyView>, ServiceError> {
+    pub(crate) async fn list_api_keys(&self) -> Result<Vec<ApiKeyView>, ServiceError> {
         let rows = self.db().read(|tx| api_keys::list(tx)).await?;
         Ok(rows.into_iter().map(view).collect())
     }
@@ -131,9 +129,7 @@ impl Console {
 
     /// Checks a signed call: its time, its signature over method, path and body, its scope, and that its nonce is new.
     /// The nonce is kept only when the signature holds, so that strangers cannot fill the table.
-    ///
-    /// # Errors
-    /// `unauthorized` alike for an unknown key, a wrong signature and a used nonce; `forbidden` without the scope.
+    /// Errors: `unauthorized` alike for an unknown key, a wrong signature and a used nonce; `forbidden` without the scope.
     pub async fn authorize(
         &self,
         call: SignedCall,
@@ -168,8 +164,8 @@ fn signature_holds(key: &ApiKeyRecord, text: &str, signature: &[u8; 32]) -> bool
 fn view(key: ApiKeyRecord) -> ApiKeyView {
     ApiKeyView {
         scopes: key.scopes.split(',').map(str::to_owned).collect(),
-        created_at: timestamp(key.created_at).to_string(),
-        revoked_at: key.revoked_at.map(|at| timestamp(at).to_string()),
+        created_at: timestamp(key.created_at),
+        revoked_at: key.revoked_at.map(timestamp),
         key_id: key.id,
         label: key.label,
     }

@@ -1,12 +1,14 @@
 //! Auto-approve rules and the waiting list, for operators (CONTRACT.md section 4).
 
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::ErrorCode;
 use telovix_contract::facts::HostFacts;
 use telovix_contract::states::TokenType;
 use utoipa::ToSchema;
 
-use super::{Console, ServiceError, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError};
 use crate::clock::timestamp;
 use crate::db::approvals::{self, ApprovalRecord};
 use crate::db::rules::{self, RuleRecord};
@@ -32,7 +34,7 @@ pub struct RuleView {
     /// Distinct nodes that it has let in.
     pub node_count: i64,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
 }
 
 /// A waiting enrollment in a list.
@@ -53,20 +55,20 @@ pub struct ApprovalView {
     /// The token that it came with.
     pub token_id: String,
     /// SHA-256 of its public key in hex, to compare with what the host shows.
-    pub public_key_sha256: String,
+    pub(crate) public_key_sha256: String,
     /// The host as it describes itself.
     #[schema(value_type = HostFacts)]
     pub host: serde_json::Value,
     /// Where it came from.
     pub client_ip: Option<String>,
     /// RFC 3339.
-    pub asked_at: String,
+    pub(crate) asked_at: Timestamp,
     /// RFC 3339.
-    pub last_asked_at: String,
+    pub(crate) last_asked_at: Timestamp,
     /// RFC 3339.
-    pub decided_at: Option<String>,
+    pub(crate) decided_at: Option<Timestamp>,
     /// Who decided; null for the command line.
-    pub decided_by: Option<String>,
+    pub(crate) decided_by: Option<String>,
 }
 
 /// What an operator says to a waiting enrollment.
@@ -80,9 +82,7 @@ pub enum Say {
 
 impl Console {
     /// Makes an auto-approve rule.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up, `invalid_request` naming the field.
+    /// Errors: `not_ready` before set-up, `invalid_request` naming the field.
     pub async fn create_rule(&self, draft: RuleDraft, origin: Origin) -> Result<RuleView, ServiceError> {
         check_rule(&draft)?;
         let now = self.now();
@@ -97,7 +97,7 @@ impl Console {
                 allowed_roles: draft.allowed_roles.iter().map(ToString::to_string).collect(),
                 max_nodes: draft.max_nodes,
                 node_count: 0,
-                created_at: timestamp(now).to_string(),
+                created_at: timestamp(now),
             };
             let entry = AuditEntry::success(Action::RuleCreated, None, rule_detail(&view));
             audit::append(tx, &entry, &origin, now)?;
@@ -132,7 +132,7 @@ impl Console {
     }
 
     /// A piece of the waiting list of one ruling, oldest first.
-    pub async fn list_approvals_of(
+    pub(crate) async fn list_approvals_of(
         &self,
         ruling: Ruling,
         piece: Piece,
@@ -152,9 +152,7 @@ impl Console {
     }
 
     /// Decides about a waiting enrollment. The host hears of it when it asks again.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` when it has been decided otherwise.
+    /// Errors: `not_found`; `conflict` when it has been decided otherwise.
     pub async fn decide_approval(
         &self,
         id: ApprovalId,
@@ -237,7 +235,7 @@ fn rule_view(found: RuleRecord) -> RuleView {
         allowed_roles: found.rule.allowed_roles.iter().map(ToString::to_string).collect(),
         max_nodes: found.rule.max_nodes,
         node_count: found.rule.node_count,
-        created_at: timestamp(found.created_at).to_string(),
+        created_at: timestamp(found.created_at),
     }
 }
 
@@ -253,9 +251,9 @@ fn approval_view(found: ApprovalRecord) -> ApprovalView {
         public_key_sha256: telovix_contract::token::hex(&found.spki),
         host: serde_json::from_str(&found.host).unwrap_or(serde_json::Value::Null),
         client_ip: found.client_ip,
-        asked_at: timestamp(found.asked_at).to_string(),
-        last_asked_at: timestamp(found.last_asked_at).to_string(),
-        decided_at: found.decided_at.map(|at| timestamp(at).to_string()),
+        asked_at: timestamp(found.asked_at),
+        last_asked_at: timestamp(found.last_asked_at),
+        decided_at: found.decided_at.map(timestamp),
         decided_by: found.decided_by,
     }
 }

@@ -1,5 +1,6 @@
 //! The audit trail, for operators: listed, followed link by link, taken out whole.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::token::hex;
 use utoipa::ToSchema;
@@ -11,14 +12,13 @@ use crate::db::{DbError, Tx};
 use crate::domain::chain::{Flaw, Linked, Record, Verifier};
 use crate::domain::page::{Cursor, Page, Piece};
 
-/// Records read at once.
 const AT_ONCE: i64 = 1000;
 
 /// A record of the audit trail (CONTRACT.md section 5).
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AuditView {
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// What happened.
     pub action_type: String,
     /// `success` or `failure`.
@@ -132,7 +132,7 @@ fn verify(tx: &mut dyn Tx, noted: Option<[u8; 32]>) -> Result<AuditReport, DbErr
 
 fn view(row: Record) -> AuditView {
     AuditView {
-        created_at: timestamp(row.created_at).to_string(),
+        created_at: timestamp(row.created_at),
         action_type: row.action_type,
         outcome: row.outcome,
         actor_email: row.actor_email,

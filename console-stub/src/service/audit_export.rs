@@ -2,30 +2,19 @@
 
 use super::audit::ExportedRecord;
 use super::{Console, ServiceError};
+use crate::domain::words::words;
 
-/// How the trail is written down.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ExportFormat {
-    /// One object, its rows in `data`.
-    Json,
-    /// RFC 4180, with a line of names.
-    Csv,
-}
-
-impl ExportFormat {
-    /// Reads the word: `json` or `csv`.
-    pub fn from_word(word: &str) -> Option<Self> {
-        match word {
-            "json" => Some(Self::Json),
-            "csv" => Some(Self::Csv),
-            _ => None,
-        }
+words! {
+    pub(crate) ExportFormat {
+        /// One object, its rows in `data`.
+        Json = "json",
+        /// RFC 4180, with a line of names.
+        Csv = "csv",
     }
 }
 
-/// An export on its way.
 #[derive(Debug)]
-pub struct Export {
+pub(crate) struct Export {
     console: Console,
     format: ExportFormat,
     last: i64,
@@ -41,13 +30,12 @@ enum Stage {
 }
 
 impl Export {
-    /// Begins with the first record.
-    pub fn new(console: Console, format: ExportFormat) -> Self {
+    pub(crate) fn new(console: Console, format: ExportFormat) -> Self {
         Self { console, format, last: 0, stage: Stage::Head }
     }
 
     /// The next text; `None` when all has been given.
-    pub async fn next(&mut self) -> Result<Option<String>, ServiceError> {
+    pub(crate) async fn next(&mut self) -> Result<Option<String>, ServiceError> {
         if self.stage == Stage::Head {
             self.stage = Stage::FirstRows;
             return Ok(Some(self.head().to_owned()));
@@ -98,7 +86,7 @@ fn csv_line(exported: &ExportedRecord) -> String {
     let maybe = |text: &Option<String>| cell(text.as_deref().unwrap_or(""));
     let cells = [
         exported.seq.to_string(),
-        cell(&record.created_at),
+        record.created_at.to_string(),
         cell(&record.action_type),
         cell(&record.outcome),
         maybe(&record.actor_email),

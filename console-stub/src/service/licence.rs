@@ -3,6 +3,7 @@
 use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use jiff::Timestamp;
 use rcgen::{KeyPair, SigningKey as _};
 use rustls_pki_types::SubjectPublicKeyInfoDer;
 use rustls_pki_types::pem::PemObject as _;
@@ -11,7 +12,7 @@ use utoipa::ToSchema;
 use x509_parser::prelude::FromDer as _;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
-use super::setup::Grant;
+use super::console::{not_set_up, require_setup};
 use super::{Console, ServiceError};
 use crate::clock::timestamp;
 use crate::db::licences::{self, LicenceRecord};
@@ -29,6 +30,15 @@ pub struct Bundle {
     pub signature: String,
 }
 
+/// Where the licence comes from.
+#[derive(Debug, Clone)]
+pub enum Grant {
+    /// A trial of so many nodes.
+    Trial(u32),
+    /// A signed bundle, JSON.
+    Bundle(String),
+}
+
 /// How the licence stands, for people and programs.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct LicenceView {
@@ -41,11 +51,11 @@ pub struct LicenceView {
     /// Sensors that take a slot.
     pub protected_nodes: i64,
     /// RFC 3339, from when it counts; null for a trial.
-    pub not_before: Option<String>,
+    pub not_before: Option<Timestamp>,
     /// RFC 3339, when its time is over; null where it does not end.
-    pub expires_at: Option<String>,
+    pub expires_at: Option<Timestamp>,
     /// RFC 3339, when no new host is let in any more.
-    pub grace_ends_at: Option<String>,
+    pub grace_ends_at: Option<Timestamp>,
     /// `valid`, `grace`, `expired` or `not_yet_valid`.
     pub state: &'static str,
     /// A sentence where there is something to do, else null.
@@ -54,15 +64,13 @@ pub struct LicenceView {
 
 impl Console {
     /// Imports a signed bundle.
-    ///
-    /// # Errors
-    /// `invalid_request` when no trusted key signed it, or its time is not now.
+    /// Errors: `invalid_request` when no trusted key signed it, or its time is not now.
     pub async fn import_licence(&self, bundle: String, origin: Origin) -> Result<LicenceView, ServiceError> {
         self.import_licence_of(bundle, None, origin).await
     }
 
     /// The same; where keys are given, these and no others are trusted from now on, if one of them signed the bundle.
-    pub async fn import_licence_of(
+    pub(crate) async fn import_licence_of(
         &self,
         bundle: String,
         trust: Option<String>,
@@ -71,7 +79,7 @@ impl Console {
         let now = self.now();
         self.db()
             .write(move |tx| {
-                super::require_setup(tx)?;
+                require_setup(tx)?;
                 if let Some(trust) = &trust {
                     set_trust(tx, trust)?;
                 }
@@ -114,7 +122,6 @@ fn payload(licence: &LicenceRecord) -> Option<LicencePayload> {
     serde_json::from_slice(&STANDARD.decode(bundle.payload).ok()?).ok()
 }
 
-/// Stores the keys that may sign licences.
 pub(super) fn set_trust(tx: &mut dyn Tx, pem: &str) -> Result<(), ServiceError> {
     if trusted_keys(pem).is_empty() {
         return Err(Refusal::field("license_trust", "it holds no Ed25519 public key in PEM").into());
@@ -122,7 +129,6 @@ pub(super) fn set_trust(tx: &mut dyn Tx, pem: &str) -> Result<(), ServiceError> 
     Ok(settings::set(tx, settings::LICENCE_TRUST, pem)?)
 }
 
-/// Stores a licence.
 pub(super) fn grant(tx: &mut dyn Tx, grant: &Grant, now: i64) -> Result<LicenceRecord, ServiceError> {
     let licence = match grant {
         Grant::Trial(nodes) => LicenceRecord {
@@ -195,11 +201,9 @@ fn trusted_keys(pem: &str) -> Vec<Vec<u8>> {
 }
 
 fn view(tx: &mut dyn Tx, now: i64) -> Result<LicenceView, ServiceError> {
-    let licence = licences::current(tx)?.ok_or_else(super::not_set_up)?;
+    let licence = licences::current(tx)?.ok_or_else(not_set_up)?;
     let payload = payload(&licence);
-    let when = |read: fn(&LicencePayload) -> i64| {
-        payload.as_ref().map(|payload| timestamp(read(payload)).to_string())
-    };
+    let when = |read: fn(&LicencePayload) -> i64| payload.as_ref().map(read).map(timestamp);
     let term = payload.as_ref().map_or(Term::Valid, |payload| payload.term(now));
     Ok(LicenceView {
         id: licence.id,

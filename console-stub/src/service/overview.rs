@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use telovix_contract::enroll::DEFAULT_HEARTBEAT_SECONDS;
 use telovix_contract::{ErrorCode, SensorId};
-use tokio::sync::Mutex;
 use tokio::time::Instant;
 
 use super::sensors::{SensorView, moment, view as sensor_view};
@@ -25,19 +24,8 @@ const WORTH: u32 = 20;
 /// However many pages are open, the database is asked so often for them.
 const WATCH_EVERY: Duration = Duration::from_secs(1);
 
-/// The last count of the fleet. Whether a sensor is healthy is a matter of the last heartbeat, which is in no index, so each
-/// count looks at every row.
-#[derive(Debug, Default)]
-pub(super) struct Counted(Mutex<Option<(FleetCounts, Instant, Duration)>>);
-
-/// The trail's length when it was last looked at for open pages.
-#[derive(Debug, Default)]
-pub(super) struct Watched(Mutex<Option<(i64, Instant)>>);
-
-/// How the Console stands at this moment.
 #[derive(Debug, Clone, Copy)]
-pub struct Overview {
-    /// The fleet.
+pub(crate) struct Overview {
     pub fleet: FleetCounts,
     /// Tokens that a host could use now.
     pub pending_tokens: i64,
@@ -48,15 +36,13 @@ pub struct Overview {
 /// A token and who came with it.
 #[derive(Debug, Clone)]
 pub struct TokenStory {
-    /// The token.
     pub token: TokenView,
     /// Identity and node name of the sensors that enrolled with it lately.
     pub enrolled: Vec<(String, String)>,
 }
 
 impl Console {
-    /// Counts.
-    pub async fn overview(&self) -> Result<Overview, ServiceError> {
+    pub(crate) async fn overview(&self) -> Result<Overview, ServiceError> {
         let now = self.now();
         let fleet = self.fleet_counts(now).await?;
         let open =
@@ -86,7 +72,7 @@ impl Console {
 
     /// Changes when there may be something new to see: with every record of the trail, and with the time in which sensors
     /// send heartbeats, which leave no record.
-    pub async fn stamp_of_news(&self) -> Result<String, ServiceError> {
+    pub(crate) async fn stamp_of_news(&self) -> Result<String, ServiceError> {
         let beat = self.now() / i64::from(DEFAULT_HEARTBEAT_SECONDS);
         let mut last = self.watched().0.lock().await;
         if let Some((length, at)) = *last

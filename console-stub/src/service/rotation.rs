@@ -3,6 +3,7 @@
 //! Invariant: at every moment each certificate in force has its issuer in force; an issuer goes when nobody needs it, or
 //! when an operator says that those who do have to enroll again. The root stays, so pins stay (DESIGN.md section 6).
 
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::ErrorCode;
 use telovix_contract::session::RenewalWindow;
@@ -49,11 +50,11 @@ pub struct IssuerView {
     /// `signing`, `draining` or `retired`.
     pub state: &'static str,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339, end of its certificate.
-    pub not_after: String,
+    pub not_after: Timestamp,
     /// RFC 3339, where it was retired.
-    pub retired_at: Option<String>,
+    pub(crate) retired_at: Option<Timestamp>,
     /// Sensors whose certificate is from it.
     pub sensors: i64,
 }
@@ -61,9 +62,7 @@ pub struct IssuerView {
 impl Console {
     /// Makes a new issuer that signs from now on, has the server show a certificate from it, and asks every sensor to renew.
     /// The old issuer is trusted until it is retired.
-    ///
-    /// # Errors
-    /// `invalid_request` for a drain that is too quick or too slow; `not_ready` before set-up; signing or the database.
+    /// Errors: `invalid_request` for a drain that is too quick or too slow; `not_ready` before set-up; signing or the database.
     pub async fn rotate_issuer(&self, drain: Drain, origin: Origin) -> Result<Rotation, ServiceError> {
         self.authority()?;
         let now = self.now();
@@ -181,9 +180,9 @@ fn view(found: IssuerUse, signing: Option<&str>) -> IssuerView {
     };
     IssuerView {
         state,
-        created_at: timestamp(found.created_at).to_string(),
-        not_after: timestamp(found.not_after).to_string(),
-        retired_at: found.retired_at.map(|at| timestamp(at).to_string()),
+        created_at: timestamp(found.created_at),
+        not_after: timestamp(found.not_after),
+        retired_at: found.retired_at.map(timestamp),
         sensors: found.sensors,
         issuer_id: found.id,
     }

@@ -1,5 +1,6 @@
 //! The fleet, for operators: list, ask to renew, disable, enable, revoke, delete.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::facts::HostFacts;
 use telovix_contract::session::RenewalWindow;
@@ -50,11 +51,11 @@ pub struct SensorView {
     /// How lately it was heard of.
     pub health_state: HealthState,
     /// RFC 3339, end of its newest certificate.
-    pub certificate_not_after: Option<String>,
+    pub(crate) certificate_not_after: Option<Timestamp>,
     /// RFC 3339.
-    pub enrolled_at: String,
+    pub enrolled_at: Timestamp,
     /// RFC 3339, of its last heartbeat.
-    pub last_seen_at: Option<String>,
+    pub last_seen_at: Option<Timestamp>,
     /// Whether it has retired.
     pub decommissioned: bool,
 }
@@ -93,9 +94,7 @@ impl Console {
 
     /// Asks a sensor to renew its certificate from now on and within so many seconds; it hears of it with its next
     /// heartbeat. Gives the window.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` when it is not at work; `invalid_request` for a time that is too short or too long.
+    /// Errors: `not_found`; `conflict` when it is not at work; `invalid_request` for a time that is too short or too long.
     pub async fn ask_renewal(
         &self,
         id: SensorId,
@@ -119,9 +118,7 @@ impl Console {
     }
 
     /// Does to a sensor what an operator asks.
-    ///
-    /// # Errors
-    /// `not_found`; `conflict` when it does not stand so that this can be done.
+    /// Errors: `not_found`; `conflict` when it does not stand so that this can be done.
     pub async fn judge_sensor(
         &self,
         id: SensorId,
@@ -234,9 +231,9 @@ pub(super) fn view(row: Listed, at: Moment) -> SensorView {
         health_state: sensor.health(at.now),
         tags: json(&sensor.tags),
         host: json(&sensor.host),
-        certificate_not_after: validity.map(|(_, to)| timestamp(to).to_string()),
-        enrolled_at: timestamp(sensor.enrolled_at).to_string(),
-        last_seen_at: sensor.last_seen_at.map(|at| timestamp(at).to_string()),
+        certificate_not_after: validity.map(|(_, to)| timestamp(to)),
+        enrolled_at: timestamp(sensor.enrolled_at),
+        last_seen_at: sensor.last_seen_at.map(timestamp),
         decommissioned: sensor.standing == Standing::Decommissioned,
         node_name: sensor.node_name.to_string(),
         cluster_id: sensor.cluster_id.map(String::from),

@@ -15,19 +15,16 @@ use crate::clock::timestamp;
 use crate::db::certificates::{self, CertificateRecord};
 use crate::db::{DbError, Tx, audit, sensors, settings};
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin, clean};
-pub use crate::domain::credential::untrusted;
+pub(crate) use crate::domain::credential::untrusted;
 use crate::domain::credential::{self, OVERLAP, Succession};
 use crate::domain::enroll::licence_full;
 use crate::domain::sensor::{SensorRecord, Standing};
 
-/// Longest version text kept.
 const MAX_VERSION: usize = 128;
 
 impl Console {
     /// Takes a heartbeat. The first one with a new certificate ends the time of the one before.
-    ///
-    /// # Errors
-    /// `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`; `NodeLimitExceeded` when a retired sensor comes back
+    /// Errors: `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`; `NodeLimitExceeded` when a retired sensor comes back
     /// and no slot is left.
     pub async fn heartbeat(
         &self,
@@ -81,16 +78,14 @@ impl Console {
     }
 
     /// Whose certificate this is, whether or not it is still to be believed.
-    pub async fn holder(&self, certificate: &[u8]) -> Result<Option<SensorId>, ServiceError> {
+    pub(crate) async fn holder(&self, certificate: &[u8]) -> Result<Option<SensorId>, ServiceError> {
         let fingerprint = Sha256::digest(certificate).into();
         let found = self.db().read(move |tx| certificates::by_fingerprint(tx, &fingerprint)).await?;
         Ok(found.map(|record| record.sensor_id))
     }
 
     /// Retires a sensor: its record stays, its licence slot is free. Again changes nothing.
-    ///
-    /// # Errors
-    /// `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`.
+    /// Errors: `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`.
     pub async fn decommission(&self, certificate: &[u8], origin: Origin) -> Result<SensorId, ServiceError> {
         let (now, fingerprint) = (self.now(), Sha256::digest(certificate).into());
         self.db()
@@ -147,7 +142,8 @@ fn handed_out(
     let Some(certificate) = certificates::by_fingerprint(tx, fingerprint)? else {
         return Err(credential::unknown_certificate().into());
     };
-    let sensor = sensors::by_id(tx, certificate.sensor_id)?.ok_or(DbError::Closed)?;
+    let sensor =
+        sensors::by_id(tx, certificate.sensor_id)?.ok_or(DbError::Missing("sensor of this certificate"))?;
     credential::check_handed_out(&certificate.credential(), sensor.standing, now)?;
     Ok((certificate, sensor))
 }

@@ -3,7 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Console, ServiceError, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError};
 use crate::db::{Tx, audit, settings as table};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
@@ -30,9 +31,7 @@ impl Console {
     }
 
     /// Gives a setting a value.
-    ///
-    /// # Errors
-    /// `invalid_request` naming what is wrong; `not_ready` before set-up.
+    /// Errors: `invalid_request` naming what is wrong; `not_ready` before set-up.
     pub async fn change_setting(
         &self,
         setting: Setting,

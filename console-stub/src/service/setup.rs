@@ -4,6 +4,7 @@ use sha2::{Digest as _, Sha256};
 use telovix_contract::{CaFingerprint, ErrorCode};
 use zeroize::Zeroizing;
 
+pub use super::licence::Grant;
 use super::users::hashed;
 use super::{Console, ServiceError, licence};
 use crate::ca::hierarchy::{self, MadeCa};
@@ -36,15 +37,6 @@ pub struct Setup {
     pub vertical: Vertical,
 }
 
-/// Where the licence comes from.
-#[derive(Debug, Clone)]
-pub enum Grant {
-    /// A trial of so many nodes.
-    Trial(u32),
-    /// A signed bundle, JSON.
-    Bundle(String),
-}
-
 /// What set-up made.
 #[derive(Debug, Clone)]
 pub struct SetUp {
@@ -56,9 +48,7 @@ pub struct SetUp {
 
 impl Console {
     /// Sets the Console up.
-    ///
-    /// # Errors
-    /// `conflict` when it is set up already, and then nothing changes; `invalid_request` naming what is wrong.
+    /// Errors: `conflict` when it is set up already, and then nothing changes; `invalid_request` naming what is wrong.
     pub async fn set_up(&self, setup: Setup) -> Result<SetUp, ServiceError> {
         check_email("admin_email", &setup.admin_email)?;
         check_password("admin_password", &setup.admin_password)?;

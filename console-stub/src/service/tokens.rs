@@ -1,5 +1,6 @@
 //! Enrollment tokens: made, listed, taken back.
 
+use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::paths::DEFAULT_PORT;
 use telovix_contract::states::{TokenStatus, TokenType};
@@ -8,7 +9,8 @@ use telovix_contract::{CaFingerprint, EnrollmentToken, ErrorCode, Flavor, NodeNa
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Console, ServiceError, licence, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError, licence};
 use crate::ca;
 use crate::clock::timestamp;
 use crate::db::{DbError, Tx, audit, rules, sensors, settings, tokens};
@@ -39,7 +41,7 @@ pub struct CreatedToken {
 
 /// The answer to whoever made a token.
 #[derive(Debug, Serialize, ToSchema)]
-pub struct CreatedView<'a> {
+pub(crate) struct CreatedView<'a> {
     /// Names it without being it.
     pub id: TokenId,
     /// The secret, this once.
@@ -48,7 +50,7 @@ pub struct CreatedView<'a> {
     #[serde(rename = "type")]
     pub kind: TokenType,
     /// RFC 3339.
-    pub expires_at: String,
+    pub expires_at: Timestamp,
     /// A line for the host's shell.
     pub install_command: &'a str,
     /// A sentence when the licence is 90 % full or more, else null.
@@ -60,18 +62,17 @@ pub struct CreatedView<'a> {
 impl CreatedToken {
     /// The line for a host of which the name, the role and the edition are known. Each is of an alphabet that a shell takes
     /// as it is.
-    pub fn install_command_for(&self, node: &NodeName, role: &NodeRole, flavor: Flavor) -> String {
+    pub(crate) fn install_command_for(&self, node: &NodeName, role: &NodeRole, flavor: Flavor) -> String {
         let more = format!(" --token-stdin --node-name '{node}' --node-role '{role}' --flavor '{flavor}';");
         self.install_command.replacen(" --token-stdin;", &more, 1)
     }
 
-    /// The answer.
-    pub fn view(&self) -> CreatedView<'_> {
+    pub(crate) fn view(&self) -> CreatedView<'_> {
         CreatedView {
             id: self.id,
             token: self.token.expose(),
             kind: self.kind,
-            expires_at: timestamp(self.expires_at).to_string(),
+            expires_at: timestamp(self.expires_at),
             install_command: &self.install_command,
             capacity_warning: self.capacity_warning.as_deref(),
             licence_warning: self.licence_warning.as_deref(),
@@ -102,20 +103,18 @@ pub struct TokenView {
     /// Enrollments so far.
     pub use_count: i64,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
     /// RFC 3339.
-    pub expires_at: String,
+    pub expires_at: Timestamp,
     /// RFC 3339, of its last use.
-    pub used_at: Option<String>,
+    pub used_at: Option<Timestamp>,
     /// RFC 3339, since when it is kept for a waiting enrollment.
-    pub reserved_at: Option<String>,
+    pub reserved_at: Option<Timestamp>,
 }
 
 impl Console {
     /// Makes a token.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up, `invalid_request` naming the field.
+    /// Errors: `not_ready` before set-up, `invalid_request` naming the field.
     pub async fn create_token(
         &self,
         draft: TokenDraft,
@@ -162,13 +161,13 @@ impl Console {
     }
 
     /// How the token with this hash stands at this moment, if there is one.
-    pub async fn token_status(&self, hash: TokenHash) -> Result<Option<TokenStatus>, ServiceError> {
+    pub(crate) async fn token_status(&self, hash: TokenHash) -> Result<Option<TokenStatus>, ServiceError> {
         let now = self.now();
         Ok(self.db().read(move |tx| tokens::status_by_hash(tx, &hash, now)).await?)
     }
 
     /// Forgets every token and every rule, whoever waits included.
-    pub async fn forget_tokens(&self, origin: Origin) -> Result<(), ServiceError> {
+    pub(crate) async fn forget_tokens(&self, origin: Origin) -> Result<(), ServiceError> {
         let now = self.now();
         let forget = move |tx: &mut dyn Tx| {
             let detail =
@@ -194,7 +193,7 @@ impl Console {
             let detail = Detail::new().with("token_id", id);
             audit::append(tx, &AuditEntry::success(Action::TokenRevoked, None, detail), &origin, now)?;
             let token = tokens::by_id(tx, id)?;
-            token.ok_or(ServiceError::Db(DbError::Closed))
+            token.ok_or(ServiceError::Db(DbError::Missing("token of this id")))
         };
         let token = self.db().write::<_, ServiceError, _>(revoked).await?;
         tracing::info!(token_id = %id, "token revoked");
@@ -205,7 +204,12 @@ impl Console {
 /// The line that installs and enrolls: it pins the server's key for the download, which carries no secret and follows a
 /// redirection only to where that key is, and hands the token over on standard input, so that it stands in no process list.
 /// It works for root without sudo and where sudo is an alias, and its exit status is that of the part that failed.
-pub fn install_command(url: &str, fingerprint: &CaFingerprint, pin: &str, token: &EnrollmentToken) -> String {
+pub(crate) fn install_command(
+    url: &str,
+    fingerprint: &CaFingerprint,
+    pin: &str,
+    token: &EnrollmentToken,
+) -> String {
     format!(
         "f=$(mktemp) && curl -fsSL -k --proto '=https' --connect-timeout 20 -m 90 --pinnedpubkey 'sha256//{pin}' -o \"$f\" \
          '{url}/install.sh' && echo '{}' | $(unalias -a; [ \"$(id -u)\" = 0 ] || command -v sudo) sh \"$f\" \
@@ -227,7 +231,7 @@ pub(super) fn public_url(tx: &mut dyn Tx) -> Result<String, DbError> {
 }
 
 /// `https://host:port`, IPv6 addresses in brackets.
-pub fn url_for(host: &str, port: u16) -> String {
+pub(crate) fn url_for(host: &str, port: u16) -> String {
     let bracketed = host.contains(':') && !host.starts_with('[');
     if bracketed { format!("https://[{host}]:{port}") } else { format!("https://{host}:{port}") }
 }
@@ -263,10 +267,10 @@ pub(super) fn view(token: TokenRecord, now: i64) -> TokenView {
         max_nodes: token.max_nodes,
         node_count: token.node_count,
         use_count: token.use_count,
-        created_at: timestamp(token.created_at).to_string(),
-        expires_at: timestamp(token.expires_at).to_string(),
-        used_at: token.used_at.map(|at| timestamp(at).to_string()),
-        reserved_at: token.reserved_at.map(|at| timestamp(at).to_string()),
+        created_at: timestamp(token.created_at),
+        expires_at: timestamp(token.expires_at),
+        used_at: token.used_at.map(timestamp),
+        reserved_at: token.reserved_at.map(timestamp),
     }
 }
 

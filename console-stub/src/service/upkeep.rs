@@ -32,9 +32,7 @@ impl Console {
 
     /// Makes a new server certificate when a third of the old one's life is left, or the clock stands outside it; the key
     /// stays. Says whether it did.
-    ///
-    /// # Errors
-    /// `not_ready` before set-up; [`ServiceError`] when signing or storing fails.
+    /// Errors: `not_ready` before set-up; [`ServiceError`] when signing or storing fails.
     pub async fn renew_server_certificate(&self) -> Result<bool, ServiceError> {
         let (authority, now) = (self.authority()?, self.now());
         if authority.server().is_some_and(|server| is_fresh(server.validity, now)) {
@@ -59,7 +57,11 @@ impl Console {
     }
 
     /// Writes down the address that this process serves under: as an operator gave it, or derived from the listener.
-    pub async fn publish_url(&self, given: Option<PublicUrl>, derived: String) -> Result<(), ServiceError> {
+    pub(crate) async fn publish_url(
+        &self,
+        given: Option<PublicUrl>,
+        derived: String,
+    ) -> Result<(), ServiceError> {
         self.db()
             .write(move |tx| {
                 if let Some(url) = given {
@@ -71,7 +73,7 @@ impl Console {
     }
 
     /// The first name of the server certificate, if an operator gave one.
-    pub async fn first_server_name(&self) -> Result<Option<String>, ServiceError> {
+    pub(crate) async fn first_server_name(&self) -> Result<Option<String>, ServiceError> {
         let names = self.db().read(|tx| settings::get(tx, settings::SERVER_NAMES)).await?;
         Ok(names.and_then(|names| names.split_whitespace().next().map(str::to_owned)))
     }

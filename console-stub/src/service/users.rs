@@ -3,6 +3,7 @@
 //! Invariant: a refused login says the same, and takes as long, whether the address, the password or the account was
 //! wrong; and no number of attempts at once gets more guesses than the lock allows.
 
+use jiff::Timestamp;
 use std::sync::LazyLock;
 
 use argon2::{Argon2, PasswordHasher as _, PasswordVerifier as _};
@@ -15,7 +16,8 @@ use tokio::sync::Semaphore;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Console, ServiceError, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError};
 use crate::ca;
 use crate::clock::timestamp;
 use crate::db::users::{self, UserRecord};
@@ -45,7 +47,7 @@ pub struct UserView {
     /// `active` or `disabled`.
     pub status: &'static str,
     /// RFC 3339.
-    pub created_at: String,
+    pub created_at: Timestamp,
 }
 
 /// A session that was just started.
@@ -79,9 +81,7 @@ pub enum Presence {
 
 impl Console {
     /// Makes a user.
-    ///
-    /// # Errors
-    /// `invalid_request` naming the field; `conflict` when there is one of this address.
+    /// Errors: `invalid_request` naming the field; `conflict` when there is one of this address.
     pub async fn create_user(
         &self,
         email: String,
@@ -107,7 +107,7 @@ impl Console {
     }
 
     /// All users, oldest first.
-    pub async fn list_users(&self) -> Result<Vec<UserView>, ServiceError> {
+    pub(crate) async fn list_users(&self) -> Result<Vec<UserView>, ServiceError> {
         let rows = self.db().read(|tx| users::list(tx)).await?;
         Ok(rows.into_iter().map(view).collect())
     }
@@ -129,8 +129,7 @@ impl Console {
         self.db().write(change).await
     }
 
-    /// Lets a disabled user sign in again.
-    pub async fn enable_user(&self, email: String, origin: Origin) -> Result<UserView, ServiceError> {
+    pub(crate) async fn enable_user(&self, email: String, origin: Origin) -> Result<UserView, ServiceError> {
         let now = self.now();
         let change = move |tx: &mut dyn Tx| {
             let user = find(tx, &email)?;
@@ -146,7 +145,7 @@ impl Console {
     }
 
     /// Gives a user another role; the sessions end.
-    pub async fn change_role(
+    pub(crate) async fn change_role(
         &self,
         email: String,
         role: Role,
@@ -192,9 +191,7 @@ impl Console {
     }
 
     /// Signs an operator in.
-    ///
-    /// # Errors
-    /// `unauthorized` alike for all that may be wrong; `rate_limited` while the address is locked.
+    /// Errors: `unauthorized` alike for all that may be wrong; `rate_limited` while the address is locked.
     pub async fn log_in(
         &self,
         email: String,
@@ -312,8 +309,8 @@ async fn verified(password: Zeroizing<String>, hash: String) -> Result<bool, Ser
 async fn off_the_runtime<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, ServiceError> {
-    let _turn = HASHING.acquire().await.map_err(|_| DbError::Closed)?;
-    Ok(tokio::task::spawn_blocking(work).await.map_err(|_| DbError::Closed)?)
+    let _turn = HASHING.acquire().await.expect("nobody closes this semaphore");
+    tokio::task::spawn_blocking(work).await.map_err(|_| ServiceError::Hashing)
 }
 
 fn hash_of(secret: &str) -> [u8; 32] {
@@ -330,6 +327,6 @@ fn view(user: UserRecord) -> UserView {
         email: user.email,
         role: user.role.as_str(),
         status: if user.disabled_at.is_some() { "disabled" } else { "active" },
-        created_at: timestamp(user.created_at).to_string(),
+        created_at: timestamp(user.created_at),
     }
 }

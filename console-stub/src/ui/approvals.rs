@@ -19,7 +19,6 @@ use crate::service::approvals::{ApprovalView, Say};
 struct Page {
     frame: Frame,
     statuses: Vec<Choice>,
-    /// Whether those that wait are shown.
     waiting: bool,
     rows: Vec<ApprovalView>,
     next: Option<String>,
@@ -39,7 +38,6 @@ fn frame(visitor: &Visitor) -> Frame {
     Frame::new("Approvals", "/ui/approvals", visitor)
 }
 
-/// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, asked) = opened(&api, request, Act::ReadTokens).await?;
     let done = asked.text("done");

@@ -27,7 +27,6 @@ struct Page {
     next: Option<String>,
 }
 
-/// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     page(&api, request, false).await
 }
@@ -58,7 +57,6 @@ async fn page(api: &Api, request: Request, verify: bool) -> Result<Response, Oop
     }))
 }
 
-/// The whole trail as a file.
 pub(super) async fn export(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (_, asked) = opened(&api, request, Act::ReadAudit).await?;
     let format = asked.word("format", ExportFormat::from_word)?.unwrap_or(ExportFormat::Json);

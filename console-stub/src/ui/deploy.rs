@@ -11,6 +11,7 @@ use super::page::{Frame, Oops, ok, show, status_of};
 use super::visitor::{Form, Visitor, opened, posted};
 use super::words::{self, Choice, choices};
 use crate::api::Api;
+use crate::clock::timestamp;
 use crate::domain::Refusal;
 use crate::domain::role::Act;
 use crate::domain::token::TokenDraft;
@@ -57,13 +58,11 @@ fn host_page(visitor: &Visitor, form: &Form, problem: Option<String>) -> HostPag
     }
 }
 
-/// Asks about the host.
 pub(super) async fn host(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
     Ok(ok(&host_page(&visitor, &Form::default(), None)))
 }
 
-/// Makes a one-time token for a host.
 pub(super) async fn make_for_host(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, form) = posted(&api, request, Act::ManageTokens).await?;
     match host_token(&api, &visitor, &form).await {
@@ -119,7 +118,7 @@ pub(super) async fn made_page(
             id: made.id.to_string(),
             token: made.token.expose().to_owned(),
             command,
-            until: words::clock_time(&crate::clock::timestamp(made.expires_at).to_string()),
+            until: words::clock_time(&timestamp(made.expires_at)),
             left: made.expires_at - api.console.now(),
             warnings: warnings(made),
         },
@@ -151,7 +150,6 @@ fn cluster_page(visitor: &Visitor, form: &Form, problem: Option<String>) -> Clus
     }
 }
 
-/// Asks about the cluster.
 pub(super) async fn cluster(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, _) = opened(&api, request, Act::ManageTokens).await?;
     Ok(ok(&cluster_page(&visitor, &Form::default(), None)))
@@ -172,7 +170,6 @@ struct MadeClusterPage {
     warnings: Vec<String>,
 }
 
-/// Makes a cluster token.
 pub(super) async fn make_for_cluster(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, form) = posted(&api, request, Act::ManageTokens).await?;
     match cluster_token(&api, &visitor, &form).await {
@@ -207,7 +204,7 @@ async fn cluster_token(api: &Api, visitor: &Visitor, form: &Form) -> Result<Made
         flavor,
         url: api.console.public_url().await?,
         fingerprint: api.console.authority()?.fingerprint().to_string(),
-        until: words::clock_time(&crate::clock::timestamp(made.expires_at).to_string()),
+        until: words::clock_time(&timestamp(made.expires_at)),
         left: made.expires_at - api.console.now(),
         warnings: warnings(&made),
     })

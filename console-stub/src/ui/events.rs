@@ -18,22 +18,18 @@ use crate::domain::role::Act;
 use crate::domain::token::TokenId;
 use crate::service::overview::TokenStory;
 
-/// Time between two looks.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// Looks before the stream ends; the browser comes again, and its session is checked again.
 const LOOKS: u32 = 30;
 
-/// What the line says.
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Line {
     /// `waiting`, `enrolled` or `ended`.
     state: &'static str,
     says: String,
-    /// Whether nothing will follow.
     over: bool,
 }
 
-/// The stream of one token.
 pub(super) async fn of_token(
     State(api): State<Api>,
     Path(id): Path<String>,

@@ -77,7 +77,6 @@ pub(super) fn require_visit(headers: &HeaderMap, form: &Form) -> Result<(), Refu
     require_token(&session::cookie(headers, VISIT).unwrap_or_default(), form)
 }
 
-/// Signs in.
 pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (parts, body) = request.into_parts();
     session::admit(&api, &parts)?;
@@ -102,7 +101,6 @@ pub(super) async fn sign_in(State(api): State<Api>, request: Request) -> Result<
     Ok((AppendHeaders(cookies), Redirect::to("/ui/sensors")).into_response())
 }
 
-/// Signs out.
 pub(super) async fn sign_out(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, _) = posted(&api, request, Act::ReadSensors).await?;
     api.console.log_out(&visitor.secret, visitor.origin).await?;

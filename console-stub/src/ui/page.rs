@@ -43,7 +43,6 @@ pub(super) async fn guarded(State(api): State<Api>, request: Request, next: Next
     response
 }
 
-/// An entry of the navigation.
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) name: &'static str,
@@ -53,7 +52,6 @@ pub(super) struct Entry {
     pub(super) here: bool,
 }
 
-/// The frame around a page's content.
 #[derive(Debug)]
 pub(super) struct Frame {
     pub(super) title: String,
@@ -114,7 +112,6 @@ impl Frame {
     }
 }
 
-/// A page of this status.
 pub(super) fn show(status: StatusCode, page: &impl Template) -> Response {
     match page.render() {
         Ok(text) => (status, Html(text)).into_response(),
@@ -125,17 +122,14 @@ pub(super) fn show(status: StatusCode, page: &impl Template) -> Response {
     }
 }
 
-/// A page.
 pub(super) fn ok(page: &impl Template) -> Response {
     show(StatusCode::OK, page)
 }
 
-/// The status of a refusal.
 pub(super) fn status_of(refusal: &Refusal) -> StatusCode {
     StatusCode::from_u16(refusal.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Why a page is not shown.
 #[derive(Debug)]
 pub(super) struct Oops(ServiceError);
 
@@ -147,9 +141,7 @@ impl<E: Into<ServiceError>> From<E> for Oops {
 
 impl Oops {
     /// What is wrong with what was asked, to be said on the page that asked it.
-    ///
-    /// # Errors
-    /// Itself when it is none of the asker's business, or a matter of who asks.
+    /// Errors: itself when it is none of the asker's business, or a matter of who asks.
     pub(super) fn correctable(self) -> Result<Refusal, Self> {
         match self.0 {
             ServiceError::Refused(refusal)
@@ -160,6 +152,7 @@ impl Oops {
             error @ (ServiceError::Refused(_)
             | ServiceError::Db(_)
             | ServiceError::Ca(_)
+            | ServiceError::Hashing
             | ServiceError::Cut(_)) => Err(Self(error)),
         }
     }

@@ -61,7 +61,6 @@ async fn wrong_method(_: Request) -> Oops {
         .into()
 }
 
-/// Style, script and icon, compiled in.
 async fn asset(Path(name): Path<String>) -> Response {
     let (kind, content) = match name.as_str() {
         "console.css" => ("text/css; charset=utf-8", include_str!("../../assets/console.css")),

@@ -44,7 +44,6 @@ fn frame(visitor: &Visitor) -> Frame {
     Frame::new("Auto-approve rules", "/ui/rules", visitor)
 }
 
-/// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, asked) = opened(&api, request, Act::ReadTokens).await?;
     let done = asked.text("done");
@@ -52,7 +51,6 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
     Ok(ok(&page(&api, frame, &Form::default()).await?))
 }
 
-/// Makes a rule.
 pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, form) = posted(&api, request, Act::ManageTokens).await?;
     match make(&api, &visitor, &form).await {
@@ -80,7 +78,6 @@ async fn make(api: &Api, visitor: &Visitor, form: &Form) -> Result<RuleView, Ser
     api.console.create_rule(draft, visitor.origin.clone()).await
 }
 
-/// Asks whether it is meant.
 pub(super) async fn confirm(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -102,7 +99,6 @@ pub(super) async fn confirm(
     Ok(show(StatusCode::OK, &page))
 }
 
-/// Deletes it.
 pub(super) async fn delete(
     State(api): State<Api>,
     Path(id): Path<String>,

@@ -19,12 +19,10 @@ use crate::domain::token::TokenDraft;
 use crate::service::audit::AuditView;
 use crate::service::sensors::{SensorView, Verdict};
 
-/// Records of its history on the page.
 const HISTORY: i64 = 20;
 /// Seconds in which a sensor is to renew when it is asked now.
 const RENEW_WITHIN: i64 = 300;
 
-/// What can be done to a sensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Verb {
     Renew,
@@ -117,7 +115,6 @@ struct Page {
     history: Option<Vec<AuditView>>,
 }
 
-/// The page of one sensor.
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -146,15 +143,14 @@ pub(super) async fn show(
             .noting(words::done(done.as_deref())),
         tags: texts(&sensor.tags),
         host: facts(&sensor.host),
-        seen: words::ago(sensor.last_seen_at.as_deref(), now),
-        life: sensor.certificate_not_after.as_deref().map_or("none".to_owned(), |end| words::left(end, now)),
+        seen: words::ago(sensor.last_seen_at, now),
+        life: sensor.certificate_not_after.map_or("none".to_owned(), |end| words::left(end, now)),
         buttons: VERBS.into_iter().map(button).collect(),
         history,
         sensor,
     }))
 }
 
-/// The texts of a list of texts.
 pub(super) fn texts(value: &serde_json::Value) -> Vec<String> {
     let items = value.as_array().into_iter().flatten();
     items.filter_map(|item| item.as_str().map(str::to_owned)).collect()
@@ -187,19 +183,14 @@ fn facts(value: &serde_json::Value) -> Vec<(String, String)> {
 #[template(path = "confirm.html")]
 pub(super) struct Confirm {
     pub(super) frame: Frame,
-    /// What is asked.
     pub(super) question: String,
-    /// What it leads to.
     pub(super) leads_to: String,
-    /// Name on the button.
     pub(super) button: &'static str,
-    /// Whether it cannot be undone.
     pub(super) grave: bool,
     /// Where no leads.
     pub(super) back: String,
 }
 
-/// Asks whether it is meant.
 pub(super) async fn confirm(
     State(api): State<Api>,
     Path((id, word)): Path<(String, String)>,
@@ -228,7 +219,6 @@ fn asking(
     }
 }
 
-/// Does it.
 pub(super) async fn act(
     State(api): State<Api>,
     Path((id, word)): Path<(String, String)>,

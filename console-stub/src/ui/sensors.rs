@@ -86,7 +86,6 @@ impl Filters {
     }
 }
 
-/// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, asked) = opened(&api, request, Act::ReadSensors).await?;
     let filter = SensorFilter::read(|name| asked.text(name))?;
@@ -94,8 +93,8 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
     let now = api.console.now();
     let row = |sensor: SensorView| Row {
         tags: texts(&sensor.tags),
-        seen: words::ago(sensor.last_seen_at.as_deref(), now),
-        life: sensor.certificate_not_after.as_deref().map_or("none".to_owned(), |end| words::left(end, now)),
+        seen: words::ago(sensor.last_seen_at, now),
+        life: sensor.certificate_not_after.map_or("none".to_owned(), |end| words::left(end, now)),
         sensor,
     };
     let done = asked.text("done");

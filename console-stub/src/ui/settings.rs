@@ -38,7 +38,6 @@ struct Page {
     made: Option<(String, Zeroizing<String>)>,
 }
 
-/// A setting as the page shows it.
 struct Line {
     setting: SettingView,
     called: &'static str,
@@ -52,7 +51,6 @@ impl Line {
     }
 }
 
-/// What a setting is called, and what it does.
 fn in_words(setting: Setting) -> (&'static str, &'static str) {
     match setting {
         Setting::ApprovalMode => (
@@ -94,7 +92,6 @@ async fn page(api: &Api, visitor: &Visitor) -> Result<Page, ServiceError> {
     })
 }
 
-/// The page.
 pub(super) async fn show(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, asked) = opened(&api, request, Act::Administer).await?;
     let done = asked.text("done");
@@ -103,11 +100,8 @@ pub(super) async fn show(State(api): State<Api>, request: Request) -> Result<Res
     Ok(ok(&page))
 }
 
-/// What a change came to.
 enum Changed {
-    /// The word of what was done.
     Done(&'static str),
-    /// A key whose secret has to be shown.
     Key(CreatedKey),
 }
 

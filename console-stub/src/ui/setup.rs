@@ -23,7 +23,6 @@ use crate::files;
 use crate::service::ServiceError;
 use crate::service::setup::{Grant, SetUp, Setup};
 
-/// Nodes of a trial where nobody says.
 const TRIAL_NODES: u32 = 25;
 
 #[derive(Template)]
@@ -77,7 +76,6 @@ struct Done {
     fingerprint: String,
 }
 
-/// Sets the Console up.
 pub(super) async fn carry_out(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (parts, body) = request.into_parts();
     session::admit(&api, &parts)?;

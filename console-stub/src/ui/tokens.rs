@@ -28,7 +28,6 @@ struct Page {
     next: Option<String>,
 }
 
-/// The list.
 pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, asked) = opened(&api, request, Act::ReadTokens).await?;
     let cluster = asked.text("cluster_id").map(|name| name.parse()).transpose();
@@ -58,7 +57,6 @@ struct OnePage {
     left: i64,
 }
 
-/// One token.
 pub(super) async fn show(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -69,12 +67,11 @@ pub(super) async fn show(
     Ok(ok(&OnePage {
         frame: Frame::new("Token", "/ui/tokens", &visitor),
         pending: story.token.status == TokenStatus::Pending,
-        left: words::unix(&story.token.expires_at) - api.console.now(),
+        left: story.token.expires_at.as_second() - api.console.now(),
         story,
     }))
 }
 
-/// Asks whether it is meant.
 pub(super) async fn confirm(
     State(api): State<Api>,
     Path(id): Path<String>,
@@ -97,7 +94,6 @@ fn asking(visitor: &Visitor, story: &TokenStory) -> Confirm {
     }
 }
 
-/// Revokes it.
 pub(super) async fn revoke(
     State(api): State<Api>,
     Path(id): Path<String>,

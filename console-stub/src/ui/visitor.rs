@@ -17,9 +17,7 @@ use crate::domain::role::{Act, Role};
 use crate::domain::user::{csrf_holds, csrf_token};
 use crate::service::ServiceError;
 
-/// Rows on one page of a list.
 const ROWS: i64 = 50;
-/// The form's field with the CSRF token.
 const CSRF_FIELD: &str = "csrf_token";
 
 /// An operator who is signed in.
@@ -37,9 +35,7 @@ pub(super) struct Visitor {
 
 impl Visitor {
     /// Whoever asks, if they may do this.
-    ///
-    /// # Errors
-    /// `unauthorized`, which a page turns into the way to the sign-in; `forbidden`.
+    /// Errors: `unauthorized`, which a page turns into the way to the sign-in; `forbidden`.
     pub(super) async fn of(api: &Api, parts: &Parts, act: Act) -> Result<Self, ServiceError> {
         let (operator, secret) = session::whose(api, &parts.headers).await?;
         session::permit(operator.role, act)?;
@@ -56,24 +52,19 @@ impl Visitor {
 }
 
 /// Whoever opens a page, if they may, and what its address asks for: how every page begins.
-///
-/// # Errors
-/// As [`Visitor::of`]; `invalid_request` for an address that cannot be read.
+/// Errors: as [`Visitor::of`]; `invalid_request` for an address that cannot be read.
 pub(super) async fn opened(api: &Api, request: Request, act: Act) -> Result<(Visitor, Asked), ServiceError> {
     let (parts, _) = request.into_parts();
     let visitor = Visitor::of(api, &parts, act).await?;
     Ok((visitor, Asked::of(&parts)?))
 }
 
-/// The id in an address.
 pub(super) fn named<T: FromStr>(id: &str, thing: &str) -> Result<T, Refusal> {
     id.parse().map_err(|_| Refusal::new(ErrorCode::NotFound, format!("There is no such {thing}.")))
 }
 
 /// Whoever sends a form, if they may do this and meant it, with what it says.
-///
-/// # Errors
-/// As [`Visitor::of`]; `forbidden` without the session's CSRF token; what a body may be refused for.
+/// Errors: as [`Visitor::of`]; `forbidden` without the session's CSRF token; what a body may be refused for.
 pub(super) async fn posted(api: &Api, request: Request, act: Act) -> Result<(Visitor, Form), ServiceError> {
     let (parts, body) = request.into_parts();
     let visitor = Visitor::of(api, &parts, act).await?;
@@ -126,19 +117,16 @@ impl Form {
     }
 }
 
-/// What the address of a list asks for.
 #[derive(Debug, Default)]
 pub(super) struct Asked(BTreeMap<String, String>);
 
 impl Asked {
-    /// Reads the query.
     pub(super) fn of(parts: &Parts) -> Result<Self, Refusal> {
         let wrong =
             |_| Refusal::new(ErrorCode::InvalidRequest, "The address cannot be read; follow a link instead.");
         Query::try_from_uri(&parts.uri).map(|query| Self(query.0)).map_err(wrong)
     }
 
-    /// A filter that was filled in.
     pub(super) fn text(&self, name: &str) -> Option<String> {
         self.0.get(name).map(|text| text.trim().to_owned()).filter(|text| !text.is_empty())
     }
@@ -148,13 +136,11 @@ impl Asked {
         self.text(name).unwrap_or_default()
     }
 
-    /// A filter that is one of the contract's words.
     pub(super) fn word<T>(&self, name: &str, read: fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
         let wrong = || Refusal::field(name, "it is no word of the contract");
         self.text(name).map(|word| read(&word).ok_or_else(wrong)).transpose()
     }
 
-    /// Which piece of the list.
     pub(super) fn piece(&self) -> Result<Piece, Refusal> {
         let after = self.text("cursor").map(|text| Cursor::parse(&text)).transpose()?;
         Ok(Piece { rows: ROWS, after })

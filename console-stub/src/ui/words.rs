@@ -24,14 +24,9 @@ pub(super) fn done(word: Option<&str>) -> Option<&'static str> {
     DONE.into_iter().find(|(known, _)| Some(*known) == word).map(|(_, says)| says)
 }
 
-/// `2026-11-24 02:40:11 UTC` of an RFC 3339 text.
-pub(super) fn clock_time(rfc3339: &str) -> String {
-    rfc3339.replace('T', " ").replace('Z', " UTC")
-}
-
-/// Unix seconds of an RFC 3339 text that this Console wrote; 0 of any other.
-pub(super) fn unix(rfc3339: &str) -> i64 {
-    rfc3339.parse::<Timestamp>().map_or(0, Timestamp::as_second)
+/// `2026-11-24 02:40:11 UTC`.
+pub(super) fn clock_time(at: &Timestamp) -> String {
+    at.strftime("%F %T UTC").to_string()
 }
 
 /// A length of time by its largest unit: `12 d`, `3 h`, `5 min`, `20 s`.
@@ -46,13 +41,13 @@ pub(super) fn span(seconds: i64) -> String {
 }
 
 /// How long ago, or `never`.
-pub(super) fn ago(rfc3339: Option<&str>, now: i64) -> String {
-    rfc3339.map_or_else(|| "never".to_owned(), |text| format!("{} ago", span(now - unix(text))))
+pub(super) fn ago(at: Option<Timestamp>, now: i64) -> String {
+    at.map_or_else(|| "never".to_owned(), |at| format!("{} ago", span(now - at.as_second())))
 }
 
 /// What is left until then, or `over`.
-pub(super) fn left(rfc3339: &str, now: i64) -> String {
-    let seconds = unix(rfc3339) - now;
+pub(super) fn left(end: Timestamp, now: i64) -> String {
+    let seconds = end.as_second() - now;
     if seconds <= 0 { "over".to_owned() } else { span(seconds) }
 }
 
@@ -79,7 +74,6 @@ pub(super) fn start(id: &str) -> String {
     id.chars().take(8).collect()
 }
 
-/// A choice in a form.
 #[derive(Debug)]
 pub(super) struct Choice {
     pub(super) word: &'static str,
@@ -94,17 +88,18 @@ pub(super) fn choices(words: impl IntoIterator<Item = &'static str>, chosen: &st
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::timestamp;
 
     #[test]
     fn times_in_words() {
-        assert_eq!(clock_time("2026-11-24T02:40:11Z"), "2026-11-24 02:40:11 UTC");
+        assert_eq!(clock_time(&"2026-11-24T02:40:11Z".parse().unwrap()), "2026-11-24 02:40:11 UTC");
         assert_eq!(
             [-1, 119, 120, 7200, 172_800].map(span),
             ["0 s", "119 s", "2 min", "2 h", "2 d"].map(str::to_owned)
         );
         assert_eq!(ago(None, 0), "never");
-        assert_eq!(ago(Some("1970-01-01T00:00:10Z"), 15), "5 s ago");
-        assert_eq!([left("1970-01-01T00:00:10Z", 10), left("1970-01-01T00:01:10Z", 10)], ["over", "60 s"]);
+        assert_eq!(ago(Some(timestamp(10)), 15), "5 s ago");
+        assert_eq!([left(timestamp(10), 10), left(timestamp(70), 10)], ["over", "60 s"]);
         assert_eq!(done(Some("<script>")), None);
         assert_eq!(plain("renewal_due"), "renewal due");
         let sizes = [0, 1023, 1024, 25_276_510_208, u64::MAX].map(bytes);

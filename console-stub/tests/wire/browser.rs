@@ -40,7 +40,6 @@ impl<'w> Browser<'w> {
     }
 }
 
-/// A user of this role.
 pub(crate) async fn user(world: &World, role: Role) -> String {
     let email = format!("{}@example.com", role.as_str());
     if role != Role::Admin {

@@ -5,7 +5,6 @@ use crate::world::{World, body, key};
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::setting::Setting;
 
-/// What stands in the element with this id.
 fn element<'p>(page: &'p str, id: &str) -> &'p str {
     let rest = page.split(&format!("id=\"{id}\"")).nth(1).unwrap_or_else(|| panic!("no {id} in {page}"));
     rest.split_once('>').unwrap().1.split('<').next().unwrap()

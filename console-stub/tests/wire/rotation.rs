@@ -11,7 +11,10 @@ use crate::world::{World, body, csr, key};
 fn refused(error: ServiceError) -> String {
     match error {
         ServiceError::Refused(refusal) => refusal.message,
-        other @ (ServiceError::Db(_) | ServiceError::Ca(_) | ServiceError::Cut(_)) => panic!("{other}"),
+        other
+        @ (ServiceError::Db(_) | ServiceError::Ca(_) | ServiceError::Hashing | ServiceError::Cut(_)) => {
+            panic!("{other}")
+        }
     }
 }
 

@@ -194,17 +194,14 @@ impl World {
         self.token(TokenDraft { kind, cluster_id, max_nodes, ..TokenDraft::default() }).await
     }
 
-    /// Any token.
     pub(crate) async fn token(&self, draft: TokenDraft) -> String {
         self.console.create_token(draft, Origin::default()).await.unwrap().token.expose().to_owned()
     }
 
-    /// Sends an enrollment.
     pub(crate) async fn enroll(&self, body: &Value) -> Reply {
         self.client(None).send("POST", paths::ENROLL, body.to_string().as_bytes(), &[]).await.unwrap()
     }
 
-    /// A client, with an identity if it has one.
     pub(crate) fn client(&self, identity: Option<(&str, &KeyPair)>) -> Client {
         Client::new(self.address, &self.ca_pem, Arc::clone(&self.clock) as Arc<dyn TimeProvider>, identity)
     }
@@ -214,7 +211,6 @@ impl World {
         Client::new(self.sensors, &self.ca_pem, Arc::clone(&self.clock) as Arc<dyn TimeProvider>, identity)
     }
 
-    /// A heartbeat with this certificate.
     pub(crate) async fn heartbeat(&self, certificate: &str, key: &KeyPair) -> Reply {
         self.client(Some((certificate, key))).send("POST", paths::HEARTBEAT, b"", &[]).await.unwrap()
     }

@@ -22,7 +22,6 @@ enum Fate {
     GivesUp,
     /// It has a bug.
     Panics,
-    /// It does nothing.
     Nothing,
 }
 

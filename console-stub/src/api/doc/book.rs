@@ -10,9 +10,9 @@ use telovix_contract::Problem;
 
 use super::{Op, refusal};
 use crate::api::Api;
+use crate::api::request::{CSRF_HEADER, SESSION_COOKIE};
 use crate::domain::api_key::{HEADER_KEY_ID, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIMESTAMP};
 
-/// Routes with their descriptions.
 #[derive(Debug, Default)]
 pub(in crate::api) struct Book {
     router: Router<Api>,
@@ -22,7 +22,6 @@ pub(in crate::api) struct Book {
 }
 
 impl Book {
-    /// Adds a route.
     pub(in crate::api) fn add<H, T>(mut self, path: &str, op: Op, handler: H) -> Self
     where
         H: Handler<T, Api>,
@@ -37,7 +36,6 @@ impl Book {
         self
     }
 
-    /// Adds the routes of another.
     pub(in crate::api) fn merge(mut self, other: Self) -> Self {
         self.router = self.router.merge(other.router);
         for (path, operations) in other.paths {
@@ -53,7 +51,6 @@ impl Book {
         self.router
     }
 
-    /// The OpenAPI 3.1 document.
     pub(in crate::api) fn document(mut self) -> Value {
         let problem = Op::get("", "").gives::<Problem>(200, "");
         self.schemas.extend(problem.schemas);
@@ -75,9 +72,9 @@ impl Book {
                 "responses": self.responses,
                 "securitySchemes": {
                     "client_certificate": {"type": "mutualTLS", "description": "The certificate that the sensor enrolled for."},
-                    "session": {"type": "apiKey", "in": "cookie", "name": crate::api::SESSION_COOKIE,
+                    "session": {"type": "apiKey", "in": "cookie", "name": SESSION_COOKIE,
                                 "description": "From POST /api/v1/session."},
-                    "csrf": header(crate::api::CSRF_HEADER, "`csrf_token` of the session, on every call that changes something."),
+                    "csrf": header(CSRF_HEADER, "`csrf_token` of the session, on every call that changes something."),
                     "key_id": header(HEADER_KEY_ID, "The API key's name."),
                     "key_timestamp": header(HEADER_TIMESTAMP, "Unix seconds; at most 300 off."),
                     "key_nonce": header(HEADER_NONCE, "1 to 128 visible ASCII characters that this key never sent before."),

@@ -6,16 +6,16 @@ use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
 use telovix_contract::ErrorCode;
 
-use super::{Rows, authorize};
+use super::call::{Rows, authorize};
 use crate::api::body::parse;
 use crate::api::doc::{Book, Op, word};
-use crate::api::{Api, Failure, Named};
+use crate::api::request::Named;
+use crate::api::{Api, Failure};
 use crate::domain::Refusal;
 use crate::domain::approval::{RuleDraft, Ruling};
 use crate::domain::role::Act;
 use crate::service::approvals::{ApprovalView, RuleView, Say};
 
-/// The paths below this one.
 pub(super) fn routes(base: &str) -> Book {
     let (rules, approvals) = (format!("{base}/rules"), format!("{base}/approvals"));
     let list = Op::get("listRules", "Auto-approve rules, oldest first.")

@@ -7,7 +7,7 @@ use axum::response::{IntoResponse as _, Response};
 use http::header;
 use http_body_util::channel::Channel;
 
-use super::{Piecewise, authorize};
+use super::call::{Piecewise, authorize};
 use crate::api::doc::{Book, Op, text, word};
 use crate::api::{Api, Failure};
 use crate::db::audit::AuditFilter;
@@ -16,7 +16,6 @@ use crate::service::audit::{AuditReport, AuditView};
 use crate::service::audit_export::{Export, ExportFormat};
 use crate::service::{Console, ServiceError};
 
-/// The paths below this one.
 pub(super) fn routes(base: &str) -> Book {
     let list = Op::get("listAudit", "The audit trail, newest first.")
         .operators(Act::ReadAudit)

@@ -9,10 +9,11 @@ use telovix_contract::{ErrorCode, paths};
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
 
-use super::{Rows, authorize};
+use super::call::{Rows, authorize};
 use crate::api::body::parse;
 use crate::api::doc::{Book, Op};
-use crate::api::{Api, Failure, Named};
+use crate::api::request::Named;
+use crate::api::{Api, Failure};
 use crate::domain::Refusal;
 use crate::domain::api_key::Scope;
 use crate::domain::role::{Act, Role};

@@ -8,10 +8,12 @@ use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustStat
 use telovix_contract::{ErrorCode, Flavor, SensorId};
 use utoipa::ToSchema;
 
-use super::{Piecewise, audit, authorize};
+use super::audit;
+use super::call::{Piecewise, authorize};
 use crate::api::body::parse;
 use crate::api::doc::{Asked, Book, Op, text, word};
-use crate::api::{Api, Failure, Named};
+use crate::api::request::Named;
+use crate::api::{Api, Failure};
 use crate::domain::Refusal;
 use crate::domain::listing::SensorFilter;
 use crate::domain::role::Act;
@@ -20,7 +22,6 @@ use crate::service::sensors::{SensorView, Verdict};
 /// Seconds that a sensor has to renew its certificate where nobody says.
 const WITHIN: i64 = 3600;
 
-/// The paths below these.
 pub(super) fn routes(sensors: &str, audit: &str) -> Book {
     let list = Op::get("listSensors", "The fleet, oldest first.")
         .operators(Act::ReadSensors)

@@ -6,6 +6,7 @@ use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::request::Parts;
 use http::{Method, StatusCode, header};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use telovix_contract::{ErrorCode, paths};
 use utoipa::ToSchema;
@@ -13,8 +14,9 @@ use zeroize::Zeroizing;
 
 use crate::api::body::{parse, read};
 use crate::api::doc::{Book, Op};
+use crate::api::request::CSRF_HEADER;
 use crate::api::session::{self, source};
-use crate::api::{Api, CSRF_HEADER, Failure};
+use crate::api::{Api, Failure};
 use crate::clock::timestamp;
 use crate::domain::Refusal;
 use crate::domain::audit::Origin;
@@ -22,7 +24,6 @@ use crate::domain::role::Act;
 use crate::domain::user::{csrf_holds, csrf_token};
 use crate::service::ServiceError;
 
-/// `/api/v1/session`.
 pub(in crate::api) fn routes() -> Book {
     let who = Op::get("whoAmI", "Who is signed in.").signed_in().gives::<Who>(200, "The session.");
     let log_in =
@@ -62,7 +63,7 @@ struct Who {
     csrf_token: String,
     /// RFC 3339, when it ends at the latest; in the answer to signing in.
     #[serde(skip_serializing_if = "Option::is_none")]
-    expires_at: Option<String>,
+    expires_at: Option<Timestamp>,
 }
 
 /// Only JSON is taken: a form of another site cannot send that without asking first.
@@ -80,7 +81,7 @@ async fn log_in(State(api): State<Api>, request: Request) -> Result<Response, Fa
     let cookie = session::begin(&login);
     let who = Who {
         csrf_token: csrf_token(&login.secret),
-        expires_at: Some(timestamp(login.expires_at).to_string()),
+        expires_at: Some(timestamp(login.expires_at)),
         email: login.user.email,
         role: login.user.role,
     };

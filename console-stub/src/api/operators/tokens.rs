@@ -7,17 +7,17 @@ use http::StatusCode;
 use telovix_contract::ErrorCode;
 use telovix_contract::states::{TokenStatus, TokenType};
 
-use super::{Call, Piecewise, authorize};
+use super::call::{Call, Piecewise, authorize};
 use crate::api::body::parse;
 use crate::api::doc::{Book, Op, text, word};
-use crate::api::{Api, Failure, Named};
+use crate::api::request::Named;
+use crate::api::{Api, Failure};
 use crate::domain::Refusal;
 use crate::domain::listing::TokenFilter;
 use crate::domain::role::Act;
 use crate::domain::token::TokenDraft;
 use crate::service::tokens::{CreatedView, TokenView};
 
-/// The paths below this one.
 pub(super) fn routes(base: &str) -> Book {
     let tokens = format!("{base}/tokens");
     let list = Op::get("listTokens", "Enrollment tokens, newest first; used ones for a day.")

@@ -23,7 +23,7 @@ pub(in crate::cli) enum CaCommand {
 #[derive(Debug, clap::Args)]
 pub(in crate::cli) struct RotateArgs {
     /// How long the fleet takes to renew, spread evenly: 30m, 24h, 7d.
-    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = super::seconds)]
+    #[arg(long, value_name = "DURATION", default_value = "24h", value_parser = super::seconds::seconds)]
     within: i64,
     /// How many sensors renew a minute, instead.
     #[arg(long, value_name = "N", conflicts_with = "within")]

@@ -7,7 +7,7 @@ use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType
 use telovix_contract::token::unhex;
 use telovix_contract::{ClusterName, SensorId};
 
-use super::seconds;
+use super::seconds::seconds;
 use crate::domain::listing::{SensorFilter, TokenFilter};
 use crate::service::audit_export::ExportFormat;
 

@@ -25,30 +25,22 @@ const STATEMENTS: usize = 256;
 /// Longest time to take leave of the server.
 const LEAVE: Duration = Duration::from_secs(1);
 
-/// Something to send.
 #[derive(Debug)]
 pub(super) enum Step {
-    /// Statements without arguments.
     Script(String),
     /// The beginning of a change; `again` where an earlier one had a mark too, which this ends.
     Mark {
         /// Whether there was one.
         again: bool,
     },
-    /// A statement that changes so many rows.
     Change(Statement, Vec<Value>, Rows),
-    /// A statement that finds rows.
     Find(Statement, Vec<Value>),
 }
 
-/// What the server says to it.
 #[derive(Debug)]
 pub(super) enum Reply {
-    /// It is done.
     Done,
-    /// Rows changed.
     Changed(u64),
-    /// Rows found.
     Found(Vec<Row>),
 }
 
@@ -114,7 +106,6 @@ impl Link {
         self.client.is_closed()
     }
 
-    /// Whether the statement of this text has been made.
     pub(super) fn knows(&self, sql: &str) -> bool {
         self.statements.contains_key(sql)
     }

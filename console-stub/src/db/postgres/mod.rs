@@ -25,8 +25,8 @@ use std::mem::take;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Error, Statement};
 
+use super::engine::{Dialect, Engine};
 use super::pool::Reader;
-use super::writer::{Dialect, Engine};
 use super::{DbError, Row, Rows, Tx, Value};
 use crate::clock::Clock;
 use link::{Link, Reply, Step};
@@ -45,7 +45,6 @@ const SESSION: &str = "SET lock_timeout = 0; SET statement_timeout = '60s'; \
 /// Most statements that wait to be sent.
 const TOGETHER: usize = 64;
 
-/// What a connection is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Use {
     Write,
@@ -71,7 +70,6 @@ impl fmt::Debug for Postgres {
 }
 
 impl Postgres {
-    /// Connects, for writing.
     pub(super) fn open(server: &ServerUrl, clock: &Clock) -> Result<Self, DbError> {
         let mut made = Self::new(server, clock, Use::Write);
         made.connect()?;
@@ -121,7 +119,6 @@ impl Postgres {
         self.step(sql)
     }
 
-    /// Sends what waits.
     fn send(&mut self) -> Result<(), DbError> {
         self.waiting.pop().map_or(Ok(()), |last| self.together(last).map(|_| ()))
     }
@@ -190,7 +187,6 @@ impl Drop for Postgres {
     }
 }
 
-/// What an error says about the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Nature {
     /// The connection is of no use any more.

@@ -40,7 +40,6 @@ pub enum InvalidUrl {
     Mode(String),
 }
 
-/// How the server is trusted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Trust {
     /// TLS; its name and certificate are verified against these roots.
@@ -52,7 +51,6 @@ pub(super) enum Trust {
 /// Who may vouch for the server.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Roots {
-    /// The system's certification authorities.
     System,
     /// Those in this PEM file (`sslrootcert`).
     File(PathBuf),

@@ -38,7 +38,6 @@ fn storable(text: &str) -> String {
     text.replace('\0', "\u{fffd}")
 }
 
-/// A row as ours.
 pub(super) fn row(found: &Found) -> Result<Row, DbError> {
     let values: Result<Vec<Value>, DbError> = (0..found.len()).map(|at| value(found, at)).collect();
     values.map(Row::new)

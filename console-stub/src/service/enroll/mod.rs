@@ -13,7 +13,8 @@ use telovix_contract::{ErrorCode, SensorId, TokenHash};
 
 pub(super) use carry_out::sign;
 
-use super::{Console, ServiceError, licence, require_setup};
+use super::console::require_setup;
+use super::{Console, ServiceError, licence};
 use crate::ca::Authority;
 use crate::ca::csr::{self, CheckedCsr};
 use crate::db::approvals::{self, ApprovalRecord};
@@ -55,9 +56,7 @@ struct Application {
 impl Console {
     /// Enrolls a host. `token_hash` is that of the token in the request; a malformed token has the hash of its text, which
     /// no token of ours has, so that it is looked up and refused like an unknown one.
-    ///
-    /// # Errors
-    /// The refusals of CONTRACT.md section 6; [`ServiceError::Db`] and [`ServiceError::Ca`] when the Console fails.
+    /// Errors: the refusals of CONTRACT.md section 6; [`ServiceError::Db`] and [`ServiceError::Ca`] when the Console fails.
     pub async fn enroll(
         &self,
         token_hash: TokenHash,
@@ -88,7 +87,7 @@ impl Console {
     }
 
     /// Writes a refusal into the audit trail, with as much of the request as was read, and gives it back to be answered.
-    pub async fn refuse_enrollment(
+    pub(crate) async fn refuse_enrollment(
         &self,
         refusal: Refusal,
         asked: Option<(TokenHash, EnrollRequest)>,
@@ -207,7 +206,7 @@ impl Application {
 
     /// Puts the host on the list of those that wait, and keeps its token for its key.
     fn wait(&self, tx: &mut dyn Tx, known: &Known) -> Result<EnrollAnswer, ServiceError> {
-        let token = known.token.as_ref().ok_or(DbError::Closed)?;
+        let token = known.token.as_ref().ok_or(DbError::Missing("token of this host"))?;
         if known.reservation == Reservation::Free {
             let request = &self.request;
             let waiting = ApprovalRecord {

@@ -22,7 +22,6 @@ use crate::domain::setting::Setting;
 use crate::domain::token::TokenRecord;
 use crate::service::ServiceError;
 
-/// Longest version text kept.
 const MAX_VERSION: usize = 128;
 
 impl Application {
@@ -41,7 +40,7 @@ impl Application {
         if let Some(rule) = plan.rule {
             // The rule was read, and locked, in this transaction: it has room.
             let counted = rules::count_node(tx, rule, &self.rule_node().unwrap_or_default())?;
-            counted.then_some(()).ok_or(DbError::Closed)?;
+            counted.then_some(()).ok_or(DbError::Missing("place left under this rule"))?;
         }
         if let Reservation::Mine(_) = known.reservation {
             approvals::done(tx, token.id, &self.csr.spki_sha256)?;
@@ -90,7 +89,7 @@ impl Application {
                 Ok((sensor, made))
             }
             RecordPlan::Update(id) => {
-                let old = sensors::by_id(tx, id)?.ok_or(DbError::Closed)?;
+                let old = sensors::by_id(tx, id)?.ok_or(DbError::Missing("sensor of this id"))?;
                 let sensor = self.sensor(id, old.generation + 1, old.created_at);
                 let key = match self.cluster_node(token) {
                     Some(key) => Some(key),
@@ -142,10 +141,12 @@ impl Application {
             }
             recommission(tx, sensor_id, &self.origin, self.now)?;
         }
-        let token = known.token.as_ref().ok_or(DbError::Closed)?;
-        let earlier = tokens::enrollment(tx, token.id, &self.csr.spki_sha256)?.ok_or(DbError::Closed)?;
-        let sensor = sensors::by_id(tx, sensor_id)?.ok_or(DbError::Closed)?;
-        let made = certificates::by_fingerprint(tx, &earlier.fingerprint)?.ok_or(DbError::Closed)?;
+        let token = known.token.as_ref().ok_or(DbError::Missing("token of this host"))?;
+        let earlier = tokens::enrollment(tx, token.id, &self.csr.spki_sha256)?
+            .ok_or(DbError::Missing("earlier enrollment"))?;
+        let sensor = sensors::by_id(tx, sensor_id)?.ok_or(DbError::Missing("sensor of this id"))?;
+        let made = certificates::by_fingerprint(tx, &earlier.fingerprint)?
+            .ok_or(DbError::Missing("certificate of this enrollment"))?;
         let answer = answer(tx, &self.authority, &sensor, &made, token.kind)?;
         Ok(Ok(EnrollAnswer::Enrolled(Box::new(answer))))
     }
@@ -206,5 +207,4 @@ fn same_node(old: &SensorRecord, new: &SensorRecord) -> bool {
 }
 
 #[cfg(test)]
-#[path = "carry_out_tests.rs"]
 mod tests;

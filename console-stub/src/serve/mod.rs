@@ -39,9 +39,8 @@ use crate::service::sensors::Verdict;
 use crowd::Crowd;
 use tls::{Door, TlsConfigs};
 
-/// What a server serves, and how.
 #[derive(Debug, Clone)]
-pub struct Server {
+pub(crate) struct Server {
     /// Whom the listener is for.
     pub door: Door,
     /// The TLS configurations; new ones count from the next connection on.
@@ -59,7 +58,7 @@ pub struct Server {
 }
 
 /// Serves connections of this listener until `shutdown` is done, then lets running requests finish for a while.
-pub async fn run(listener: TcpListener, server: Server, shutdown: impl Future<Output = ()>) {
+pub(crate) async fn run(listener: TcpListener, server: Server, shutdown: impl Future<Output = ()>) {
     let slots = Arc::new(Semaphore::new(server.limits.connections));
     let crowd = Crowd::new(server.limits.connections_per_source);
     // Connections hold a receiver; when all are gone, the sender sees the channel closed.

@@ -16,16 +16,12 @@ pub(super) use book::Book;
 
 use crate::domain::role::{Act, Role, may};
 
-/// What every call may meet.
 const ALWAYS: [ErrorCode; 2] = [ErrorCode::RequestTimeout, ErrorCode::InternalError];
-/// What every call of an operator may meet.
 const OPERATORS: [ErrorCode; 4] =
     [ErrorCode::InvalidRequest, ErrorCode::Unauthorized, ErrorCode::Forbidden, ErrorCode::PayloadTooLarge];
-/// What every call of a sensor may meet.
 const SENSORS: [ErrorCode; 3] =
     [ErrorCode::InvalidSensorTrust, ErrorCode::SensorRevoked, ErrorCode::SensorDisabled];
 
-/// Who may call.
 #[derive(Debug, Clone, Copy)]
 enum Who {
     Anyone,
@@ -33,11 +29,9 @@ enum Who {
     Sensor,
     /// Whose role or key reaches this far.
     Operator(Act),
-    /// Whoever is signed in.
     SignedIn,
 }
 
-/// A parameter of the query.
 #[derive(Debug, Clone)]
 pub(super) struct Asked {
     name: &'static str,
@@ -45,12 +39,10 @@ pub(super) struct Asked {
     schema: Value,
 }
 
-/// A text parameter.
 pub(super) fn text(name: &'static str, says: &'static str) -> Asked {
     Asked { name, says, schema: json!({"type": "string"}) }
 }
 
-/// A parameter that is one of these words.
 pub(super) fn word<'w>(
     name: &'static str,
     says: &'static str,
@@ -60,7 +52,6 @@ pub(super) fn word<'w>(
     Asked { name, says, schema: json!({"type": "string", "enum": words}) }
 }
 
-/// A whole number between two others.
 pub(super) fn number(name: &'static str, says: &'static str, from: i64, to: i64) -> Asked {
     Asked { name, says, schema: json!({"type": "integer", "minimum": from, "maximum": to}) }
 }
@@ -115,30 +106,25 @@ impl Op {
         self.refuses(&OPERATORS)
     }
 
-    /// For whoever is signed in.
     pub(super) fn signed_in(mut self) -> Self {
         self.who = Who::SignedIn;
         self.refuses(&[ErrorCode::Unauthorized])
     }
 
-    /// For sensors, by client certificate.
     pub(super) fn sensors(mut self) -> Self {
         self.who = Who::Sensor;
         self.refuses(&SENSORS)
     }
 
-    /// May be asked these.
     pub(super) fn query(mut self, asked: impl IntoIterator<Item = Asked>) -> Self {
         self.query.extend(asked);
         self
     }
 
-    /// Takes this body.
     pub(super) fn takes<T: ToSchema>(self) -> Self {
         self.body_of::<T>(true)
     }
 
-    /// Takes this body or none.
     pub(super) fn may_take<T: ToSchema>(self) -> Self {
         self.body_of::<T>(false)
     }
@@ -156,7 +142,6 @@ impl Op {
         self
     }
 
-    /// Answers with all rows of a list.
     pub(super) fn gives_rows<T: ToSchema>(mut self, says: &str) -> Self {
         let rows = json!({"type": "array", "items": self.schema_of::<T>()});
         let schema = json!({"type": "object", "required": ["data"], "properties": {"data": rows}});
@@ -184,13 +169,11 @@ impl Op {
         self
     }
 
-    /// Answers without a body.
     pub(super) fn gives_nothing(mut self, status: u16, says: &str) -> Self {
         self.answers.insert(status.to_string(), json!({"description": says}));
         self
     }
 
-    /// May answer with these codes.
     pub(super) fn refuses(mut self, codes: &[ErrorCode]) -> Self {
         self.refusals.extend(codes.iter().map(|code| (code.status(), code.as_str())));
         self

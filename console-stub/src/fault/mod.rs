@@ -7,21 +7,20 @@
 pub mod chaos;
 
 /// Inside the enrollment's transaction, after its last statement.
-pub const ENROLL_BEFORE_COMMIT: &str = "enroll.before_commit";
+pub(crate) const ENROLL_BEFORE_COMMIT: &str = "enroll.before_commit";
 /// The enrollment is durable; nobody has been told.
-pub const ENROLL_AFTER_COMMIT: &str = "enroll.after_commit";
+pub(crate) const ENROLL_AFTER_COMMIT: &str = "enroll.after_commit";
 /// The answer is made and about to leave.
-pub const ENROLL_BEFORE_ANSWER: &str = "enroll.before_answer";
+pub(crate) const ENROLL_BEFORE_ANSWER: &str = "enroll.before_answer";
 
 /// A fault asked for the connection to be closed without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("a fault cut the connection")]
 pub struct Cut;
 
-/// Why a fault spec was not understood.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a fault is `kill:<point>[:n]` or `drop:<point>[:n]`, and {0:?} is not")]
-pub struct InvalidFault(pub String);
+pub(crate) struct InvalidFault(pub String);
 
 pub use imp::Faults;
 
@@ -37,7 +36,7 @@ mod imp {
 
     impl Faults {
         /// The faults of the environment: none, in this build.
-        pub fn from_env() -> Result<Self, super::InvalidFault> {
+        pub(crate) fn from_env() -> Result<Self, super::InvalidFault> {
             Ok(Self::default())
         }
 
@@ -78,14 +77,12 @@ mod imp {
 
     impl Faults {
         /// The fault that `TELOVIX_STUB_FAULT` asks for, if it does.
-        pub fn from_env() -> Result<Self, InvalidFault> {
+        pub(crate) fn from_env() -> Result<Self, InvalidFault> {
             crate::config::fault_spec().map_or(Ok(Self::default()), |spec| spec.parse())
         }
 
         /// Passes a named point: kills the process or asks for the connection to be cut when its turn has come.
-        ///
-        /// # Errors
-        /// [`Cut`] when the connection is to be closed without an answer.
+        /// Errors: [`Cut`] when the connection is to be closed without an answer.
         pub fn pass(&self, point: &str) -> Result<(), Cut> {
             let Some(fault) = self.0.as_deref().filter(|fault| fault.point == point) else { return Ok(()) };
             if fault.passed.fetch_add(1, Ordering::Relaxed) + 1 != fault.at {

@@ -25,8 +25,7 @@ pub struct ServerIdentity {
 }
 
 impl ServerIdentity {
-    /// The key, for a TLS configuration.
-    pub fn key(&self) -> PrivateKeyDer<'static> {
+    pub(crate) fn key(&self) -> PrivateKeyDer<'static> {
         PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(self.key.to_vec()))
     }
 }
@@ -52,10 +51,8 @@ impl std::fmt::Debug for Authority {
 
 impl Authority {
     /// Reads the CA from the database.
-    ///
-    /// # Errors
-    /// [`CaError::Missing`] before set-up; [`CaError::Unreadable`] for a damaged database.
-    pub fn load(tx: &mut dyn Tx) -> Result<Self, LoadError> {
+    /// Errors: [`CaError::Missing`] before set-up; [`CaError::Unreadable`] for a damaged database.
+    pub(crate) fn load(tx: &mut dyn Tx) -> Result<Self, LoadError> {
         let issuers = table::issuers(tx)?;
         let server_key = table::key(tx, KeyPurpose::Server)?.ok_or(CaError::Missing("server key"))?;
         let policy_key = table::key(tx, KeyPurpose::Policy)?.ok_or(CaError::Missing("policy key"))?;
@@ -159,7 +156,7 @@ impl Authority {
 
     /// A server certificate for one name and a key of the moment, kept nowhere; where `ended` is given, one whose time was
     /// over then (unix seconds). For bad days.
-    pub fn passing_server(
+    pub(crate) fn passing_server(
         &self,
         name: &str,
         ended: Option<i64>,
@@ -172,10 +169,8 @@ impl Authority {
     }
 
     /// Signs a certificate for the TLS server's key with these names.
-    ///
-    /// # Errors
-    /// [`CaError::BadName`] for a name that cannot stand there; others when signing fails.
-    pub fn issue_server(&self, names: &[String], now: i64) -> Result<ServerCertificate, CaError> {
+    /// Errors: [`CaError::BadName`] for a name that cannot stand there; others when signing fails.
+    pub(crate) fn issue_server(&self, names: &[String], now: i64) -> Result<ServerCertificate, CaError> {
         let made = issue::server(&self.signer, &self.server_key, names, now)?;
         Ok(ServerCertificate {
             fingerprint: Sha256::digest(&made.der).into(),
@@ -188,7 +183,7 @@ impl Authority {
 }
 
 /// A CA certificate with its key, as it is stored.
-pub fn issuer_record(id: &str, kind: IssuerKind, made: hierarchy::MadeCa, now: i64) -> IssuerRecord {
+pub(crate) fn issuer_record(id: &str, kind: IssuerKind, made: hierarchy::MadeCa, now: i64) -> IssuerRecord {
     IssuerRecord {
         id: id.to_owned(),
         kind,
@@ -199,13 +194,11 @@ pub fn issuer_record(id: &str, kind: IssuerKind, made: hierarchy::MadeCa, now: i
     }
 }
 
-/// What kept the CA from being read.
 #[derive(Debug, Clone, thiserror::Error)]
-pub enum LoadError {
+pub(crate) enum LoadError {
     /// The database failed.
     #[error(transparent)]
     Db(#[from] crate::db::DbError),
-    /// What it holds is no authority.
     #[error(transparent)]
     Ca(#[from] CaError),
 }
@@ -243,5 +236,4 @@ fn policy_public_key(key: &[u8]) -> Result<String, CaError> {
 }
 
 #[cfg(test)]
-#[path = "authority_tests.rs"]
 mod tests;

@@ -155,7 +155,7 @@ pub fn decide(attempt: &Attempt, known: &Known) -> Decision {
 }
 
 /// The refusal for unknown and malformed tokens alike.
-pub fn unknown_token() -> Refusal {
+pub(crate) fn unknown_token() -> Refusal {
     let message = "This Console does not know the token; copy the whole token again, or make a new one.";
     Refusal::new(ErrorCode::InvalidEnrollmentToken, message)
 }
@@ -290,18 +290,17 @@ fn check_standing(own: &Own) -> Result<(), Refusal> {
 }
 
 /// The refusal for a sensor that is switched off for good.
-pub fn revoked() -> Refusal {
+pub(crate) fn revoked() -> Refusal {
     let message = "An operator revoked this sensor; ask for a token that enrolls the host anew.";
     Refusal::new(ErrorCode::SensorRevoked, message)
 }
 
 /// The refusal for a sensor that is switched off for a time.
-pub fn disabled() -> Refusal {
+pub(crate) fn disabled() -> Refusal {
     Refusal::new(ErrorCode::SensorDisabled, "An operator disabled this sensor; ask to have it enabled again.")
 }
 
-/// The refusal when the licence is full.
-pub fn licence_full() -> Refusal {
+pub(crate) fn licence_full() -> Refusal {
     let message = "The licence is full; raise it, or decommission nodes that are no longer needed.";
     Refusal::new(ErrorCode::NodeLimitExceeded, message)
 }
@@ -347,5 +346,4 @@ fn warnings(attempt: &Attempt, known: &Known) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[path = "enroll_tests.rs"]
 mod tests;

@@ -3,6 +3,7 @@
 pub(super) mod ca;
 pub(super) mod lists;
 pub(super) mod operators;
+mod seconds;
 mod serve;
 pub(super) mod users;
 
@@ -15,6 +16,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use telovix_contract::states::TokenType;
 use telovix_contract::{ClusterName, Flavor, SensorId};
 
+use self::seconds::seconds;
 use crate::config::DEFAULT_DATA_DIR;
 use crate::domain::api_key::Scope;
 use crate::domain::licence::MOST_GRACE_DAYS;
@@ -282,21 +284,6 @@ fn scope(word: &str) -> Result<Scope, String> {
     Scope::from_word(word).ok_or_else(|| "it can be sensors:read or sensors:write".to_owned())
 }
 
-/// Reads `90s`, `15m`, `24h`, `1d`.
-fn seconds(text: &str) -> Result<i64, String> {
-    let wrong = || "write it as 90s, 15m or 24h".to_owned();
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
-    let each = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3600,
-        "d" => 86_400,
-        _ => return Err(wrong()),
-    };
-    let count: u32 = number.parse().map_err(|_| wrong())?;
-    Ok(i64::from(count) * each)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -305,9 +292,5 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Args::command().debug_assert();
-        assert_eq!(seconds("15m"), Ok(900));
-        for bad in ["", "m", "15", "1w", "-1s", "1é"] {
-            assert!(seconds(bad).is_err(), "{bad:?} was taken");
-        }
     }
 }

@@ -1,13 +1,4 @@
-//! The operators' interface: who calls, tokens, the fleet; rows in `data` (CONTRACT.md section 5).
-
-mod approvals;
-mod audit;
-pub(super) mod console;
-mod fleet;
-pub(super) mod login;
-mod tokens;
-
-pub(crate) use audit::stream as export_audit;
+//! A call by an operator: who makes it, whether that is allowed, and lists as answers.
 
 use std::collections::BTreeMap;
 
@@ -21,9 +12,10 @@ use sha2::{Digest as _, Sha256};
 use telovix_contract::ErrorCode;
 use telovix_contract::token::unhex;
 
-use super::body::read;
-use super::doc::Book;
-use super::{Api, Peer, origin};
+use super::login;
+use crate::api::body::read;
+use crate::api::request::origin;
+use crate::api::{Api, Peer};
 use crate::domain::Refusal;
 use crate::domain::api_key::{
     HEADER_KEY_ID, HEADER_NONCE, HEADER_SIGNATURE, HEADER_TIMESTAMP, SignedCall, is_nonce, unauthorized,
@@ -33,20 +25,16 @@ use crate::domain::page::{Cursor, Page, Piece};
 use crate::domain::role::Act;
 use crate::service::ServiceError;
 
-/// A list's rows.
 #[derive(Debug, Serialize)]
-struct Rows<T> {
-    /// The rows.
-    data: Vec<T>,
+pub(super) struct Rows<T> {
+    pub(super) data: Vec<T>,
 }
 
-/// A piece of a list.
 #[derive(Debug, Serialize)]
-struct Piecewise<T> {
-    /// The rows.
-    data: Vec<T>,
+pub(super) struct Piecewise<T> {
+    pub(super) data: Vec<T>,
     /// Where the next piece begins; null at the end.
-    next_cursor: Option<String>,
+    pub(super) next_cursor: Option<String>,
 }
 
 impl<T> From<Page<T>> for Piecewise<T> {
@@ -55,37 +43,30 @@ impl<T> From<Page<T>> for Piecewise<T> {
     }
 }
 
-/// All paths below these: of the enrollment, of sensors, and of the audit trail.
-pub(super) fn routes(enrollment: &str, sensors: &str, audit: &str) -> Book {
-    tokens::routes(enrollment).merge(approvals::routes(enrollment)).merge(fleet::routes(sensors, audit))
-}
-
-/// A call by someone who may make it.
-struct Call {
-    body: Bytes,
-    query: BTreeMap<String, String>,
-    origin: Origin,
+pub(super) struct Call {
+    pub(super) body: Bytes,
+    pub(super) query: BTreeMap<String, String>,
+    pub(super) origin: Origin,
 }
 
 impl Call {
-    fn piece(&self) -> Result<Piece, Refusal> {
+    pub(super) fn piece(&self) -> Result<Piece, Refusal> {
         let text = |name: &str| self.query.get(name).map(String::as_str);
         Piece::parse(text("limit"), text("cursor"))
     }
 
-    fn text(&self, name: &str) -> Option<String> {
+    pub(super) fn text(&self, name: &str) -> Option<String> {
         self.query.get(name).cloned()
     }
 
     /// A word of the query, read by a function of the contract.
-    fn word<T>(&self, name: &str, read: fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
+    pub(super) fn word<T>(&self, name: &str, read: fn(&str) -> Option<T>) -> Result<Option<T>, Refusal> {
         let wrong = || Refusal::field(name, "it is no word of the contract");
         self.query.get(name).map(|word| read(word).ok_or_else(wrong)).transpose()
     }
 }
 
-/// Checks that whoever calls may do this.
-async fn authorize(api: &Api, request: Request, act: Act) -> Result<Call, ServiceError> {
+pub(super) async fn authorize(api: &Api, request: Request, act: Act) -> Result<Call, ServiceError> {
     if !request.uri().path().starts_with("/api/v2/") {
         let (parts, body): (Parts, Body) = request.into_parts();
         let origin = login::signed_in(api, &parts, act).await?;
