@@ -93,7 +93,7 @@ pub struct Sighting {
 }
 
 /// How far the clocks may differ before the difference is a fault: what a certificate's not-before reaches back
-/// (CONTRACT.md section 3), so that a host which is further behind takes a fresh certificate for one of the future.
+/// (docs/contract.md section 3), so that a host which is further behind takes a fresh certificate for one of the future.
 pub const TOLERATED_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 impl Sighting {

@@ -1,5 +1,5 @@
 //! The certificate request. Invariant: it asks for a name and nothing else; what a certificate may do is the Console's
-//! to say (CONTRACT.md section 3).
+//! to say (docs/contract.md section 3).
 
 use rcgen::{CertificateParams, DistinguishedName, DnType, SanType};
 use telovix_contract::enroll::SENSOR_ORGANIZATION;
@@ -23,7 +23,7 @@ pub struct CsrError {
 
 impl Csr {
     /// Asks for `CN=<node_name>, O=Telovix Sensor`. A name over 64 characters goes in full into a DNS subject
-    /// alternative name, and its first 64 characters into the CN (CONTRACT.md section 3).
+    /// alternative name, and its first 64 characters into the CN (docs/contract.md section 3).
     pub fn build(key: &KeyPair, node_name: &NodeName) -> Result<Self, CsrError> {
         let failed = |source| CsrError { node_name: node_name.clone(), source };
         let mut params = CertificateParams::default();

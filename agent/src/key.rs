@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::config::KeyType;
 
-/// A private key and its public half, made on this host (CONTRACT.md section 3: the private key never leaves it).
+/// A private key and its public half, made on this host (docs/contract.md section 3: the private key never leaves it).
 pub struct KeyPair {
     inner: rcgen::KeyPair,
 }

@@ -58,7 +58,7 @@ impl Options {
 pub struct Listeners {
     /// For operators and sensors: asks for a client certificate without requiring one.
     pub main: TcpListener,
-    /// For sensors alone: requires one (CONTRACT.md section 2).
+    /// For sensors alone: requires one (docs/contract.md section 2).
     pub sensors: Option<TcpListener>,
 }
 

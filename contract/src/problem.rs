@@ -1,4 +1,4 @@
-//! Refusals: the error body, its codes, and what follows from each (CONTRACT.md section 6).
+//! Refusals: the error body, its codes, and what follows from each (docs/contract.md section 6).
 //!
 //! Invariant: an agent decides by the code first and by the HTTP status second; [`ErrorCode::advice`] is the one place
 //! where that decision is made.
@@ -20,7 +20,7 @@ pub struct Problem {
 
 macro_rules! error_codes {
     ($($(#[$doc:meta])* $variant:ident = $word:literal, $status:literal, $advice:ident;)+) => {
-        /// The codes of CONTRACT.md section 6, and the few that the operators' API adds.
+        /// The codes of docs/contract.md section 6, and the few that the operators' API adds.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum ErrorCode {
             $($(#[$doc])* $variant,)+
@@ -53,7 +53,7 @@ macro_rules! error_codes {
     };
 }
 
-/// What a sensor does about a failed call (the right column of CONTRACT.md section 6).
+/// What a sensor does about a failed call (the right column of docs/contract.md section 6).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Advice {
     /// It passes: exponential, full jitter.
@@ -151,7 +151,7 @@ impl Problem {
 mod tests {
     use super::*;
 
-    /// The table of CONTRACT.md section 6, row by row.
+    /// The table of docs/contract.md section 6, row by row.
     #[test]
     fn section_6_of_the_contract() {
         let table = [

@@ -307,7 +307,7 @@ impl Terms {
         (begins, begins + i64::from(self.lasts.unwrap_or(3600)))
     }
 
-    /// CONTRACT.md section 3, written another way.
+    /// docs/contract.md section 3, written another way.
     fn are_good(&self) -> bool {
         let (begins, ends) = self.life();
         let chained =

@@ -4,7 +4,7 @@
 //! of libFuzzer (`fuzz_targets/`) and the test that replays the corpora (`tests/corpus.rs`) call the same functions, and
 //! [`TARGETS`] is the list of them.
 //!
-//! A target asks more than that nothing panics. What is accepted has to keep the limits of CONTRACT.md, written here once
+//! A target asks more than that nothing panics. What is accepted has to keep docs/contract.md's limits, written here once
 //! more in another way; what is read has to print as something that reads the same; two readers of one thing, the agent's and
 //! the Console's, have to agree; and no text for people may hold a token, a key or a control character.
 

@@ -1,4 +1,4 @@
-//! Signed calls of an operator's program (CONTRACT.md section 5): let in exactly when every part is what was signed.
+//! Signed calls of an operator's program (docs/contract.md section 5): let in exactly when every part is what was signed.
 
 use std::collections::BTreeSet;
 use std::sync::Mutex;
@@ -138,7 +138,7 @@ fn means_the_same(sent: &[(&str, Vec<u8>)], signed: &[(&str, Vec<u8>)]) -> bool 
         && hex(&sent[3].1) == hex(&signed[3].1)
 }
 
-/// CONTRACT.md section 5, written another way.
+/// docs/contract.md section 5, written another way.
 fn signed_text(method: &Method, path: &str, timestamp: i64, nonce: &[u8], body: &[u8]) -> Vec<u8> {
     let digest: String = Sha256::digest(body).iter().map(|byte| format!("{byte:02x}")).collect();
     let timestamp = timestamp.to_string();

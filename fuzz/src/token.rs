@@ -52,7 +52,7 @@ fn taken(text: &str, token: &EnrollmentToken) {
     }
 }
 
-/// CONTRACT.md section 1, written another way: the prefix, 43 characters of URL-safe base64, perhaps one `=`. 43 of them
+/// docs/contract.md section 1, written another way: prefix, 43 characters of URL-safe base64, perhaps one `=`. 43 of them
 /// hold 258 bits and a token has 256, so that the last two bits are none.
 fn is_token(text: &str) -> bool {
     let Some(body) = text.strip_prefix(TOKEN_PREFIX) else { return false };

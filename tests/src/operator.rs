@@ -1,4 +1,4 @@
-//! An operator's program: calls the Console's v2 API with an API key, signed as CONTRACT.md section 5 says.
+//! An operator's program: calls the Console's v2 API with an API key, signed as docs/contract.md section 5 says.
 
 use std::io;
 

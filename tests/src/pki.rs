@@ -1,6 +1,6 @@
 //! A rogue PKI: certification authorities and leaf certificates with any single flaw.
 //!
-//! Invariant: what is made without a [`Flaw`] is what a good Console makes (CONTRACT.md section 3), so a refusal in a
+//! Invariant: what is made without a [`Flaw`] is what a good Console makes (docs/contract.md section 3), so a refusal in a
 //! test is due to the flaw named and to nothing else.
 
 use rcgen::{

@@ -1,7 +1,7 @@
 //! A whole world in a temporary folder: a Console stub that runs as a process, and as many hosts as a test wants.
 //!
 //! Invariant: an ERROR in the stub's log that no test announced fails the test ([`World::announce_error`]), because an
-//! ERROR is worth waking someone (DESIGN.md section 7) and a test that provokes one knows it.
+//! ERROR is worth waking someone (CONTRIBUTING.md) and a test that provokes one knows it.
 
 use std::cell::RefCell;
 use std::net::SocketAddr;

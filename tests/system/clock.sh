@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A host whose clock is wrong, with real processes: the size of the error is said, no token is spent and no identity thrown
-# away; with the clock right again all goes on by itself (CONTRACT.md section 6).
+# away; with the clock right again all goes on by itself (docs/contract.md section 6).
 . "$(dirname "$0")/lib.sh"
 need faketime faketime
 library=$(dpkg -L libfaketime | grep '/libfaketime\.so\.1$') || skip 'there is no libfaketime'

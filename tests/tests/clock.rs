@@ -1,5 +1,5 @@
 //! A host whose clock is behind the Console's presents no token: it looks at the Console's time first, says how far off it
-//! is, and enrolls with the same command once the clocks agree (CONTRACT.md section 6). One that is ahead enrolls, and says so.
+//! is, and enrolls with the same command once the clocks agree (docs/contract.md section 6). One that is ahead enrolls, and says so.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -40,7 +40,7 @@ fn a_token_that_comes_later_is_used_at_once_and_its_file_goes() {
     assert_eq!(world.db().sensors(), 1);
 }
 
-/// CONTRACT.md section 3, 202: the daemon waits for an operator, says so, and comes in once it is let in.
+/// docs/contract.md section 3, 202: the daemon waits for an operator, says so, and comes in once it is let in.
 #[test]
 fn a_host_that_an_operator_has_to_approve_waits_and_then_comes_in() {
     let world = World::new();
@@ -155,7 +155,7 @@ fn wrong_modes_are_mended_and_said() {
     assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o777, 0o600);
 }
 
-/// CONTRACT.md section 3: the heartbeat answer can bring a renewal forward.
+/// docs/contract.md section 3: the heartbeat answer can bring a renewal forward.
 #[test]
 fn a_renewal_that_the_console_asks_for_comes_within_its_window() {
     let world = World::new();
@@ -171,7 +171,7 @@ fn a_renewal_that_the_console_asks_for_comes_within_its_window() {
     assert_eq!((sensor(&after), after["trust_state"].as_str()), (sensor(&before), Some("rotated")));
 }
 
-/// CONTRACT.md section 7: the chart's init container deletes four names and writes the hash of a new token. That is a
+/// docs/contract.md section 7: the chart's init container deletes four names and writes the hash of a new token. That is a
 /// lost credential with a new token: a re-enrollment token brings the sensor back, a plain one makes a clean enrollment.
 #[test]
 fn the_vendors_init_container_ends_in_a_clean_enrollment() {

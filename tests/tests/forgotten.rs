@@ -11,7 +11,7 @@ const OUTAGE: Duration = Duration::from_secs(2 * 3600);
 const LOSES_ANSWER: &str =
     r#"[{"path": "/api/v1/sensors/self/certificate/renew", "act": {"kind": "drop_after_commit"}}]"#;
 
-/// CONTRACT.md section 3. The renewal was brought forward by an operator, its answer was lost, and the agent was killed
+/// docs/contract.md section 3. The renewal was brought forward by an operator, its answer was lost, the agent was killed
 /// before it could ask again. When it comes back the certificate that stands has been superseded for more than an hour, and
 /// by its dates there is nothing to renew.
 #[test]

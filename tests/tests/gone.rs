@@ -81,7 +81,7 @@ fn a_lock_that_was_removed_is_taken_again() {
     assert_eq!(daemon.until_state("active")["serial"], before["serial"]);
 }
 
-/// CONTRACT.md section 3: a failure never blocks a shutdown, that of the daemon to answer among them.
+/// docs/contract.md section 3: a failure never blocks a shutdown, that of the daemon to answer among them.
 #[test]
 fn a_node_whose_agent_hangs_is_retired_all_the_same() {
     let world = World::new();

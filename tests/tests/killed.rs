@@ -18,7 +18,7 @@ const KILLS: usize = 50;
 const ONE_TIME: usize = 40;
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Asks until there is an answer: the same bytes, as a host does (CONTRACT.md section 3, "Repeat").
+/// Asks until there is an answer: the same bytes, as a host does (docs/contract.md section 3, "Repeat").
 fn until_answered(client: &Client, body: &Value, answered: &AtomicUsize) -> Answer {
     let answer = wait::until(LIMIT, "an answer", || {
         client.post(paths::ENROLL, body).ok().filter(|answer| answer.status != 503)

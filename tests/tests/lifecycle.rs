@@ -139,7 +139,7 @@ fn tokens_that_are_revoked_expired_or_unknown() {
     assert_eq!(world.db().sensors(), 0);
 }
 
-/// CONTRACT.md section 7: the vendor's init container deletes four names and writes the hash of a new token.
+/// docs/contract.md section 7: the vendor's init container deletes four names and writes the hash of a new token.
 #[test]
 fn what_the_vendors_init_container_leaves_ends_in_a_clean_enrollment() {
     let world = World::new();

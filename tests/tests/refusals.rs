@@ -1,4 +1,4 @@
-//! What an agent does about each refusal of CONTRACT.md section 6: what is final is asked once, what passes is asked
+//! What an agent does about each refusal of docs/contract.md section 6: what is final is asked once, what passes is asked
 //! again, politely and with the same request, and each has its exit status and its advice.
 
 use std::sync::Arc;

@@ -18,7 +18,7 @@ use self::help::{ABOUT, EXIT_STATUS, after_long_help};
 use crate::config::CommandLine;
 pub use crate::config::{looks_like_token, redact_tokens};
 
-/// Exit status of a command line or a configuration that cannot be used (DESIGN.md section 3).
+/// Exit status of a command line or a configuration that cannot be used (docs/operations.md).
 pub const EXIT_USAGE: u8 = 2;
 
 /// The whole command line.
@@ -271,7 +271,7 @@ impl Usage {
 
 /// Reads a command line, the program's name first. Anything but a command to carry out, requests for help included, is an error, whose text never holds a token.
 pub fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, Usage> {
-    // `--decommission` alone is the vendor's spelling of the command (CONTRACT.md section 8).
+    // `--decommission` alone is the vendor's spelling of the command (docs/contract.md section 8).
     let command =
         |argument: OsString| if argument == "--decommission" { "decommission".into() } else { argument };
     let arguments: Vec<OsString> = arguments.into_iter().map(command).collect();

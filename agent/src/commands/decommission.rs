@@ -1,4 +1,4 @@
-//! `telovix-agent decommission`: tells the Console that this node retires (CONTRACT.md section 3).
+//! `telovix-agent decommission`: tells the Console that this node retires (docs/contract.md section 3).
 //!
 //! Invariant: a failure never blocks a shutdown: whatever the Console says, this ends within seconds and with status 0,
 //! unless the local state refuses. The credential stays, so that the node can come back, unless `--purge` is given. A

@@ -14,7 +14,7 @@ use crate::config::parse::{self, Raw};
 use crate::config::url::ConsoleUrl;
 use crate::config::values::{KeyType, LogFormat, LogLevel, ReloadSignal, SocketMode};
 
-/// The state directory where nobody names another (CONTRACT.md section 7).
+/// The state directory where nobody names another (docs/contract.md section 7).
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/telovix-sensor";
 
 /// The commands that take a flag, by name; the program's own name stands for all of them.

@@ -1,4 +1,4 @@
-//! Proxies: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` (CONTRACT.md section 2).
+//! Proxies: `HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY` (docs/contract.md section 2).
 
 use std::fmt;
 

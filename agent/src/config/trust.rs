@@ -1,4 +1,4 @@
-//! Whom to trust at first contact (CONTRACT.md section 2).
+//! Whom to trust at first contact (docs/contract.md section 2).
 //!
 //! Invariant: there is no way to say "less secure" by leaving something out. Nothing configured means the system's
 //! roots; accepting anyone has to be said by its dangerous name, and contradicts everything stricter.

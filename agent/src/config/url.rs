@@ -9,7 +9,7 @@ use rustls_pki_types::ServerName;
 use crate::config::values::InvalidValue;
 
 /// Port of an https URL that names none (RFC 9110 section 4.2.2). The Console's own default is never assumed
-/// (CONTRACT.md section 2).
+/// (docs/contract.md section 2).
 const HTTPS_PORT: u16 = 443;
 
 /// Address of a Console: `https://`, a DNS name or an IP address, perhaps a port, and nothing else.

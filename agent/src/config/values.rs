@@ -53,7 +53,7 @@ macro_rules! words {
 }
 
 words!(
-    /// Kind of the key pair to make (CONTRACT.md section 3, ours). Read in either case, with or without a hyphen.
+    /// Kind of the key pair to make (docs/contract.md section 3, ours). Read in either case, with or without a hyphen.
     KeyType, "key type", "p256, rsa2048, rsa3072, rsa4096 or ed25519", {
         /// ECDSA on NIST P-256.
         P256 = "p256" | "p-256" | "ecdsa-p256",

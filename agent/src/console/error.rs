@@ -148,7 +148,7 @@ pub enum ConsoleError {
 }
 
 impl ConsoleError {
-    /// The failure as one of the agent's codes (CONTRACT.md section 6: by the Console's code, then by the status).
+    /// The failure as one of the agent's codes (docs/contract.md section 6: by the Console's code, then by the status).
     pub fn code(&self) -> Code {
         match self {
             Self::Unreachable { .. } => Code::ConsoleUnreachable,

@@ -82,7 +82,7 @@ pub struct Transport {
 }
 
 impl Transport {
-    /// For this Console, through the proxies of the environment (CONTRACT.md section 2).
+    /// For this Console, through the proxies of the environment (docs/contract.md section 2).
     pub fn new(url: ConsoleUrl, proxy: &ProxySettings, deadlines: Deadlines) -> Self {
         // Our calls are all https. Where only HTTP_PROXY is set it serves for them too (docs/decisions).
         let https = proxy.https.as_deref().or(proxy.http.as_deref()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! The calls to the Console. What comes back is a reply, not a truth: [`crate::verify`] looks at it next.
 //!
 //! Invariant: a token goes only over a connection whose server was verified against a [`ServerTrust`] that the caller
-//! had to state (CONTRACT.md section 2). The one call to an unverified server, [`Console::trust_pin`], carries nothing.
+//! had to state (docs/contract.md section 2). Only [`Console::trust_pin`] calls an unverified server, and carries nothing.
 
 pub mod answer;
 pub mod error;
@@ -93,7 +93,7 @@ impl Console {
     }
 
     /// Fetches the Console's CA over a connection that carries no secret, and keeps of it the one certificate that the
-    /// operator pinned (CONTRACT.md section 2).
+    /// operator pinned (docs/contract.md section 2).
     ///
     /// # Errors
     /// [`ConsoleError::PinMismatch`] when no certificate there has the fingerprint; anything that a call can meet.

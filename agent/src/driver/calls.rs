@@ -18,7 +18,7 @@ use crate::console::{Console, ConsoleError, EnrollReply};
 use crate::store::Pending;
 use crate::tls::{ClientIdentity, ServerTrust};
 
-/// How long the Console has to take note of a decommission (CONTRACT.md section 3).
+/// How long the Console has to take note of a decommission (docs/contract.md section 3).
 const DECOMMISSION: Duration = Duration::from_secs(5);
 
 /// A call under way.

@@ -17,7 +17,7 @@ use crate::store::{Generation, Pending, STATE_VERSION, SensorState, Store, Store
 use crate::tls::ServerTrust;
 use crate::verify::{self, Claim};
 
-/// Whether a second record of a host that holds an identity is welcome (CONTRACT.md section 4).
+/// Whether a second record of a host that holds an identity is welcome (docs/contract.md section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NewSensor {
     /// No: a plain token is refused before it is used.
@@ -37,7 +37,7 @@ pub(super) struct Application<'a> {
 }
 
 /// Whether a record of its own is welcome to a host that holds an identity. Who announced this very token in
-/// `.enrollment-token-hash` has declared that identity lost, and wants a clean enrollment (CONTRACT.md section 7).
+/// `.enrollment-token-hash` has declared that identity lost, and wants a clean enrollment (docs/contract.md section 7).
 pub(super) fn new_sensor(asked: NewSensor, token: &EnrollmentToken, store: &Store) -> NewSensor {
     if store.paid_by().is_some_and(|announced| token.matches(&announced)) { NewSensor::Allow } else { asked }
 }
@@ -161,7 +161,7 @@ pub struct FirstContact {
 }
 
 impl FirstContact {
-    /// Whom to trust, in the order of CONTRACT.md section 2: a CA file, a pin, then the CA that the host holds from its
+    /// Whom to trust, in order (docs/contract.md section 2): a CA file, a pin, then the CA that the host holds from its
     /// earlier enrollment, then the system's roots; anyone only by the explicit opt-in.
     ///
     /// # Errors

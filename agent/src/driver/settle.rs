@@ -72,7 +72,7 @@ impl Driver {
         }
     }
 
-    /// Decommissions this node: one call, bounded, and never a failure (CONTRACT.md section 3). Says why the Console was not
+    /// Decommissions this node: one call, bounded, and never a failure (docs/contract.md section 3). Says why the Console was not
     /// told, where it was not.
     pub async fn decommission(&mut self) -> Option<Fault> {
         let mut events = self.tell(Input::Decommission);

@@ -8,7 +8,7 @@ use telovix_contract::states::TokenType;
 use crate::config::{Config, FoundToken, Origin, TokenSource};
 use crate::store::remove_consumed_token;
 
-/// Deletes the file that the token came from, where it came from one and is a one-time token (DESIGN.md section 3). A
+/// Deletes the file that the token came from, where it came from one and is a one-time token. A
 /// Console that does not say what kind it was is believed to mean a cluster token where a cluster is configured. What
 /// stays is said in `notes`.
 pub(super) fn forget(

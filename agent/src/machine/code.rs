@@ -2,7 +2,7 @@
 //! what the agent does about it, who has to act, and the advice for people.
 //!
 //! Invariant: a failure becomes a code once, where it is met; everything else is read off this table. The Console's own
-//! codes are those of `telovix_contract` (CONTRACT.md section 6).
+//! codes are those of `telovix_contract` (docs/contract.md section 6).
 
 use std::fmt;
 

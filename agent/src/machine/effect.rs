@@ -89,7 +89,7 @@ pub enum Call {
     /// Ask the Console for the time (the `Date` of any answer) over a connection that carries no secret and whose
     /// certificate is not judged by its dates. Answer: `ClockRead` or `Failed`.
     ProbeClock,
-    /// Retire this node; five seconds (CONTRACT.md section 3). Answer: `Decommissioned` or `Failed`.
+    /// Retire this node; five seconds (docs/contract.md section 3). Answer: `Decommissioned` or `Failed`.
     Decommission,
 }
 

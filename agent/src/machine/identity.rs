@@ -15,7 +15,7 @@ use crate::clock::TOLERATED_SKEW;
 
 /// Bounds of the interval between heartbeats that a Console may ask for.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
-/// How often a call that the Console lacks is tried again (CONTRACT.md section 3: daily), or a tenth of the certificate's
+/// How often a call that the Console lacks is retried (docs/contract.md section 3: daily), or a tenth of the certificate's
 /// life where that is shorter.
 const DAILY: Duration = Duration::from_secs(24 * 3600);
 /// Where a window for renewal has passed already, renewals are spread over this long.

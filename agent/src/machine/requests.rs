@@ -101,7 +101,7 @@ impl Machine {
         }
     }
 
-    /// The node is retired, told or untold: a failure never blocks a shutdown (CONTRACT.md section 3).
+    /// The node is retired, told or untold: a failure never blocks a shutdown (docs/contract.md section 3).
     pub(super) fn retire(&mut self, untold: Option<Fault>, effects: &mut Vec<Effect>) {
         let token = self.token.map(|token| token.hash());
         self.retirement = Retirement::Done { untold: untold.clone(), token };

@@ -7,14 +7,14 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use sha2::{Digest as _, Sha256};
 
-/// First step of the back-off (CONTRACT.md section 6).
+/// First step of the back-off (docs/contract.md section 6).
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
-/// Last step of the back-off (CONTRACT.md section 6).
+/// Last step of the back-off (docs/contract.md section 6).
 pub const BACKOFF_LAST: Duration = Duration::from_secs(300);
-/// Wait between attempts that only an operator can make succeed (CONTRACT.md section 6, "minutes").
+/// Wait between attempts that only an operator can make succeed (docs/contract.md section 6, "minutes").
 pub const SLOWLY: Duration = Duration::from_secs(300);
 
-/// Share of a certificate's life after which it is renewed, in the middle of the spread (CONTRACT.md section 3).
+/// Share of a certificate's life after which it is renewed, in the middle of the spread (docs/contract.md section 3).
 const RENEW_AT: f64 = 2.0 / 3.0;
 /// Width of the spread, as a share of the life, so that a fleet enrolled in one minute does not renew in one.
 const RENEW_SPREAD: f64 = 0.12;

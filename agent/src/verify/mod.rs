@@ -276,7 +276,7 @@ impl Verified {
         &self.chain
     }
 
-    /// The Console's CA certificates: after enrollment, the only ones trusted (CONTRACT.md section 2).
+    /// The Console's CA certificates: after enrollment, the only ones trusted (docs/contract.md section 2).
     pub fn ca(&self) -> &[CertificateDer<'static>] {
         &self.ca
     }

@@ -1,4 +1,4 @@
-//! Limits on how often a source may try to enroll or to sign in (issue 4, point 9).
+//! Limits on how often a source may try to enroll or to sign in.
 //!
 //! A fleet behind one address must not be punished for a guesser beside it. So an attempt with a pending token costs
 //! nothing but a place in the source's wide bucket; the narrow ones are for tokens that nobody made, which cost the

@@ -40,7 +40,7 @@ pub struct CheckedCsr {
     pub spki_sha256: [u8; 32],
 }
 
-/// The common name of a node: its name, or the first 64 characters of it (CONTRACT.md section 3).
+/// The common name of a node: its name, or the first 64 characters of it (docs/contract.md section 3).
 pub fn common_name(node: &NodeName) -> &str {
     // A node name is ASCII, so every position is a boundary.
     let name = node.as_str();
@@ -105,7 +105,7 @@ mod tests {
         params.serialize_request(key).unwrap().pem().unwrap()
     }
 
-    /// CONTRACT.md section 3: P-256 by default, RSA 2048/3072/4096 and Ed25519 offered.
+    /// docs/contract.md section 3: P-256 by default, RSA 2048/3072/4096 and Ed25519 offered.
     #[test]
     fn section_3_every_kind_of_key_that_we_offer_is_taken() {
         let kinds: [&SignatureAlgorithm; 3] =

@@ -23,7 +23,7 @@ pub(super) struct Signer {
     pub(super) not_after: i64,
 }
 
-/// Signs a client certificate (CONTRACT.md section 3). Takes nothing of the request but its public key: the subject, the
+/// Signs a client certificate (docs/contract.md section 3). Takes of the request its public key alone: the subject, the
 /// names, the usages and the validity are ours. Never lasts longer than the issuer.
 pub(super) fn client(
     signer: &Signer,

@@ -83,10 +83,10 @@ pub struct Issued {
     pub not_after: i64,
 }
 
-/// Seconds that a certificate's life starts before it is made, for hosts whose clock is behind (CONTRACT.md section 3).
+/// Seconds that a certificate's life starts before it is made, for clocks that are behind (docs/contract.md section 3).
 const BACKDATE: i64 = 5 * 60;
 
-/// A random positive serial number of 128 bits (CONTRACT.md section 3; RFC 5280 section 4.1.2.2).
+/// A random positive serial number of 128 bits (docs/contract.md section 3; RFC 5280 section 4.1.2.2).
 fn serial() -> Result<(SerialNumber, String), CaError> {
     let mut bytes = random::<16>()?;
     // The first bit is the sign in DER, and a leading zero would be cut off.

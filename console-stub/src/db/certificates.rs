@@ -1,4 +1,4 @@
-//! Every client certificate ever handed out (CONTRACT.md section 3: the Console knows its certificates).
+//! Every client certificate ever handed out (docs/contract.md section 3: the Console knows its certificates).
 
 use telovix_contract::SensorId;
 

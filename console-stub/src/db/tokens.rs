@@ -116,7 +116,7 @@ pub(crate) fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>,
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
-/// Seconds that a used token stays in the list (CONTRACT.md section 4: a day).
+/// Seconds that a used token stays in the list (docs/contract.md section 4: a day).
 const USED_STAYS_LISTED: i64 = 24 * 3600;
 
 /// The next tokens behind this one, newest first, without those used up a day ago. The status is the one of this moment.

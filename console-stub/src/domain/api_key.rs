@@ -1,4 +1,4 @@
-//! Signed calls of an operator's program (CONTRACT.md section 5): the headers, the text that is signed, the window.
+//! Signed calls of an operator's program (docs/contract.md section 5): the headers, the text that is signed, the window.
 
 use serde::Deserialize;
 use telovix_contract::ErrorCode;
@@ -16,7 +16,7 @@ pub const HEADER_TIMESTAMP: &str = "x-telovix-timestamp";
 pub const HEADER_NONCE: &str = "x-telovix-nonce";
 /// Header with `sha256=` and the hex of the HMAC.
 pub const HEADER_SIGNATURE: &str = "x-telovix-signature";
-/// Seconds that the call's time may differ from ours (CONTRACT.md section 5).
+/// Seconds that the call's time may differ from ours (docs/contract.md section 5).
 pub(crate) const MAX_SKEW: i64 = 300;
 /// Longest nonce in characters (ours).
 pub(crate) const MAX_NONCE: usize = 128;
@@ -78,7 +78,7 @@ pub fn is_nonce(text: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// CONTRACT.md section 5: the signed text, and refusal past 300 s of skew.
+    /// docs/contract.md section 5: the signed text, and refusal past 300 s of skew.
     #[test]
     fn section_5_signed_text_and_skew() {
         let text = signed_text("GET", "/api/v2/sensors", 7, "n", &[0; 32]);

@@ -1,4 +1,4 @@
-//! Whether an operator has a say in an enrollment (CONTRACT.md section 4).
+//! Whether an operator has a say in an enrollment (docs/contract.md section 4).
 //!
 //! Ours, where the contract leaves it open: a rule counts only where the *token* is bound to the rule's cluster, because
 //! what a host says of its cluster is no proof. The roles of a cluster's rules bind in every mode. A rule that is full
@@ -16,7 +16,7 @@ use uuid::Uuid;
 use super::Refusal;
 use super::words::words;
 
-/// Longest label of a rule in characters (CONTRACT.md section 4).
+/// Longest label of a rule in characters (docs/contract.md section 4).
 pub(crate) const MAX_RULE_LABEL: usize = 128;
 /// Most roles in one rule (ours).
 const MAX_ROLES: usize = 64;
@@ -231,7 +231,7 @@ mod tests {
         judge(&Case { mode, kind, role: &role, rules, reservation: Reservation::Free, has_record: false })
     }
 
-    /// CONTRACT.md section 4: `none` (default) | `cluster` | `all`.
+    /// docs/contract.md section 4: `none` (default) | `cluster` | `all`.
     #[test]
     fn section_4_the_mode_says_who_waits_where_no_rule_covers() {
         for (mode, once, cluster) in [
@@ -265,7 +265,7 @@ mod tests {
         assert_eq!(judged(Mode::Cluster, TokenType::Cluster, &[full, all.clone()], "o_cu"), by(&all));
     }
 
-    /// CONTRACT.md section 6: `role_not_allowed`.
+    /// docs/contract.md section 6: `role_not_allowed`.
     #[test]
     fn section_6_a_role_that_no_rule_of_the_cluster_allows() {
         let some = rule(&["o_du"], None, 0);
@@ -296,7 +296,7 @@ mod tests {
         assert_eq!(case(Reservation::Free, true), Approval::NotNeeded);
     }
 
-    /// CONTRACT.md section 4: `label` required, at most 128 characters.
+    /// docs/contract.md section 4: `label` required, at most 128 characters.
     #[test]
     fn section_4_what_a_rule_may_be() {
         let draft = |label: String, max_nodes| RuleDraft {

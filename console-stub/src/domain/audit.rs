@@ -1,4 +1,4 @@
-//! What is written down about every change and every refusal (CONTRACT.md section 5). Never a secret.
+//! What is written down about every change and every refusal (docs/contract.md section 5). Never a secret.
 
 use std::fmt::Write as _;
 
@@ -6,7 +6,7 @@ use telovix_contract::SensorId;
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $word:literal;)+) => {
-        /// What happened. Three words are the vendor's; the others are named alike (CONTRACT.md section 5).
+        /// What happened. Three words are the vendor's; the others are named alike (docs/contract.md section 5).
         #[derive(Debug, Clone, Copy, PartialEq, Eq)]
         pub(crate) enum Action {
             $($(#[$doc])* $name,)+

@@ -1,4 +1,4 @@
-//! Which client certificate is believed, and what a renewal leads to (CONTRACT.md section 3).
+//! Which client certificate is believed, and what a renewal leads to (docs/contract.md section 3).
 //!
 //! Invariant: the rules about a certificate that was handed out stand here alone. They are given what the database knows and
 //! change nothing; whoever carries them out does so in the transaction that the facts were read in.
@@ -9,7 +9,7 @@ use super::Refusal;
 use super::enroll::{disabled, revoked};
 use super::sensor::Standing;
 
-/// Seconds that a superseded certificate keeps working unless its successor is seen first (CONTRACT.md section 3).
+/// Seconds that a superseded certificate keeps working unless its successor is seen first (docs/contract.md section 3).
 pub const OVERLAP: i64 = 3600;
 
 /// A certificate that was handed out, as far as rules hang on it. Times are unix seconds.
@@ -133,7 +133,7 @@ mod tests {
         result.err().map(|refusal| refusal.code)
     }
 
-    /// CONTRACT.md section 3: the old certificate works for an hour, and to the end of its time.
+    /// docs/contract.md section 3: the old certificate works for an hour, and to the end of its time.
     #[test]
     fn section_3_a_certificate_works_until_its_overlap_or_its_time_is_over() {
         let at = |now| code(check_in_force(&OLD, Standing::Active, now));

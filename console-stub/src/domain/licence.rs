@@ -1,4 +1,4 @@
-//! The licence: how many sensors may be protected at once, and until when (CONTRACT.md section 4).
+//! The licence: how many sensors may be protected at once, and until when (docs/contract.md section 4).
 //!
 //! Ours, where the contract leaves it open: when its time is over a licence goes on for its days of grace, with a warning.
 //! After that no new host is let in, and every sensor that is known goes on as before: a heartbeat, a renewal or a
@@ -157,7 +157,7 @@ impl Slots {
 mod tests {
     use super::*;
 
-    /// CONTRACT.md section 4: creating a token at 90 % or more answers with `capacity_warning`, naming the slots left.
+    /// docs/contract.md section 4: creating a token at 90 % or more answers with `capacity_warning`, naming the slots left.
     #[test]
     fn section_4_capacity_warning_from_90_percent_on() {
         let warning = |taken, limit| Slots { limit, taken, term: Term::Valid }.capacity_warning();
@@ -168,7 +168,7 @@ mod tests {
         assert!(warning(12, 10).unwrap().contains("0 left"));
     }
 
-    /// Issue 4, point 4: dates and grace.
+    /// Dates and grace.
     #[test]
     fn section_4_a_licence_has_a_time_and_a_grace() {
         let bundle = r#"{"id":"l","max_protected_nodes":5,"not_before":100,"expires_at":200,"grace_days":2}"#;

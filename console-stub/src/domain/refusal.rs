@@ -1,4 +1,4 @@
-//! A refusal: the code for programs, and one sentence that tells people what to do (CONTRACT.md section 6).
+//! A refusal: the code for programs, and one sentence that tells people what to do (docs/contract.md section 6).
 
 use telovix_contract::{ErrorCode, Problem};
 

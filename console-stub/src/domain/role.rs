@@ -1,4 +1,4 @@
-//! Who may do what: the one table (CONTRACT.md section 5).
+//! Who may do what: the one table (docs/contract.md section 5).
 
 use serde::Deserialize;
 use utoipa::ToSchema;
@@ -89,7 +89,7 @@ pub(crate) fn may(role: Role, act: Act) -> bool {
 mod tests {
     use super::*;
 
-    /// CONTRACT.md section 5: the roles with their ranks; tokens for operator and admin; the rest for admin.
+    /// docs/contract.md section 5: the roles with their ranks; tokens for operator and admin; the rest for admin.
     #[test]
     fn section_5_the_role_table() {
         let ranks: Vec<_> = Role::ALL.into_iter().map(|role| (role.as_str(), role.rank())).collect();

@@ -1,17 +1,17 @@
-//! A sensor's record, and how it stands by the thresholds of CONTRACT.md section 5.
+//! A sensor's record, and how it stands by the thresholds of docs/contract.md section 5.
 
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
 use telovix_contract::{ClusterName, InstallId, NodeName, SensorId};
 
-/// Seconds of silence after which a sensor is stale where nobody set anything (CONTRACT.md section 5).
+/// Seconds of silence after which a sensor is stale where nobody set anything (docs/contract.md section 5).
 pub(crate) const STALE_DEFAULT: i64 = 90;
-/// Seconds of silence from which on it is watched (CONTRACT.md section 5).
+/// Seconds of silence from which on it is watched (docs/contract.md section 5).
 const WATCH: i64 = 45;
 /// Seconds of silence from which on its health is degraded (ours, between the two that the vendor names).
 const DEGRADED: i64 = 90;
 /// Seconds of silence from which on it is critical (ours, likewise).
 const CRITICAL: i64 = 180;
-/// Seconds of silence from which on it is offline (CONTRACT.md section 5).
+/// Seconds of silence from which on it is offline (docs/contract.md section 5).
 const OFFLINE: i64 = 360;
 
 /// The moment at which sensors are looked at.
@@ -44,7 +44,7 @@ pub enum Standing {
 }
 
 impl Standing {
-    /// Whether a sensor that stands so takes a licence slot (CONTRACT.md section 4).
+    /// Whether a sensor that stands so takes a licence slot (docs/contract.md section 4).
     pub(crate) fn takes_a_slot(self) -> bool {
         match self {
             Self::Active | Self::Disabled => true,
@@ -175,7 +175,7 @@ mod tests {
         }
     }
 
-    /// CONTRACT.md section 5: stale at 90 s; watch at 45 s, offline at 360 s.
+    /// docs/contract.md section 5: stale at 90 s; watch at 45 s, offline at 360 s.
     #[test]
     fn section_5_status_and_health_by_silence() {
         let active = record(Standing::Active);

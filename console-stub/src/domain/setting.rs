@@ -39,7 +39,7 @@ pub enum Setting {
 }
 
 words! {
-    /// What a Console is for, as its first administrator says it (CONTRACT.md has the word for sensors as their flavor; for the
+    /// What a Console is for, as its first administrator says (docs/contract.md has the word as a sensor's flavor; for the
     /// Console it is written down and shown, and decides nothing).
     #[derive(Default)]
     pub Vertical {
@@ -118,10 +118,10 @@ impl Setting {
         match self {
             Self::ApprovalMode => Takes::Word(Mode::ALL.map(Mode::as_str).to_vec()),
             Self::Vertical => Takes::Word(Vertical::ALL.map(Vertical::as_str).to_vec()),
-            // CONTRACT.md section 3: 720 h. An issuer lasts longer than the longest of these.
+            // docs/contract.md section 3: 720 h. An issuer lasts longer than the longest of these.
             Self::CertificateHours => number(1, 8760, 720),
             Self::HeartbeatSeconds => number(1, 3600, i64::from(DEFAULT_HEARTBEAT_SECONDS)),
-            // CONTRACT.md section 5: 90 s. The bounds are ours: below ten a healthy sensor would flap.
+            // docs/contract.md section 5: 90 s. The bounds are ours: below ten a healthy sensor would flap.
             Self::StaleSeconds => number(10, 86_400, STALE_DEFAULT),
             Self::OnceTtlSeconds => number(ONCE_SHORTEST, ONCE_LONGEST, ONCE_DEFAULT),
             Self::OnceTtlMin => number(ONCE_SHORTEST, ONCE_LONGEST, ONCE_SHORTEST),
@@ -182,7 +182,7 @@ mod tests {
         assert_eq!(Setting::from_name("server_names"), None);
     }
 
-    /// CONTRACT.md sections 1 and 3: the bounds of lifetimes.
+    /// docs/contract.md sections 1 and 3: the bounds of lifetimes.
     #[test]
     fn section_1_bounds_hold_at_their_ends() {
         for (setting, below, lowest, highest, above) in [

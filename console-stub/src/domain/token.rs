@@ -1,4 +1,4 @@
-//! Tokens: what may be asked for, and how one stands (CONTRACT.md sections 1 and 4).
+//! Tokens: what may be asked for, and how one stands (docs/contract.md sections 1 and 4).
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,11 +15,11 @@ use super::Refusal;
 pub(crate) const ONCE_SHORTEST: i64 = 60;
 /// Longest life of a one-time token in seconds (24 hours).
 pub(crate) const ONCE_LONGEST: i64 = 24 * 3600;
-/// Life of a one-time token in seconds where nobody chose another (CONTRACT.md section 1: 15 minutes).
+/// Life of a one-time token in seconds where nobody chose another (docs/contract.md section 1: 15 minutes).
 pub(crate) const ONCE_DEFAULT: i64 = 15 * 60;
-/// Longest life of a cluster token in days (CONTRACT.md section 1).
+/// Longest life of a cluster token in days (docs/contract.md section 1).
 pub(crate) const CLUSTER_LONGEST_DAYS: i64 = 730;
-/// Life of a cluster token in days where nobody chose another (CONTRACT.md section 1).
+/// Life of a cluster token in days where nobody chose another (docs/contract.md section 1).
 pub(crate) const CLUSTER_DEFAULT_DAYS: i64 = 365;
 /// Longest label in characters.
 pub(crate) const MAX_LABEL: usize = 128;
@@ -252,7 +252,7 @@ mod tests {
         refusal.message.split('`').nth(1).unwrap().to_owned()
     }
 
-    /// CONTRACT.md section 1: 15 minutes by default for one-time tokens, 365 days by default and 730 at most for clusters.
+    /// docs/contract.md section 1: 15 minutes by default for one-time tokens, 365 days and 730 at most for clusters.
     #[test]
     fn section_1_lifetimes_and_their_bounds() {
         assert_eq!(check(once(), &Lifetimes::default()).unwrap().lifetime, 900);
@@ -278,7 +278,7 @@ mod tests {
         assert_ne!(TokenId::random(), TokenId::random());
     }
 
-    /// CONTRACT.md section 1: what each kind of token is bound to.
+    /// docs/contract.md section 1: what each kind of token is bound to.
     #[test]
     fn section_1_fields_that_do_not_go_together() {
         let sensor_id = Some(SensorId::random());
@@ -293,7 +293,7 @@ mod tests {
             .unwrap();
     }
 
-    /// Issue 4, point 1: an administrator may set narrower bounds, and then these count.
+    /// An administrator may set narrower bounds, and then these count.
     #[test]
     fn section_1_narrower_bounds_count() {
         let narrow = Lifetimes {

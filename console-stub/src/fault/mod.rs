@@ -18,9 +18,10 @@ pub(crate) const ENROLL_BEFORE_ANSWER: &str = "enroll.before_answer";
 #[error("a fault cut the connection")]
 pub struct Cut;
 
+/// Why a fault cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a fault is `kill:<point>[:n]` or `drop:<point>[:n]`, and {0:?} is not")]
-pub(crate) struct InvalidFault(pub String);
+pub struct InvalidFault(pub String);
 
 pub use imp::Faults;
 

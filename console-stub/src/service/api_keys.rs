@@ -1,4 +1,4 @@
-//! API keys: made, listed, taken back, and the check of a signed call (CONTRACT.md section 5).
+//! API keys: made, listed, taken back, and the check of a signed call (docs/contract.md section 5).
 
 use aws_lc_rs::hmac;
 use base64::Engine as _;

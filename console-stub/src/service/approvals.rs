@@ -1,4 +1,4 @@
-//! Auto-approve rules and the waiting list, for operators (CONTRACT.md section 4).
+//! Auto-approve rules and the waiting list, for operators (docs/contract.md section 4).
 
 use jiff::Timestamp;
 use serde::Serialize;

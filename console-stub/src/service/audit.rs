@@ -14,7 +14,7 @@ use crate::domain::page::{Cursor, Page, Piece};
 
 const AT_ONCE: i64 = 1000;
 
-/// A record of the audit trail (CONTRACT.md section 5).
+/// A record of the audit trail (docs/contract.md section 5).
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AuditView {
     /// RFC 3339.

@@ -1,7 +1,7 @@
 //! The life of the issuers: a new one beside the old, the fleet drained from the old to the new, the old one retired.
 //!
 //! Invariant: at every moment each certificate in force has its issuer in force; an issuer goes when nobody needs it, or
-//! when an operator says that those who do have to enroll again. The root stays, so pins stay (DESIGN.md section 6).
+//! when an operator says that those who do have to enroll again. The root stays, so pins stay (decision 0016).
 
 use jiff::Timestamp;
 use serde::Serialize;

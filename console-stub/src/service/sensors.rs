@@ -19,7 +19,7 @@ use crate::domain::page::{Cursor, Page, Piece};
 use crate::domain::sensor::{Moment, SensorRecord, Standing};
 use crate::domain::setting::Setting;
 
-/// A sensor in the fleet list (CONTRACT.md section 5).
+/// A sensor in the fleet list (docs/contract.md section 5).
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct SensorView {
     /// Its identity.

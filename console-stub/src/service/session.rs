@@ -1,4 +1,4 @@
-//! Sensors that are enrolled: heartbeat, renewal, decommission, all by mutual TLS (CONTRACT.md section 3).
+//! Sensors that are enrolled: heartbeat, renewal, decommission, all by mutual TLS (docs/contract.md section 3).
 //!
 //! Invariant: a certificate is believed only when it is one that this Console handed out, is in force, and belongs to a
 //! sensor that is. That it chains to the CA is the TLS layer's business and proves nothing of this.

@@ -1,4 +1,4 @@
-//! Operators: accounts, signing in and out, and whose a session is (CONTRACT.md section 5).
+//! Operators: accounts, signing in and out, and whose a session is (docs/contract.md section 5).
 //!
 //! Invariant: a refused login says the same, and takes as long, whether the address, the password or the account was
 //! wrong; and no number of attempts at once gets more guesses than the lock allows.

@@ -18,7 +18,7 @@ use crate::domain::token::TokenDraft;
 use crate::service::ServiceError;
 use crate::service::tokens::CreatedToken;
 
-/// Roles to choose from: those seen in public (CONTRACT.md section 1).
+/// Roles to choose from: those seen in public (docs/contract.md section 1).
 const ROLES: [&str; 9] =
     ["generic_linux", "control_plane", "o_du", "o_cu", "o_ru", "gnb", "bgp_router", "amf", "o_cloud"];
 const FLAVORS: [&str; 2] = ["standard", "telecom"];

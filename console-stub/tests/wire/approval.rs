@@ -1,4 +1,4 @@
-//! Approval: rules, modes, the waiting list (CONTRACT.md sections 3, 4 and 6), over real TLS and in process.
+//! Approval: rules, modes, the waiting list (docs/contract.md sections 3, 4 and 6), over real TLS and in process.
 
 use std::collections::BTreeMap;
 
@@ -167,7 +167,7 @@ async fn all_at_once(world: &std::sync::Arc<World>, bodies: Vec<Value>) -> BTree
     ends
 }
 
-/// CONTRACT.md section 4: no cap is ever passed, by 1,200 attempts at once.
+/// docs/contract.md section 4: no cap is ever passed, by 1,200 attempts at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn section_4_caps_hold_under_1200_parallel_attempts() {
     let world = std::sync::Arc::new(World::start(70).await);

@@ -1,4 +1,4 @@
-//! The audit trail in the hands of somebody who may write the whole database (CONTRACT.md section 5; issue 4, point 6).
+//! The audit trail in the hands of somebody who may write the whole database (docs/contract.md section 5).
 
 use crate::world::{World, body, key};
 use serde_json::json;
@@ -47,7 +47,7 @@ async fn section_5_no_way_around_the_chain_goes_unseen() {
     }
 }
 
-/// Issue 4, point 6: a refused enrollment is there with its reason and its source; and its token can be told.
+/// A refused enrollment is there with its reason and its source; and its token can be told.
 #[tokio::test]
 async fn section_5_a_refused_enrollment_names_its_reason_its_source_and_its_token() {
     let world = World::start(10).await;

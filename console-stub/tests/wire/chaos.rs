@@ -1,4 +1,4 @@
-//! A bad day: each way of spoiling an answer, and the host that comes through (CONTRACT.md section 3, the repeat rule).
+//! A bad day: each way of spoiling an answer, and the host that comes through (docs/contract.md section 3, repeat rule).
 
 use telovix_console_stub::config::Limits;
 use telovix_console_stub::fault::Faults;

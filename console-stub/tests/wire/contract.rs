@@ -1,4 +1,4 @@
-//! What the other suites leave of CONTRACT.md sections 5 and 6, and that nothing is left.
+//! What the other suites leave of docs/contract.md sections 5 and 6, and that nothing is left.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use telovix_console_stub::domain::token::TokenDraft;
 use telovix_console_stub::service::ServiceError;
 use telovix_contract::{ErrorCode, paths};
 
-/// CONTRACT.md section 5: until set-up is finished the Console is not ready, and tokens cannot be made.
+/// docs/contract.md section 5: until set-up is finished the Console is not ready, and tokens cannot be made.
 #[tokio::test]
 async fn section_5_before_set_up_there_are_no_tokens() {
     let place = tempfile::tempdir().unwrap();
@@ -26,7 +26,7 @@ async fn section_5_before_set_up_there_are_no_tokens() {
     }
 }
 
-/// CONTRACT.md section 6: a fault of the Console's own is 5xx, to be tried again, and tells a stranger nothing of it.
+/// docs/contract.md section 6: a fault of the Console's own is 5xx, to be tried again, and tells a stranger nothing of it.
 #[tokio::test]
 async fn section_6_a_database_that_fails_is_a_500_without_particulars() {
     let world = World::start(10).await;
@@ -43,7 +43,7 @@ async fn section_6_a_database_that_fails_is_a_500_without_particulars() {
     assert_eq!(world.client(None).send("GET", paths::HEALTHZ, b"", &[]).await.unwrap().status, 200);
 }
 
-/// Every code of CONTRACT.md section 6 is met by a test of this suite, and every section has tests that name it.
+/// Every code of docs/contract.md section 6 is met by a test of this suite, and every section has tests that name it.
 #[test]
 fn section_6_every_code_and_every_section_has_a_test_that_names_it() {
     let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/wire"));

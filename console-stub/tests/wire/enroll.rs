@@ -1,4 +1,4 @@
-//! Enrollment over real TLS against a Console in this process: the rules of CONTRACT.md sections 3, 4 and 6.
+//! Enrollment over real TLS against a Console in this process: the rules of docs/contract.md sections 3, 4 and 6.
 
 use crate::world::{World, body, csr, key};
 use serde_json::{Value, json};

@@ -1,4 +1,4 @@
-//! The licence's dates and grace (CONTRACT.md section 4; issue 4, point 4), on a clock that is turned.
+//! The licence's dates and grace (docs/contract.md section 4), on a clock that is turned.
 
 use crate::browser::Browser;
 use crate::world::{World, body, csr, key};

@@ -141,7 +141,7 @@ async fn too_many_header_fields_are_refused() {
     assert_eq!(client.send("GET", "/healthz", b"", &fields[..60]).await.unwrap().status, 200);
 }
 
-/// CONTRACT.md section 2: the second listener is for sensors alone and requires their certificate.
+/// docs/contract.md section 2: the second listener is for sensors alone and requires their certificate.
 #[tokio::test]
 async fn section_2_the_sensors_listener_requires_a_certificate_and_serves_sensors_alone() {
     let world = World::start(10).await;

@@ -1,4 +1,4 @@
-//! Users, sessions and the v1 interface (CONTRACT.md section 5), over real TLS.
+//! Users, sessions and the v1 interface (docs/contract.md section 5), over real TLS.
 
 use crate::browser::{Browser, PASSWORD, log_in, user};
 use crate::world::World;

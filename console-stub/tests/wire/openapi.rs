@@ -1,4 +1,4 @@
-//! The OpenAPI document: committed, served, and true of what is served (issue 4, point 7).
+//! The OpenAPI document: committed, served, and true of what is served.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -59,7 +59,7 @@ async fn what_the_document_names_is_served_and_nothing_else_on_those_paths() {
     }
 }
 
-/// Issue 4: every call of operators is shown in `docs/api.md`, where a system test executes it.
+/// Every call of operators is shown in `docs/api.md`, where a system test executes it.
 #[test]
 fn every_call_of_operators_is_shown_as_a_curl_line() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/api.md")).unwrap();
@@ -138,7 +138,7 @@ fn no_route_is_added_past_the_document() {
     assert!(paths.iter().all(|path| *path == "/" || *path == "/ui" || path.starts_with("/ui/")), "{paths:?}");
 }
 
-/// CONTRACT.md section 6: every refusal that is described has the contract's code and its status.
+/// docs/contract.md section 6: every refusal that is described has the contract's code and its status.
 #[test]
 fn section_6_every_operation_names_its_refusals() {
     let document = document();

@@ -1,4 +1,4 @@
-//! Lists, audit trail and requests for renewal (CONTRACT.md sections 3, 4 and 5).
+//! Lists, audit trail and requests for renewal (docs/contract.md sections 3, 4 and 5).
 
 use crate::world::{World, body, csr, key};
 use serde_json::json;
@@ -149,7 +149,7 @@ async fn section_5_the_fleet_is_listed_by_filter_and_in_pieces() {
     assert_eq!((first.rows.len(), rest.rows.len(), rest.next), (2, 1, None));
 }
 
-/// CONTRACT.md section 3: the heartbeat answer can bring a renewal forward with a window, until it has been done.
+/// docs/contract.md section 3: the heartbeat answer can bring a renewal forward with a window, until it has been done.
 #[tokio::test]
 async fn section_3_an_operator_brings_a_renewal_forward() {
     let world = World::start(10).await;

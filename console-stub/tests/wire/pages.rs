@@ -205,7 +205,7 @@ async fn a_form_without_its_token_changes_nothing() {
     assert_eq!(world.count("SELECT COUNT(*) FROM approval_rules"), 1);
 }
 
-/// CONTRACT.md section 5: tokens are for operator and admin. The others see why, and the server refuses them as well.
+/// docs/contract.md section 5: tokens are for operator and admin. The others see why, and the server refuses them as well.
 #[tokio::test]
 async fn section_5_each_role_sees_what_it_may_and_is_refused_the_rest() {
     let world = World::start(10).await;

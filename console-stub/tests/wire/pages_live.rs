@@ -116,7 +116,7 @@ async fn a_stream_is_ended_and_not_cut_off_when_the_server_stops() {
     assert!(stream.until(|said| said.ends_with("\r\n0\r\n\r\n")).await, "{}", stream.said);
 }
 
-/// CONTRACT.md section 5 has 90 s; an administrator may set another.
+/// docs/contract.md section 5 has 90 s; an administrator may set another.
 #[tokio::test]
 async fn section_5_the_stale_threshold_is_a_setting() {
     let world = World::start(10).await;

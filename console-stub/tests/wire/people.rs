@@ -1,4 +1,4 @@
-//! What administrators do to the Console over v1: users, API keys, licence, audit (CONTRACT.md section 5).
+//! What administrators do to the Console over v1: users, API keys, licence, audit (docs/contract.md section 5).
 
 use crate::browser::{Browser, PASSWORD, log_in, user};
 use crate::world::World;

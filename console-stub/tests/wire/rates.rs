@@ -1,4 +1,4 @@
-//! How often a source may try (issue 4, point 9), over real TLS and on a clock that is turned.
+//! How often a source may try, over real TLS and on a clock that is turned.
 
 use crate::browser::log_in;
 use crate::world::{Reply, World, body, key};
@@ -82,7 +82,7 @@ async fn the_wide_bucket_of_a_source_ends_too() {
     assert_eq!(world.enroll(&request).await.status, 201);
 }
 
-/// CONTRACT.md section 6: unknown and malformed tokens look alike, in every byte but the date.
+/// docs/contract.md section 6: unknown and malformed tokens look alike, in every byte but the date.
 #[tokio::test]
 async fn section_6_unknown_and_malformed_tokens_get_the_same_answer() {
     let world = World::start(10).await;

@@ -230,7 +230,7 @@ async fn section_5_signed_calls_decide_about_waiting_hosts() {
     let now = world.console.now();
     let call = async |method: &str, path: &str, query: &str, body: &str| {
         let nonce = format!("{method}{path}{query}").replace(' ', "");
-        // The query is no part of what is signed (CONTRACT.md section 5: PATH).
+        // The query is no part of what is signed (docs/contract.md section 5: PATH).
         let headers = signed(&api_key.key_id, &api_key.secret, method, path, now, &nonce, body);
         v2(&world, method, &format!("{path}{query}"), body, &headers).await
     };

@@ -1,4 +1,4 @@
-//! What a running server does by itself, on a clock that is turned (issue 4, points 1 and 11).
+//! What a running server does by itself, on a clock that is turned.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     panic!("it never came to that: {what}");
 }
 
-/// CONTRACT.md section 4: what has expired is written down, and what is of no more use is forgotten.
+/// docs/contract.md section 4: what has expired is written down, and what is of no more use is forgotten.
 #[tokio::test]
 async fn section_4_the_clean_up_cycle_writes_down_what_time_has_done() {
     let world = World::start(10).await;

@@ -58,7 +58,7 @@ impl Script {
         Self::Respond { status, headers: vec![("content-type".into(), "application/json".into())], body }
     }
 
-    /// A refusal as CONTRACT.md section 6 has it.
+    /// A refusal as docs/contract.md section 6 has it.
     pub fn problem(code: ErrorCode) -> Self {
         Self::json(code.status(), &Problem::new(code, "The rogue says no."))
     }

@@ -32,7 +32,7 @@ pub struct Pair {
     pub generation: PathBuf,
 }
 
-/// By what a host knows the Console at first contact (CONTRACT.md section 2).
+/// By what a host knows the Console at first contact (docs/contract.md section 2).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum By {
     /// The CA in a file.

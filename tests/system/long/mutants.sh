@@ -15,14 +15,13 @@ need cc gcc
 readonly AGENT_QUICK='machine:: --skip fleet:: --skip invariants::'
 groups() {
   cat <<EOF
-agent/src/verify.rs|telovix-agent|verify::|store::
-agent/src/schedule.rs|telovix-agent|schedule::|machine::
+agent/src/verify/mod.rs|telovix-agent|verify::|store::
 agent/src/machine/**/*.rs|telovix-agent|$AGENT_QUICK|machine::
-agent/src/enrollment/spent.rs|telovix-agent|enrollment::|-
+agent/src/driver/spent_token.rs|telovix-agent|driver::|-
 contract/src/token.rs|telovix-contract|token::|-
 console-stub/src/domain/token.rs|telovix-console-stub|domain::|-
-console-stub/src/domain/enroll.rs|telovix-console-stub|domain::|-
-console-stub/src/service/enroll/carry_out.rs|telovix-console-stub|service::enroll::|-
+console-stub/src/domain/enroll/mod.rs|telovix-console-stub|domain::|-
+console-stub/src/service/enroll/carry_out/mod.rs|telovix-console-stub|service::enroll::|-
 EOF
 }
 export CARGO_TARGET_DIR=$TARGET/mutants CARGO_PROFILE_DEV_DEBUG=0 CARGO_INCREMENTAL=1 CARGO_TERM_COLOR=never

@@ -1,4 +1,4 @@
-"""Signs every generated call as an operator or an API key would (CONTRACT.md section 5)."""
+"""Signs every generated call as an operator or an API key would (docs/contract.md section 5)."""
 
 import hashlib
 import hmac

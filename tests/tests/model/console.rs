@@ -1,7 +1,7 @@
 //! The Console of the model: its tables as plain values, and the real rules over them.
 //!
 //! One method is one transaction. What it decides comes from `domain::enroll::decide` and `domain::credential`; what it then
-//! writes follows `service/enroll/carry_out.rs`, `service/session.rs` and `db/certificates.rs`, named at each method.
+//! writes follows `service/enroll/carry_out/mod.rs`, `service/session.rs` and `db/certificates.rs`, named at each method.
 //! `conformance.rs` plays the same calls to this and to the Console's real service.
 
 use std::sync::OnceLock;
@@ -28,9 +28,9 @@ pub(crate) type Sensor = u8;
 /// Position in [`Console::certificates`].
 pub(crate) type Certificate = u8;
 
-/// Seconds that a one-time token lives (CONTRACT.md section 1).
+/// Seconds that a one-time token lives (docs/contract.md section 1).
 pub(crate) const TOKEN_LIFE: i64 = 900;
-/// Seconds that a certificate lives (CONTRACT.md section 3).
+/// Seconds that a certificate lives (docs/contract.md section 3).
 pub(crate) const CERTIFICATE_LIFE: i64 = 720 * 3600;
 
 /// What it has in its database.
@@ -150,7 +150,7 @@ impl Console {
         number(self.tokens.len() - 1)
     }
 
-    /// `service/enroll.rs`, `Application::settle`: facts gathered, `decide` asked, its decision carried out.
+    /// `service/enroll/mod.rs`, `Application::settle`: facts gathered, `decide` asked, its decision carried out.
     pub(crate) fn enroll(&mut self, now: i64, ask: Application, flaw: Flaw) -> Reply {
         let known = self.gather(&ask, flaw);
         let attempt = Attempt {
@@ -170,7 +170,7 @@ impl Console {
                 }
                 Reply::refused(refusal.code)
             }
-            // `carry_out.rs`, `repeat`: from what is stored, signing nothing.
+            // `carry_out/mod.rs`, `repeat`: from what is stored, signing nothing.
             Decision::Repeat(..) => {
                 let earlier = self.enrollment(&ask).expect("only what was answered is repeated");
                 Reply::Issued(earlier.certificate, Again::Repeated)
@@ -341,7 +341,7 @@ impl Console {
         }
     }
 
-    /// `carry_out.rs`, `issue`.
+    /// `carry_out/mod.rs`, `issue`.
     fn issue(&mut self, sensor: Sensor, key: Key, now: i64) -> Certificate {
         let row = &mut self.sensors[usize::from(sensor)];
         row.generation += 1;

@@ -13,7 +13,7 @@
 //! | `disk::Write`, one value each | one rename or removal of `agent/src/store`: `pending.rs`, `generation.rs` |
 //! | `disk::settling`, `committed_before` | `store/generation.rs`, `settle`; `effects.rs`, `committed_before` |
 //! | `words::input`, `identity`, `loaded` | `agent/src/driver/summary.rs`, `found.rs` |
-//! | `console::enroll`, `gather` | `console-stub/src/service/enroll.rs`, `settle`, `gather`; `enroll/carry_out.rs` |
+//! | `console::enroll`, `gather` | `console-stub/src/service/enroll/mod.rs`, `settle`, `gather`; `carry_out/mod.rs` |
 //! | `console::heartbeat`, `renew` | `console-stub/src/service/session.rs`; `db/certificates.rs`, `supersede`, `first_seen` |
 //! | `Act::Disk`, `Act::Kill` | a durable step; SIGKILL between two of them, or while a call is under way |
 //! | `Act::Arrive` | the Console's transaction, committed; or its answer, read |

@@ -33,7 +33,7 @@ fn a_first_look_at_the_clock_is_harmed_at_every_place() {
     first_contact(&Contact { exchange: CLOCK, harmed: 0, sample: 23, ..PLAIN });
 }
 
-/// CONTRACT.md section 2: the CA is fetched over a connection that carries no secret, and compared.
+/// docs/contract.md section 2: the CA is fetched over a connection that carries no secret, and compared.
 #[test]
 fn a_trust_bootstrap_is_harmed_at_every_place() {
     let by = By::Fingerprint;
@@ -89,7 +89,7 @@ fn first_contact(contact: &Contact) {
     });
 }
 
-/// CONTRACT.md section 3, 202: the identical request again and again, until an operator has said yes.
+/// docs/contract.md section 3, 202: the identical request again and again, until an operator has said yes.
 #[test]
 fn a_waiting_enrollment_is_harmed_at_every_place() {
     simulate(async |sim| {
@@ -209,7 +209,7 @@ fn renewal(exchange: &str, harmed: u32, sample: usize) {
     });
 }
 
-/// CONTRACT.md section 3: a failure never blocks a shutdown, and a decommissioned node is able to come back.
+/// docs/contract.md section 3: a failure never blocks a shutdown, and a decommissioned node is able to come back.
 #[test]
 fn a_decommission_is_harmed_at_every_place() {
     simulate(async |sim| {

@@ -10,7 +10,7 @@ use telovix_tests::sim::{Blow, Harm, SimHost, Way, simulate};
 
 use crate::stage::{HEARTBEAT, Stage, causes};
 
-/// CONTRACT.md section 6: exponential, full jitter, 1 s to 5 min.
+/// docs/contract.md section 6: exponential, full jitter, 1 s to 5 min.
 #[test]
 fn a_network_that_is_gone_for_hours_is_asked_for_no_more_than_the_back_off_allows() {
     simulate(async |sim| {

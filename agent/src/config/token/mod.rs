@@ -1,4 +1,4 @@
-//! Where the enrollment token comes from (DESIGN.md section 3).
+//! Where the enrollment token comes from (docs/configuration.md).
 //!
 //! Invariant: a token goes from its source into an [`EnrollmentToken`] through memory that is wiped, and no error,
 //! warning or `Debug` text holds any of it.

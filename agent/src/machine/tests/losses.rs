@@ -1,4 +1,4 @@
-//! Every way of losing the identity (issue 3, point 3), and what follows: mended, rolled back, re-enrolled, or waiting
+//! Every way of losing the identity, and what follows: mended, rolled back, re-enrolled, or waiting
 //! with a reason.
 
 use super::*;

@@ -1,4 +1,4 @@
-//! CONTRACT.md section 6, row by row: every code, in every phase.
+//! docs/contract.md section 6, row by row: every code, in every phase.
 
 use super::*;
 

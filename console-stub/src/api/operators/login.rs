@@ -1,4 +1,4 @@
-//! Browser sessions: signing in and out, and who calls by cookie (CONTRACT.md section 5, v1).
+//! Browser sessions: signing in and out, and who calls by cookie (docs/contract.md section 5, v1).
 
 use axum::Json;
 use axum::body::Body;

@@ -1,4 +1,4 @@
-//! The operators' interface: who calls, tokens, the fleet; rows in `data` (CONTRACT.md section 5).
+//! The operators' interface: who calls, tokens, the fleet; rows in `data` (docs/contract.md section 5).
 
 mod approvals;
 mod audit;

@@ -48,7 +48,7 @@ fn names(parsed: &X509Certificate<'_>) -> Vec<String> {
         .collect()
 }
 
-/// CONTRACT.md section 3, DESIGN.md section 5: a request that asks for CA:TRUE, serverAuth and foreign names gets a
+/// docs/contract.md section 3: a request that asks for CA:TRUE, serverAuth and foreign names gets a
 /// plain client certificate.
 #[test]
 fn a_csr_that_asks_for_more_gets_a_plain_client_certificate() {

@@ -1,4 +1,4 @@
-//! What may stand on the command line (DESIGN.md section 3).
+//! What may stand on the command line.
 
 pub(super) mod ca;
 pub(super) mod lists;

@@ -1,4 +1,4 @@
-//! The decision about an enrollment (CONTRACT.md sections 3, 4 and 6).
+//! The decision about an enrollment (docs/contract.md sections 3, 4 and 6).
 //!
 //! Invariant: [`decide`] is the only place where the rules stand. It is given everything that the database knows and
 //! changes nothing; whoever carries the decision out does so in the transaction that the facts were read in.
@@ -140,7 +140,7 @@ pub enum TokenPlan {
     CountUse,
 }
 
-/// The node key of CONTRACT.md section 4: the same three names are the same node. None of the names can hold a slash.
+/// The node key of docs/contract.md section 4: the same three names are the same node. None of the names can hold a slash.
 pub fn node_key(cluster: &ClusterName, install: Option<&InstallId>, node: &NodeName) -> String {
     format!("{cluster}/{}/{node}", install.map_or("", InstallId::as_str))
 }

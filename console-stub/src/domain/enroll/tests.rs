@@ -1,4 +1,4 @@
-//! The rules of CONTRACT.md sections 3, 4 and 6, one test each, on the pure decision.
+//! The rules of docs/contract.md sections 3, 4 and 6, one test each, on the pure decision.
 
 use super::*;
 use crate::domain::licence::Term;
@@ -265,7 +265,7 @@ fn section_4_a_node_key_tells_the_three_names_apart() {
     assert_ne!(key("c", None, "n"), key("c", Some("n"), "n"));
 }
 
-/// Issue 4, point 4: when the licence's time is over no new host comes in, and whoever is known goes on.
+/// When the licence's time is over no new host comes in, and whoever is known goes on.
 #[test]
 fn section_4_an_expired_licence_refuses_new_hosts_alone() {
     let slots = Slots { limit: 10, taken: 1, term: Term::Expired { ended_at: 0 } };

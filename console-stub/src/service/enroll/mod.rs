@@ -1,4 +1,4 @@
-//! Enrollment: facts gathered, decision asked for and carried out, all in one transaction (CONTRACT.md section 3).
+//! Enrollment: facts gathered, decision asked for and carried out, all in one transaction (docs/contract.md section 3).
 //!
 //! Invariant: the token is spent, the sensor recorded, the certificate issued and stored, and the audit record written
 //! together or not at all; a refusal leaves its audit record and nothing else.
@@ -56,7 +56,7 @@ struct Application {
 impl Console {
     /// Enrolls a host. `token_hash` is that of the token in the request; a malformed token has the hash of its text, which
     /// no token of ours has, so that it is looked up and refused like an unknown one.
-    /// Errors: the refusals of CONTRACT.md section 6; [`ServiceError::Db`] and [`ServiceError::Ca`] when the Console fails.
+    /// Errors: the refusals of docs/contract.md section 6; [`ServiceError::Db`] and [`ServiceError::Ca`] when the Console fails.
     pub async fn enroll(
         &self,
         token_hash: TokenHash,
@@ -244,7 +244,7 @@ impl Application {
         }))
     }
 
-    /// The node as rules count it: by the three names of CONTRACT.md section 4, whatever kind of token.
+    /// The node as rules count it: by the three names of docs/contract.md section 4, whatever kind of token.
     fn rule_node(&self) -> Option<String> {
         let cluster = self.request.cluster_name.as_ref()?;
         Some(node_key(cluster, self.request.install_id.as_ref(), &self.request.node_name))
