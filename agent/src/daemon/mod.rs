@@ -20,10 +20,10 @@ use crate::cli::Cli;
 use crate::clock::{Clock, Steps, Uptime};
 use crate::config::{Config, ConsoleUrl, Environment};
 use crate::console::Console;
-use crate::driver::{self, Attempt, Driver, Host, IdentityChange, NewSensor, Next};
-use crate::hook::{self, Consumers, HookStatus};
+use crate::driver::{self, Driver, Host, NewSensor, Next};
+use crate::hook::{Consumers, HookStatus};
 use crate::machine::{Input, Report};
-use crate::metrics::{Metrics, Outcome};
+use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::server::ControlRequest;
 use crate::store::Store;
@@ -263,9 +263,9 @@ impl Daemon {
     fn hear(&mut self, events: Vec<driver::Event>) {
         for event in events {
             match event {
-                driver::Event::Enrollment(attempt) => self.metrics.enrollment(outcome(attempt)),
-                driver::Event::Renewal(attempt) => self.metrics.renewal(outcome(attempt)),
-                driver::Event::IdentityChanged(change) => self.tell_consumers(hook_event(change)),
+                driver::Event::Enrollment(attempt) => self.metrics.enrollment(attempt),
+                driver::Event::Renewal(attempt) => self.metrics.renewal(attempt),
+                driver::Event::IdentityChanged(change) => self.tell_consumers(change),
                 driver::Event::Warning(warning) => tracing::warn!("{warning}"),
                 driver::Event::CommandDone(result) => {
                     let asked = std::mem::take(&mut self.asked);
@@ -279,22 +279,5 @@ impl Daemon {
             }
         }
         self.report();
-    }
-}
-
-/// What the metrics count an attempt as.
-fn outcome(attempt: Attempt) -> Outcome {
-    match attempt {
-        Attempt::Done => Outcome::Success,
-        Attempt::Waiting => Outcome::Waiting,
-        Attempt::Failed(code) => Outcome::of_failure(code),
-    }
-}
-
-fn hook_event(change: IdentityChange) -> hook::Event {
-    match change {
-        IdentityChange::Enrolled => hook::Event::Enrolled,
-        IdentityChange::Renewed => hook::Event::Renewed,
-        IdentityChange::Restored => hook::Event::Restored,
     }
 }

@@ -1,7 +1,8 @@
 //! Says where the agent stands: the report, the service manager's `STATUS=`; and tells the consumers.
 
 use super::Daemon;
-use crate::hook::{self, HookStatus, Occasion};
+use crate::driver::IdentityChange;
+use crate::hook::{HookStatus, Occasion};
 
 impl Daemon {
     /// Makes the report anew, and passes it on where it differs.
@@ -29,7 +30,7 @@ impl Daemon {
     }
 
     /// Tells consumers of the current identity; what they are still being told of an earlier one is dropped.
-    pub(super) fn tell_consumers(&mut self, event: hook::Event) {
+    pub(super) fn tell_consumers(&mut self, event: IdentityChange) {
         if self.consumers.is_empty() {
             return;
         }

@@ -90,6 +90,17 @@ pub enum Next {
     Due,
 }
 
+impl IdentityChange {
+    /// The word that hooks are told (`TELOVIX_EVENT`).
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Enrolled => "enrolled",
+            Self::Renewed => "renewed",
+            Self::Restored => "restored",
+        }
+    }
+}
+
 impl Driver {
     /// A driver that waits for [`Driver::start`]. `console` is the one at `console_url`.
     pub fn new(

@@ -18,6 +18,7 @@ use tokio::sync::watch;
 
 pub use self::error::{HookError, HookOutcome};
 use crate::config::HookSettings;
+use crate::driver::IdentityChange;
 use crate::store::layout;
 
 /// Pauses between tries; after the last one a consumer is given up until the next change.
@@ -29,36 +30,11 @@ const PAUSES: &[Duration] = &[
     Duration::from_secs(900),
 ];
 
-/// What happened to the identity.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Event {
-    /// This host holds one that it did not hold before.
-    Enrolled,
-    /// The certificate has a successor, with a new key.
-    Renewed,
-    /// Files were damaged, and an intact generation stands again.
-    Restored,
-    /// It is gone.
-    Removed,
-}
-
-impl Event {
-    /// The word in `TELOVIX_EVENT`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Enrolled => "enrolled",
-            Self::Renewed => "renewed",
-            Self::Restored => "restored",
-            Self::Removed => "removed",
-        }
-    }
-}
-
 /// One change of the identity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Occasion {
     /// What happened.
-    pub event: Event,
+    pub event: IdentityChange,
     /// To whose identity.
     pub sensor_id: Option<SensorId>,
 }
@@ -70,7 +46,7 @@ pub enum HookStatus {
     #[default]
     Idle,
     /// Everybody was told.
-    Told(Event),
+    Told(IdentityChange),
     /// Somebody was not, and is told again.
     Retrying {
         /// How often it was tried.

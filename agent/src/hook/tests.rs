@@ -23,7 +23,7 @@ fn settings(command: Option<&[&str]>, limit: Duration) -> HookSettings {
 }
 
 fn renewed() -> Occasion {
-    Occasion { event: Event::Renewed, sensor_id: None }
+    Occasion { event: IdentityChange::Renewed, sensor_id: None }
 }
 
 /// One try of a shell script.
@@ -152,7 +152,7 @@ async fn only_who_was_not_told_is_told_again() {
         std::fs::write(&pid_file, format!("{}\n", process.id())).unwrap();
     };
     tokio::join!(told, appears);
-    assert_eq!(*shown.borrow(), HookStatus::Told(Event::Renewed));
+    assert_eq!(*shown.borrow(), HookStatus::Told(IdentityChange::Renewed));
     assert_eq!(std::fs::read_to_string(runs).unwrap(), "x\n", "the hook ran twice");
     assert!(!process.wait().unwrap().success(), "the process was not signalled");
 }

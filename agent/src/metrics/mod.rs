@@ -22,46 +22,17 @@ use telovix_contract::paths;
 use tokio::sync::watch;
 
 use crate::console::{CallObserver, ConsoleError};
+use crate::driver::Attempt;
 use crate::hook::HookOutcome;
-use crate::machine::{Actor, Code, Exit, Report, StateName};
+use crate::machine::{Actor, Exit, Report, StateName};
 
 /// Every metric begins with it.
 const PREFIX: &str = "telovix_agent";
 /// What a scrape is told that it gets.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// How an enrollment or a renewal ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
-    /// With a new identity that is in use.
-    Success,
-    /// With a wait for an operator's approval.
-    Waiting,
-    /// With a refusal of the Console.
-    Refused,
-    /// With a fault that passes, or a local one.
-    Failed,
-}
-
-impl Outcome {
-    /// Every outcome.
-    pub const ALL: [Self; 4] = [Self::Success, Self::Waiting, Self::Refused, Self::Failed];
-
-    /// Of an attempt that failed with this code.
-    pub fn of_failure(code: Code) -> Self {
-        if code.exit() == Exit::Refused { Self::Refused } else { Self::Failed }
-    }
-
-    /// The label.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Success => "success",
-            Self::Waiting => "waiting",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-        }
-    }
-}
+/// The labels of attempts to enroll and to renew.
+const ATTEMPTS: [&str; 4] = ["success", "waiting", "refused", "failed"];
 
 /// All metrics of this process.
 pub struct Metrics {
@@ -114,9 +85,9 @@ impl Metrics {
             registry.register(name, help, family.clone());
             family
         };
-        let ends = Outcome::ALL.map(Outcome::as_str);
-        let enrollments = outcomes("enrollments", "Attempts to enroll, by how they ended", &ends);
-        let renewals = outcomes("renewals", "Attempts to renew the certificate, by how they ended", &ends);
+        let enrollments = outcomes("enrollments", "Attempts to enroll, by how they ended", &ATTEMPTS);
+        let renewals =
+            outcomes("renewals", "Attempts to renew the certificate, by how they ended", &ATTEMPTS);
         let hooks = HookOutcome::ALL.map(HookOutcome::as_str);
         let hook_runs = outcomes("hook_runs", "Times that consumers were told of a new credential", &hooks);
         registry.register_collector(Box::new(FromReport(report)));
@@ -124,13 +95,13 @@ impl Metrics {
     }
 
     /// Counts an attempt to enroll.
-    pub fn enrollment(&self, outcome: Outcome) {
-        count(&self.enrollments, outcome.as_str());
+    pub fn enrollment(&self, attempt: Attempt) {
+        count(&self.enrollments, label(attempt));
     }
 
     /// Counts an attempt to renew.
-    pub fn renewal(&self, outcome: Outcome) {
-        count(&self.renewals, outcome.as_str());
+    pub fn renewal(&self, attempt: Attempt) {
+        count(&self.renewals, label(attempt));
     }
 
     /// Counts a run of the hook.
@@ -150,6 +121,15 @@ impl Metrics {
 impl fmt::Debug for Metrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Metrics").finish_non_exhaustive()
+    }
+}
+
+fn label(attempt: Attempt) -> &'static str {
+    match attempt {
+        Attempt::Done => "success",
+        Attempt::Waiting => "waiting",
+        Attempt::Failed(code) if code.exit() == Exit::Refused => "refused",
+        Attempt::Failed(_) => "failed",
     }
 }
 

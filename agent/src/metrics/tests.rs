@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use telovix_contract::problem::ErrorCode;
 
 use super::*;
-use crate::machine::LastError;
+use crate::machine::{Code, LastError};
 
 /// Families by name, and samples by name with labels.
 #[derive(Debug, Default)]
@@ -137,8 +137,8 @@ fn counters_count_by_words_that_nobody_outside_makes_up() {
     let metrics = Metrics::new(receiver);
     let sample = |name: &str| parse(&metrics.render()).samples.get(name).copied();
     assert_eq!(sample("telovix_agent_renewals_total{outcome=\"success\"}"), Some(0.0));
-    metrics.renewal(Outcome::Success);
-    metrics.enrollment(Outcome::Refused);
+    metrics.renewal(Attempt::Done);
+    metrics.enrollment(Attempt::Failed(Code::CertificateRefused));
     metrics.hook_run(HookOutcome::TimedOut);
     metrics.hook_run(HookOutcome::TimedOut);
     assert_eq!(sample("telovix_agent_renewals_total{outcome=\"success\"}"), Some(1.0));
