@@ -1,7 +1,7 @@
 //! What comes in from outside, against what has to be true of it.
 //!
 //! Each module is one target: a function `run` that takes any bytes and panics where a property does not hold. The targets
-//! of libFuzzer (`fuzz_targets/`) and the test that replays the corpora (`tests/corpus.rs`) call the same functions, and
+//! of libFuzzer (`fuzz_targets/`) and the test that replays the corpora (`corpus.rs`) call the same functions, and
 //! [`TARGETS`] is the list of them.
 //!
 //! A target asks more than that nothing panics. What is accepted has to keep docs/contract.md's limits, written here once
@@ -11,6 +11,8 @@
 #![forbid(unsafe_code)]
 
 mod console;
+#[cfg(test)]
+mod corpus;
 mod der;
 pub mod kit;
 

@@ -6,10 +6,8 @@ fuzz=$(cd "$(dirname "$0")/../../fuzz" && pwd)
 readonly RUNS=${RUNS:-4000} SEED=20261124
 need c++ g++
 
-# The same functions without libFuzzer, as a newcomer with nothing but Rust runs them. First, because it leaves programs
-# without coverage where the others go.
-cargo test --quiet --locked --manifest-path "$fuzz/Cargo.toml" --target-dir "${CARGO_TARGET_DIR:-$fuzz/../target}" \
-  --test corpus
+# The same functions without libFuzzer, as a newcomer with nothing but Rust runs them.
+cargo test --quiet --locked --lib --manifest-path "$fuzz/Cargo.toml" --target-dir "${CARGO_TARGET_DIR:-$fuzz/../target}"
 programs=$("$fuzz/build")
 
 printf '%-14s %8s %8s %8s\n' target inputs runs edges
@@ -20,7 +18,7 @@ for corpus in "$fuzz"/corpus/*/; do
   if ! "$programs/$target" -runs="$RUNS" -seed="$SEED" -timeout=30 -rss_limit_mb=2048 -artifact_prefix="$SCRATCH/" \
     "$found" "$corpus" >"$SCRATCH/$target.log" 2>&1; then
     tail -n 60 "$SCRATCH/$target.log"
-    fail "$target: put the input above into fuzz/corpus/$target and run fuzz/tests/corpus.rs"
+    fail "$target: put the input above into fuzz/corpus/$target and run fuzz/src/corpus.rs"
   fi
   # A program without coverage finds nothing, and would say so for ever.
   edges=$(sed -nE 's/^#.*DONE.* cov: ([0-9]+) .*/\1/p' "$SCRATCH/$target.log")
