@@ -40,7 +40,7 @@ mkdir -p "$screenshots"
 status=0
 export SCRATCH
 CONSOLE="https://$address" SETUP_CODE=$code AGENT="$BIN/telovix-agent" SCREENSHOTS=$screenshots FLEET=$here/support/fleet.py \
-  timeout 600 node "$SCRATCH/walk.js" || status=$?
+  timeout --foreground 600 node "$SCRATCH/walk.js" || status=$?
 ((status == 0)) || { tail -n 20 "$SCRATCH/console.log" >&2; fail 'the walk through the pages failed'; }
 (($(find "$screenshots" -name '*.png' | wc -l) >= 80)) || fail 'screenshots are missing'
 
