@@ -1,4 +1,4 @@
-//! The testkit: what the integration suites and the demo are built from.
+//! The testkit: what the integration suites are built from.
 //!
 //! Nothing here is a mock. The two sides are the real binaries ([`bins`]), run as processes with a clean environment
 //! ([`agent`], [`world`]); what stands between them or instead of them is a real socket with a real certificate:
