@@ -117,7 +117,7 @@ impl Console {
     /// Says over mutual TLS that this sensor lives; the Console's answer is the proof that it accepts the certificate.
     ///
     /// # Errors
-    /// Anything that a call can meet; [`ConsoleError::is_missing_path`] tells a Console without heartbeats.
+    /// Anything that a call can meet; a code whose advice is `MissingPath` tells a Console without heartbeats.
     pub async fn heartbeat(
         &self,
         trust: &ServerTrust,
@@ -130,7 +130,7 @@ impl Console {
     /// Asks for a successor of the certificate that it speaks with, for the new key of this request.
     ///
     /// # Errors
-    /// Anything that a call can meet; [`ConsoleError::is_missing_path`] tells a Console without renewal.
+    /// Anything that a call can meet; a code whose advice is `MissingPath` tells a Console without renewal.
     pub async fn renew(
         &self,
         trust: &ServerTrust,

@@ -85,7 +85,7 @@ pub(super) enum Retirement {
 }
 
 impl Machine {
-    /// A machine that waits for [`Input::Started`].
+    /// A machine that waits for [`Input::Started`](super::Input::Started).
     pub fn new(settings: Settings) -> Self {
         Self {
             settings,
