@@ -34,16 +34,20 @@ impl Stage {
     }
 
     fn enroll(&self, host: &str, token: u8, args: &[&str]) -> Run {
+        self.enroll_within("3s", host, token, args)
+    }
+
+    fn enroll_within(&self, time: &str, host: &str, token: u8, args: &[&str]) -> Run {
         let agent = self.place.enroll(host, &self.rogue.url(), self.ca.pem());
-        // What is honest ends by itself; much of what is not has to be waited for.
-        let time = if self.honest.load(Ordering::SeqCst) { "20s" } else { "3s" };
         agent.args(["--timeout", time]).args(args).token(&made_up_token(token)).run()
     }
 
     /// Enrolls twice at this server: as a new host, and as one that holds an identity. Gives how the first one ended.
     #[track_caller]
     fn refuses(&self, what: &str, status: i32, says: &[&str]) -> Run {
-        let run = self.enroll("new", 1, &[]);
+        // What does not pass ends by itself; the rest has to be waited for.
+        let time = if status == 5 { "3s" } else { "30s" };
+        let run = self.enroll_within(time, "new", 1, &[]);
         let state = self.place.path().join("new");
         run.expect(status).says(says);
         let left = Snapshot::of_state(&state);
@@ -51,11 +55,11 @@ impl Stage {
         Secrets::new().token(&made_up_token(1)).assert_not_below(&state);
 
         self.honest.store(true, Ordering::SeqCst);
-        self.enroll("old", 2, &[]).expect(0);
+        self.enroll_within("30s", "old", 2, &[]).expect(0);
         self.honest.store(false, Ordering::SeqCst);
         let state = self.place.path().join("old");
         let before = Snapshot::of_state(&state);
-        self.enroll("old", 3, &["--new-sensor"]).expect(status).says(says);
+        self.enroll_within(time, "old", 3, &["--new-sensor"]).expect(status).says(says);
         before.assert_same(&Snapshot::of_state(&state), what);
         self.place.host("old").args(["status", "--ready"]).run().expect(0);
         run

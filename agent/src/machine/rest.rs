@@ -72,14 +72,14 @@ impl Machine {
         self.enrolling.waiting && self.wants_to_enroll(now)
     }
 
-    /// Somebody waits: what failed on something that passes is tried at once.
+    /// Somebody waits: what failed on something that passes is tried at once, unless the Console asked for the wait.
     pub(super) fn retry_everything_now(&mut self) {
         let current = self.current.as_mut().map(|current| [&mut current.heartbeat, &mut current.renew]);
         let candidate =
             self.candidate.as_mut().map(|candidate| [&mut candidate.prove, &mut candidate.publish]);
         let own = [&mut self.load, &mut self.probe, &mut self.enrolling.tries];
         let all = own.into_iter().chain(current.into_iter().flatten()).chain(candidate.into_iter().flatten());
-        all.filter(|tries| tries.may_pass() || tries.fault().is_none()).for_each(RetryState::retry_now);
+        all.filter(|tries| tries.may_hurry()).for_each(RetryState::retry_now);
     }
 }
 

@@ -19,6 +19,8 @@ pub(super) struct RetryState {
     failures: u32,
     next: Option<Duration>,
     fault: Option<Fault>,
+    /// The Console asked for this wait.
+    is_asked: bool,
 }
 
 impl RetryState {
@@ -35,6 +37,11 @@ impl RetryState {
     /// Whether the last attempt failed on something that passes without anybody's doing.
     pub(super) fn may_pass(&self) -> bool {
         self.fault.as_ref().is_some_and(|fault| fault.code.actor() == Actor::Agent)
+    }
+
+    /// Whether the wait can be cut short: what failed may have passed, and the Console did not ask for the wait.
+    pub(super) fn may_hurry(&self) -> bool {
+        self.may_pass() && !self.is_asked
     }
 
     /// The last attempt succeeded; the next one may be made at once.
@@ -98,6 +105,7 @@ impl RetryState {
     fn fail(&mut self, now: Now, failure: &Failure, wait: Duration) {
         self.next = Some(now.mono.saturating_add(wait.max(SHORTEST)));
         self.fault = Some(failure.fault.clone());
+        self.is_asked = failure.retry_after.is_some();
     }
 }
 
