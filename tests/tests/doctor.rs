@@ -69,7 +69,7 @@ fn each_failure_has_its_name_its_remedy_and_its_exit_status() {
     let before = Snapshot::of(host.state_dir(), &[]);
     let diagnosis = doctor(&host).run().expect(0).json();
     let (level, text) = check(&diagnosis, "renewal");
-    assert!(level == "warn" && text.contains("no agent runs"), "{text}");
+    assert!(level == "warn" && text.contains("no agent is running"), "{text}");
     before.assert_same(&Snapshot::of(host.state_dir(), &[]), "the doctor changed something");
 
     // Another Console's CA in place of ours.

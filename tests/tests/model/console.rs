@@ -204,7 +204,15 @@ impl Console {
 
     /// `service/session.rs`, `renew`.
     pub(crate) fn renew(&mut self, now: i64, presented: Certificate, key: Key, flaw: Flaw) -> Reply {
-        self.try_renew(now, presented, key, flaw).unwrap_or_else(Reply::refused)
+        // A refusal undoes the transaction, and with it that the certificate was seen.
+        let mut after = self.clone();
+        match after.try_renew(now, presented, key, flaw) {
+            Ok(reply) => {
+                *self = after;
+                reply
+            }
+            Err(code) => Reply::refused(code),
+        }
     }
 
     fn try_renew(
