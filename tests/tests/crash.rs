@@ -107,7 +107,7 @@ fn the_console_dies_at_each_point_of_an_enrollment() {
     for point in ["enroll.before_commit", "enroll.after_commit", "enroll.before_answer"] {
         let world = World::new();
         let token = world.once();
-        let agent = world.enroll("host").args(["--timeout", "3s"]).token(&token.token);
+        let agent = world.enroll("host").args(["--timeout", "8s"]).token(&token.token);
         world.restart_with(&[("TELOVIX_STUB_FAULT", &format!("kill:{point}"))]);
         agent.run().expect(5);
         world.wait_until_dead();
@@ -177,13 +177,13 @@ fn what_is_left_of_a_removal_goes_with_the_next_start() {
 fn both_die_and_another_host_with_the_token_gets_nothing() {
     let world = World::new();
     let token = world.once();
-    let agent = world.enroll("host").args(["--timeout", "2s"]).token(&token.token);
+    let agent = world.enroll("host").args(["--timeout", "8s"]).token(&token.token);
     world.restart_with(&[("TELOVIX_STUB_FAULT", "kill:enroll.after_commit")]);
     agent.run().expect(5);
     world.wait_until_dead();
     world.restart();
     // A thief who read the token on its way has not the key that it was spent on.
-    let thief = world.enroll("thief").args(["--timeout", "5s"]).token(&token.token).run();
+    let thief = world.enroll("thief").args(["--timeout", "30s"]).token(&token.token).run();
     thief.expect(3).says(&["enrollment_token_used"]);
     agent.run().expect(0);
     enrolled_once(&world, &agent, &token, 0);

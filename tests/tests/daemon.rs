@@ -40,7 +40,7 @@ fn a_token_that_comes_later_is_used_at_once_and_its_file_goes() {
     assert_eq!(world.db().sensors(), 1);
 }
 
-/// docs/contract.md section 3, 202: the daemon waits for an operator, says so, and comes in once it is let in.
+/// docs/contract.md section 3 (202): the daemon waits for an operator, says so, and comes in once it is let in.
 #[test]
 fn a_host_that_an_operator_has_to_approve_waits_and_then_comes_in() {
     let world = World::new();

@@ -25,7 +25,7 @@ impl Stage {
     }
 
     fn enroll(&self, url: &str) -> Agent {
-        self.place.enroll("state", url, self.ca.pem()).args(["--timeout", "3s"]).token(&made_up_token(1))
+        self.place.enroll("state", url, self.ca.pem()).args(["--timeout", "10s"]).token(&made_up_token(1))
     }
 }
 

@@ -128,7 +128,7 @@ fn a_console_without_heartbeats_is_no_failure() {
             paths::HEARTBEAT => Script::html(status, "<html>no such page</html>"),
             _ => honest(request),
         });
-        let run = enroll(&rogue, &ca, &["--timeout", "5s"]);
+        let run = enroll(&rogue, &ca, &["--timeout", "30s"]);
         assert!(run.expect(0).stdout.contains("no heartbeat"), "{}", run.report());
     }
 }

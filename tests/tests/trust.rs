@@ -20,7 +20,7 @@ fn secrets() -> Secrets {
 
 /// An agent with its token, to which a test adds whom to trust.
 fn agent(place: &Place, url: &str) -> Agent {
-    let args = ["enroll", "--console-url", url, "--node-name", "node", "--timeout", "2s"];
+    let args = ["enroll", "--console-url", url, "--node-name", "node", "--timeout", "8s"];
     place.host("state").args(args).token(&made_up_token(1))
 }
 

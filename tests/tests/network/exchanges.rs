@@ -89,7 +89,7 @@ fn first_contact(contact: &Contact) {
     });
 }
 
-/// docs/contract.md section 3, 202: the identical request again and again, until an operator has said yes.
+/// docs/contract.md section 3 (202): the identical request again and again, until an operator has said yes.
 #[test]
 fn a_waiting_enrollment_is_harmed_at_every_place() {
     simulate(async |sim| {
