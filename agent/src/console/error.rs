@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use telovix_contract::problem::ErrorCode;
+use telovix_contract::problem::{Advice, ErrorCode};
 
 use crate::machine::Code;
 
@@ -164,8 +164,13 @@ impl ConsoleError {
             Self::TooLarge { .. } => Code::AnswerTooLarge,
             Self::Redirect { .. } => Code::RedirectRefused,
             Self::NotAConsole { status, .. } => Code::of_status(*status, Code::NotAConsole),
-            Self::Refused { known: Some(code), .. } => Code::Console(*code),
-            Self::Refused { known: None, status, .. } => Code::of_status(*status, Code::UnknownRefusal),
+            // A path is missing by its status alone; the words `not_found` beside another status say nothing of it.
+            Self::Refused { known: Some(code), status, .. }
+                if code.advice() != Advice::MissingPath || *status == code.status() =>
+            {
+                Code::Console(*code)
+            }
+            Self::Refused { status, .. } => Code::of_status(*status, Code::UnknownRefusal),
             Self::Setup { .. } => Code::TlsSetupFailed,
         }
     }
@@ -190,8 +195,6 @@ pub fn clean(text: &str, longest: usize) -> String {
 
 #[cfg(test)]
 mod tests {
-    use telovix_contract::problem::Advice;
-
     use super::*;
 
     fn refused(status: u16, code: &str) -> ConsoleError {
@@ -212,6 +215,7 @@ mod tests {
             (503, "tea_time", Advice::BackOff),
             (403, "tea_time", Advice::OtherTokenOrConfiguration),
             (404, "not_found", Advice::MissingPath),
+            (500, "not_found", Advice::BackOff),
             (404, "tea_time", Advice::MissingPath),
             (401, "invalid_sensor_trust", Advice::CredentialLost),
         ] {
