@@ -70,7 +70,8 @@ impl Tear {
                 found
             }
             Self::Pending => {
-                let found = cut_at("connect", 1);
+                // The first connection asks for the time; the request leaves on the second.
+                let found = cut_at("connect", 2);
                 tear(&found.0.state_dir().join("pending"));
                 found
             }
