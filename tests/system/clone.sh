@@ -41,7 +41,7 @@ expect 6 "${on_clone[@]}" status --ready
 expect 6 "${on_clone[@]}" doctor
 grep -q 'fail  credential .*another machine' "$SCRATCH/out" || fail "the doctor does not say so: $(cat "$SCRATCH/out")"
 expect 0 "${on_clone[@]}" decommission
-grep -q 'not retired' "$SCRATCH/out" || fail "$(cat "$SCRATCH/out")"
+grep -q 'nothing to retire: .*another machine' "$SCRATCH/out" || fail "$(cat "$SCRATCH/out")"
 expect 2 "${on_clone[@]}" enroll
 [[ $(origin) == "$known" ]] || fail "a command spoke as the origin: $(origin) instead of $known"
 

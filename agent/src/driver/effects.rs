@@ -2,7 +2,7 @@
 
 use super::drive::{Driver, Event, IdentityChange};
 use super::error::DriverError;
-use super::{enroll, found, spent_token, summary};
+use super::{enroll, found, spent_token};
 use crate::clock;
 use crate::machine::{Answer, Current, Effect, Input, Loaded, Outcome};
 use crate::store::{Generation, HoldOutcome, PendingKind, Publication, StoreError};
@@ -13,7 +13,7 @@ impl Driver {
             Effect::Load => {
                 let input = match self.load() {
                     Ok(loaded) => Input::Loaded(Box::new(loaded)),
-                    Err(error) => Input::LoadFailed(summary::disk(&error)),
+                    Err(error) => Input::LoadFailed(self.disk_failed(&error)),
                 };
                 self.inputs.push_back(input);
             }
@@ -30,7 +30,7 @@ impl Driver {
             Effect::Publish { generation } => {
                 let input = match self.publish(generation) {
                     Ok(()) => Input::Published,
-                    Err(error) => Input::PublishFailed(summary::disk(&error)),
+                    Err(error) => Input::PublishFailed(self.disk_failed(&error)),
                 };
                 self.inputs.push_back(input);
             }

@@ -4,9 +4,19 @@
 //! it was is no change, however often it is repeated.
 
 use super::drive::Driver;
-use crate::machine::StateName;
+use crate::machine::{Fault, StateName};
+use crate::store::StoreError;
 
 impl Driver {
+    /// A disk that refuses is told at once: what is done again right away may succeed, and nobody would hear of it.
+    pub(super) fn disk_failed(&mut self, error: &StoreError) -> Fault {
+        let code = error.code();
+        if self.logged.replace(code) != Some(code) {
+            tracing::warn!(%code, "{error}");
+        }
+        Fault::new(code, error.to_string())
+    }
+
     /// The machine's state changed.
     pub(super) fn log_change(&mut self, from: StateName, to: StateName, reason: &str) {
         let report = self.report();

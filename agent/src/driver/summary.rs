@@ -1,8 +1,8 @@
 //! Turns what the store holds into the plain values that the machine is told. No secret passes.
 
 use super::host::Host;
-use crate::machine::{Current, Fault, Identity, Loss, MadeOn};
-use crate::store::{self, Generation, LossReason, SensorState, StoreError};
+use crate::machine::{Current, Identity, Loss, MadeOn};
+use crate::store::{self, Generation, LossReason, SensorState};
 
 /// An identity in the store.
 pub(super) fn identity(host: &Host, generation: &Generation) -> Identity {
@@ -40,9 +40,4 @@ pub(super) fn lost(host: &Host, loss: &store::Loss) -> Current {
         token_type: state.and_then(|state| state.token_type),
         made_on: state.map_or(MadeOn::ThisHost, |state| made_on(host, state)),
     })
-}
-
-/// A disk that refuses.
-pub(super) fn disk(error: &StoreError) -> Fault {
-    Fault::new(error.code(), error.to_string())
 }
