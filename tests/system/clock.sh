@@ -19,7 +19,7 @@ start_console
 enroll_at() {
   local when=$1
   : >"$SCRATCH/empty.toml"
-  (at "$when" "$BIN/telovix-agent" --config "$SCRATCH/empty.toml" --state-dir "$SCRATCH/state" enroll \
+  (at "$when" "$BIN/telovix-agent" --config "$SCRATCH/empty.toml" --state-dir "$SCRATCH/${2-state}" enroll \
     --console-url "$console_url" --bootstrap-ca "$ca_file" --node-name host --token-file "$SCRATCH/token" --timeout 5s)
 }
 token_status() { "$BIN/telovix-console-stub" token list --data-dir "$SCRATCH/console" --output json | json status; }
@@ -34,15 +34,17 @@ refuses_at() {
 
 make_token --type once >"$SCRATCH/token"
 chmod 600 "$SCRATCH/token"
-for when in '@1970-01-02 00:00:00' -40d +400d -3h +3h; do refuses_at "$when"; done
-for way in -3h:behind +3h:ahead; do
-  expect 8 enroll_at "${way%:*}"
-  grep -qE "clock is (2 h 59|3 h 0) min ${way#*:}" "$SCRATCH/err" || fail "the size is not said: $(cat "$SCRATCH/err")"
-done
+for when in '@1970-01-02 00:00:00' -40d +400d -3h; do refuses_at "$when"; done
+expect 8 enroll_at -3h
+grep -qE 'clock is (2 h 59 min|3 h) behind' "$SCRATCH/err" || fail "the size is not said: $(cat "$SCRATCH/err")"
 enroll_at +0 >/dev/null
 [[ $(token_status) == used ]] || fail 'enrolled, and the token was not used'
 rm -rf "$SCRATCH/kept"
 cp -a "$SCRATCH/state" "$SCRATCH/kept"
+# Hours ahead harm no fresh certificate: that host enrolls, and the size is said.
+make_token --type once >"$SCRATCH/token"
+expect 0 enroll_at +3h ahead
+grep -qE 'clock is (2 h 59 min|3 h) ahead' "$SCRATCH/err" || fail "the size is not said: $(cat "$SCRATCH/err")"
 
 # A daemon by whose clock the identity is over: it is kept, used where the Console agrees, and the size of the error is said.
 cat >"$SCRATCH/agent.toml" <<TOML
