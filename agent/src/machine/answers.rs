@@ -11,14 +11,14 @@ use telovix_contract::states::TokenType;
 use super::code::Code;
 use super::effect::{Call, CommandResult, Effect};
 use super::enroll::Block;
-use super::identity::{Candidate, CurrentIdentity, Endpoint, ObtainedBy, Proof, Verdict};
+use super::identity::{Candidate, Endpoint, ObtainedBy, Proof, Verdict};
 use super::input::{Accepted, Answer, Failure, Fault, Identity, Now, Outcome};
 use super::schedule;
 use super::skew::{Clock, Skew};
 use super::state::{Job, Machine};
 
 /// Bounds of the wait that a Console may ask of an enrollment which waits for approval.
-const APPROVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+const APPROVAL: (Duration, Duration) = (Duration::from_secs(1), schedule::LONGEST);
 
 impl Machine {
     pub(super) fn answered(&mut self, now: Now, answer: Answer, effects: &mut Vec<Effect>) {
@@ -38,6 +38,7 @@ impl Machine {
             (Call::Enroll { .. }, Outcome::Enrolled(identity)) => {
                 self.enrolling.tries.succeed();
                 self.enrolling.waiting = false;
+                self.enrolling.block = None;
                 self.candidate = Some(Candidate::new(identity, ObtainedBy::Enrollment));
             }
             (Call::Enroll { .. }, Outcome::Waiting(asked)) => {
@@ -48,6 +49,7 @@ impl Machine {
                 let asked = asked.clamp(APPROVAL.0, APPROVAL.1);
                 self.enrolling.tries.again_after(now, schedule::repeat(asked, now.random));
                 self.enrolling.waiting = true;
+                self.enrolling.block = None;
             }
             (Call::Renew, Outcome::Renewed(identity)) => self.renewed(identity),
             (Call::Prove { .. }, Outcome::Accepted(answer)) => self.proved(Proof::Accepted(answer)),
@@ -95,6 +97,7 @@ impl Machine {
     }
 
     fn renewed(&mut self, identity: Identity) {
+        self.heard.renewal = true;
         if let Some(current) = &mut self.current {
             current.renew.succeed();
             current.renew_now = false;
@@ -105,6 +108,7 @@ impl Machine {
     }
 
     fn proved(&mut self, proof: Proof) {
+        self.heard.heartbeat |= matches!(proof, Proof::Accepted(_));
         if let Some(candidate) = &mut self.candidate {
             candidate.proof = Some(proof);
             candidate.refused = false;
@@ -113,6 +117,7 @@ impl Machine {
     }
 
     fn accepted(&mut self, now: Now, answer: &Accepted) {
+        self.heard.heartbeat = true;
         if let Some(current) = &mut self.current {
             current.accept(now, answer);
         }
@@ -153,11 +158,11 @@ impl Machine {
             Advice::Later | Advice::Slowly | Advice::MissingPath | Advice::CredentialLost => {
                 return enrolling.tries.retry_in_minutes(now, failure);
             }
-            Advice::OtherTokenOrConfiguration if outdated => return,
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration | Advice::Revoked => {}
+            Advice::Refused if outdated => return,
+            Advice::Refused | Advice::Revoked => {}
         }
         enrolling.waiting = false;
-        enrolling.tries.succeed();
+        enrolling.tries.refuse(now, failure, schedule::REFUSED);
         if let Some(token) = &self.token {
             enrolling.block = Some(Block { token: token.hash(), fault: failure.fault.clone() });
         }
@@ -175,15 +180,16 @@ impl Machine {
         match advice {
             Advice::BackOff | Advice::AskTime => current.renew.back_off(now, failure),
             Advice::Later | Advice::Slowly => current.renew.retry_in_minutes(now, failure),
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
-                current.renew.stop(failure);
-                current.renewal_endpoint = Endpoint::Blocked;
+            Advice::Refused if outdated => {}
+            Advice::Refused => {
+                current.renew.refuse(now, failure, current.refused_renewal_wait(now));
                 current.renew_now = false;
                 current.renew_begun = false;
             }
+            // One that worked before is more likely behind a proxy that lost its way than gone.
+            Advice::MissingPath if self.heard.renewal => current.renew.retry_in_minutes(now, failure),
             Advice::MissingPath => {
-                current.renew.rarely(now, failure, current.missing_wait());
+                current.renew.missing(now, failure);
                 current.renewal_endpoint = Endpoint::Unsupported;
                 current.renew_now = false;
             }
@@ -203,20 +209,22 @@ impl Machine {
                 current.heartbeat.retry_in_minutes(now, failure);
                 current.verdict = Verdict::Refused(failure.fault.clone());
             }
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
-                current.heartbeat.stop(failure);
-                current.heartbeat_endpoint = Endpoint::Blocked;
+            Advice::Refused if outdated => {}
+            Advice::Refused => {
+                current.heartbeat.refuse(now, failure, schedule::REFUSED);
                 current.verdict = Verdict::Refused(failure.fault.clone());
             }
+            Advice::MissingPath if self.heard.heartbeat => current.heartbeat.retry_in_minutes(now, failure),
             Advice::MissingPath => {
-                current.heartbeat.rarely(now, failure, current.missing_heartbeat_wait());
+                current.heartbeat.missing(now, failure);
                 current.no_heartbeat_endpoint();
             }
             // Perhaps it was superseded by a renewal whose answer was lost: that is asked for again before anything is
             // given up, and says for certain.
             Advice::CredentialLost
-                if (renewable && current.renewal_endpoint == Endpoint::Available)
+                if (renewable
+                    && current.renewal_endpoint == Endpoint::Available
+                    && !current.renew.was_refused())
                     || current.may_have_a_successor() =>
             {
                 current.heartbeat.retry_in_minutes(now, failure);
@@ -239,17 +247,14 @@ impl Machine {
                 candidate.refused = true;
                 self.refuse_alike(failure);
             }
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
-                candidate.prove.stop(failure);
-                candidate.endpoint = Endpoint::Blocked;
+            Advice::Refused if outdated => {}
+            Advice::Refused => {
+                candidate.prove.refuse(now, failure, schedule::REFUSED);
                 candidate.refused = true;
                 self.refuse_alike(failure);
             }
             // A Console that answered the heartbeats before does not lack them now.
-            Advice::MissingPath if self.current.as_ref().is_some_and(CurrentIdentity::was_heard) => {
-                candidate.prove.retry_in_minutes(now, failure);
-            }
+            Advice::MissingPath if self.heard.heartbeat => candidate.prove.retry_in_minutes(now, failure),
             Advice::MissingPath => self.proved(Proof::NoHeartbeat),
             Advice::CredentialLost => self.reject(now, generation, failure, effects),
             Advice::Revoked => {
@@ -304,6 +309,7 @@ impl Machine {
         let token = self.token.filter(|token| token.matches(&recorded));
         match (token, candidate.identity.token_type) {
             (Some(token), Some(TokenType::Once) | None) => {
+                self.enrolling.tries.refuse(now, &failure, schedule::REFUSED);
                 self.enrolling.block = Some(Block { token: token.hash(), fault: failure.fault });
             }
             (Some(_), Some(TokenType::Cluster)) => self.enrolling.tries.retry_in_minutes(now, &failure),

@@ -14,10 +14,7 @@ use super::skew::{Clock, Skew};
 use crate::clock::TOLERATED_SKEW;
 
 /// Bounds of the interval between heartbeats that a Console may ask for.
-const INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
-/// How often a call that the Console lacks is tried again (CONTRACT.md section 3: daily), or a tenth of the certificate's
-/// life where that is shorter.
-const DAILY: Duration = Duration::from_secs(24 * 3600);
+const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
 /// Where a window for renewal has passed already, renewals are spread over this long.
 const SOON: Duration = schedule::BACKOFF_LAST;
 
@@ -41,7 +38,6 @@ pub(super) struct CurrentIdentity {
     pub enrolled: Option<Duration>,
     own_renew_at: Timestamp,
     window: Option<(RenewalWindow, Timestamp)>,
-    heard: bool,
 }
 
 /// What the Console said of an identity last.
@@ -66,8 +62,6 @@ pub(super) enum Endpoint {
     Available,
     /// The Console lacks it; it is tried now and then.
     Unsupported,
-    /// Refused for good, until token or configuration change.
-    Blocked,
 }
 
 /// How a certificate stands in time.
@@ -89,7 +83,6 @@ pub(super) struct Candidate {
     /// What the Console answered to it, once it has.
     pub proof: Option<Proof>,
     pub prove: RetryState,
-    pub endpoint: Endpoint,
     pub publish: RetryState,
     /// The Console refuses it for now.
     pub refused: bool,
@@ -128,7 +121,6 @@ impl CurrentIdentity {
             enrolled: None,
             own_renew_at,
             window: None,
-            heard: false,
             identity,
         }
     }
@@ -144,7 +136,6 @@ impl CurrentIdentity {
         self.trust_state = answer.trust_state;
         self.last_contact = Some(now.wall);
         self.heartbeat_endpoint = Endpoint::Available;
-        self.heard = true;
         let interval = answer.interval.clamp(INTERVAL.0, INTERVAL.1);
         self.heartbeat.again_after(now, jitter(interval, now.random));
         self.ask_within(now, answer.renew_between);
@@ -159,21 +150,12 @@ impl CurrentIdentity {
         self.heartbeat_endpoint = Endpoint::Unsupported;
     }
 
-    /// Whether this Console is known to have a heartbeat.
-    pub(super) fn was_heard(&self) -> bool {
-        self.heard
-    }
-
-    /// How long to wait before a heartbeat that the Console lacks is tried again. One that worked before is more likely
-    /// behind a proxy that lost its way than gone, and is asked for again in minutes.
-    pub(super) fn missing_heartbeat_wait(&self) -> Duration {
-        if self.heard { schedule::SLOWLY } else { self.missing_wait() }
-    }
-
-    /// How long to wait before a call that the Console lacks is tried again.
-    pub(super) fn missing_wait(&self) -> Duration {
-        let life = self.identity.not_after.duration_since(self.identity.not_before).unsigned_abs();
-        (life / 10).clamp(schedule::SLOWLY, DAILY)
+    /// How long to wait at most before a refused renewal is asked for again.
+    pub(super) fn refused_renewal_wait(&self, now: Now) -> Duration {
+        let Identity { not_before, not_after, .. } = self.identity;
+        let left = not_after.duration_since(now.wall);
+        let left = if left.is_positive() { left.unsigned_abs() } else { Duration::ZERO };
+        schedule::renewal_refused(not_after.duration_since(not_before).unsigned_abs(), left)
     }
 
     /// The Console asks for a renewal in a window, as ACME's renewal information does (RFC 9773): a moment in it is drawn
@@ -205,10 +187,7 @@ impl CurrentIdentity {
     /// Whether the Console may have made a successor of an identity that it does not accept any more, and can still be asked
     /// for it.
     pub(super) fn may_have_a_successor(&self) -> bool {
-        match self.renewal_endpoint {
-            Endpoint::Available | Endpoint::Unsupported => self.renew_begun,
-            Endpoint::Blocked => false,
-        }
+        self.renew_begun
     }
 
     /// When it will be renewed.
@@ -231,15 +210,8 @@ impl CurrentIdentity {
 
     /// Something changed that may change the Console's mind.
     pub(super) fn reconsider(&mut self) {
-        for (endpoint, tries) in [
-            (&mut self.heartbeat_endpoint, &mut self.heartbeat),
-            (&mut self.renewal_endpoint, &mut self.renew),
-        ] {
-            if *endpoint == Endpoint::Blocked {
-                *endpoint = Endpoint::Available;
-                tries.succeed();
-            }
-        }
+        self.heartbeat.reconsider();
+        self.renew.reconsider();
     }
 }
 
@@ -250,7 +222,6 @@ impl Candidate {
             obtained_by,
             proof: None,
             prove: RetryState::default(),
-            endpoint: Endpoint::Available,
             publish: RetryState::default(),
             refused: false,
         }

@@ -27,7 +27,7 @@ impl Machine {
         if self.asks_the_time(now) {
             return has_stopped(&self.probe);
         }
-        if self.wants_to_enroll(now) {
+        if self.wants_to_enroll(now) && self.blocked().is_none() {
             // What the Console has just issued and then refused is not asked for over and over while somebody waits.
             return has_stopped(&self.enrolling.tries) || self.enrolling.has_relapsed();
         }

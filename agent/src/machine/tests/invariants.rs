@@ -15,8 +15,8 @@ struct Watch {
     /// Token and configuration of the call in flight.
     presented: (Option<u8>, u32),
     configuration: u32,
-    /// The token that was refused for good, and the configuration where another one helps.
-    refused: Option<(u8, Option<u32>)>,
+    /// The token that was refused, with which configuration, and until when.
+    refused: Option<(u8, u32, Duration)>,
     /// The generation that stands on the disk and is this host's.
     stands: Option<u32>,
     copied: bool,
@@ -98,8 +98,8 @@ impl Watch {
             Effect::Call(Call::Enroll { replaces, .. }) => {
                 let token = self.token.expect("an enrollment has a token");
                 assert!(!self.copied || replaces.is_none(), "a copied identity is not named");
-                if let Some((refused, configuration)) = self.refused {
-                    let helps = configuration.is_some_and(|then| then != self.configuration);
+                if let Some((refused, configuration, until)) = self.refused {
+                    let helps = configuration != self.configuration || self.now.mono >= until;
                     assert!(refused != token || helps, "a refused token is presented again after {shown}");
                 }
             }
@@ -142,7 +142,7 @@ impl Watch {
                 let number = u8::try_from(self.dice(4)).unwrap();
                 self.token = (number > 0).then_some(number);
                 if let Some(other) = self.token
-                    && self.refused.is_some_and(|(refused, _)| refused != other)
+                    && self.refused.is_some_and(|(refused, ..)| refused != other)
                 {
                     self.refused = None;
                 }
@@ -257,20 +257,10 @@ impl Watch {
         {
             self.proven = Some(*generation);
         }
-        let configuration = match failure.fault.code.advice() {
-            Advice::OtherToken => None,
-            Advice::OtherTokenOrConfiguration => Some(self.presented.1),
-            Advice::BackOff
-            | Advice::Later
-            | Advice::Slowly
-            | Advice::CredentialLost
-            | Advice::Revoked
-            | Advice::MissingPath
-            | Advice::AskTime => return Outcome::Failed(failure),
-        };
-        let unchanged = self.token == self.presented.0;
-        if unchanged && matches!(call, Call::Enroll { .. }) {
-            self.refused = self.presented.0.map(|token| (token, configuration));
+        let is_refused = failure.fault.code.advice() == Advice::Refused;
+        if is_refused && self.token == self.presented.0 && matches!(call, Call::Enroll { .. }) {
+            let until = self.now.mono + Duration::from_secs(540);
+            self.refused = self.presented.0.map(|token| (token, self.presented.1, until));
         }
         Outcome::Failed(failure)
     }

@@ -201,7 +201,8 @@ fn another_name_role_or_cluster() {
     rig.answer(Outcome::Failed(refusal(ErrorCode::RoleNotAllowed)));
     assert_eq!(rig.state(), StateName::Active);
     assert_eq!(rig.code(), "role_not_allowed");
-    rig.only_heartbeats_for(Duration::from_secs(3600));
+    rig.only_heartbeats_for(Duration::from_secs(500));
+    rig.wake_until(is_enroll, Duration::from_secs(100));
 }
 
 #[test]
