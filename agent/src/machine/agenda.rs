@@ -116,10 +116,11 @@ impl Machine {
             Validity::Suspect | Validity::Expired => return,
             Validity::Good => self.wake_at_end(now, current.identity.not_after, agenda),
         }
-        if !current.is_usable(now, &self.skew) || self.candidate.is_some() {
+        // Once the Console has seen the successor, this one may be worth nothing.
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.proof.is_some()) {
             return;
         }
-        if !self.skew.is_behind() {
+        if current.is_usable(now, &self.skew) && self.candidate.is_none() && !self.skew.is_behind() {
             let moment = if current.renews_at_once() {
                 Duration::ZERO
             } else {

@@ -118,9 +118,11 @@ impl Machine {
 
     fn accepted(&mut self, now: Now, answer: &Accepted) {
         self.heard.heartbeat = true;
-        if let Some(current) = &mut self.current {
-            current.accept(now, answer);
-        }
+        let Some(current) = &mut self.current else { return };
+        current.accept(now, answer);
+        // Whatever the Console said before.
+        let paid = current.identity.token_sha256;
+        self.enrolling.revoked.take_if(|(token, _)| current.verdict == Verdict::Accepted && *token == paid);
     }
 
     fn failed(&mut self, now: Now, call: &Call, failure: &Failure, dated: bool, effects: &mut Vec<Effect>) {
@@ -193,8 +195,11 @@ impl Machine {
                 current.renewal_endpoint = Endpoint::Unsupported;
                 current.renew_now = false;
             }
-            Advice::CredentialLost => self.credential_lost(now, failure),
-            Advice::Revoked => self.sensor_revoked(failure),
+            Advice::CredentialLost => {
+                current.renew.retry_in_minutes(now, failure);
+                self.not_accepted(now, failure);
+            }
+            Advice::Revoked => self.sensor_revoked(now, failure),
         }
     }
 
@@ -202,6 +207,9 @@ impl Machine {
         let outdated = self.is_outdated();
         let renewable = self.renewal_is_due(now) && !self.skew.is_behind();
         let Some(current) = &mut self.current else { return };
+        let renewable = renewable
+            && current.renewal_endpoint == Endpoint::Available
+            && !current.renew.met(Advice::Refused);
         match failure.fault.code.advice() {
             Advice::BackOff | Advice::AskTime => current.heartbeat.back_off(now, failure),
             Advice::Later => current.heartbeat.retry_in_minutes(now, failure),
@@ -219,20 +227,24 @@ impl Machine {
                 current.heartbeat.missing(now, failure);
                 current.no_heartbeat_endpoint();
             }
+            // Perhaps it was superseded by the candidate, whose proof says for certain.
+            Advice::CredentialLost if let Some(candidate) = &mut self.candidate => {
+                current.heartbeat.retry_in_minutes(now, failure);
+                current.verdict = Verdict::Refused(failure.fault.clone());
+                candidate.prove.retry_now();
+            }
             // Perhaps it was superseded by a renewal whose answer was lost: that is asked for again before anything is
             // given up, and says for certain.
             Advice::CredentialLost
-                if (renewable
-                    && current.renewal_endpoint == Endpoint::Available
-                    && !current.renew.was_refused())
-                    || current.may_have_a_successor() =>
+                if (current.renew_begun || renewable)
+                    && !(current.is_doubted() && current.renew.met(Advice::CredentialLost)) =>
             {
                 current.heartbeat.retry_in_minutes(now, failure);
                 current.verdict = Verdict::Refused(failure.fault.clone());
                 current.renew.retry_now();
             }
-            Advice::CredentialLost => self.credential_lost(now, failure),
-            Advice::Revoked => self.sensor_revoked(failure),
+            Advice::CredentialLost => self.not_accepted(now, failure),
+            Advice::Revoked => self.sensor_revoked(now, failure),
         }
     }
 
@@ -261,7 +273,7 @@ impl Machine {
                 let same = self.is_of_same_sensor();
                 self.reject(now, generation, failure, effects);
                 if same {
-                    self.sensor_revoked(failure);
+                    self.sensor_revoked(now, failure);
                 }
             }
         }
@@ -312,21 +324,31 @@ impl Machine {
                 self.enrolling.tries.refuse(now, &failure, schedule::REFUSED);
                 self.enrolling.block = Some(Block { token: token.hash(), fault: failure.fault });
             }
+            (Some(_), Some(TokenType::Cluster)) if self.enrolling.block.is_some() => {}
             (Some(_), Some(TokenType::Cluster)) => self.enrolling.tries.retry_in_minutes(now, &failure),
             (None, _) => {}
         }
     }
 
-    fn credential_lost(&mut self, now: Now, failure: &Failure) {
+    /// The Console does not know this identity: believed at the second like answer in a row, and asked again even then.
+    fn not_accepted(&mut self, now: Now, failure: &Failure) {
         let Some(current) = &mut self.current else { return };
+        if !current.is_doubted() {
+            return current.doubt(now, failure);
+        }
+        current.heartbeat.retry_in_minutes(now, failure);
+        if matches!(current.verdict, Verdict::Lost(_)) {
+            return;
+        }
         current.verdict = Verdict::Lost(failure.fault.clone());
         current.renew_now = false;
         current.renew_begun = false;
         self.enrolling.lost(now, current);
     }
 
-    fn sensor_revoked(&mut self, failure: &Failure) {
+    fn sensor_revoked(&mut self, now: Now, failure: &Failure) {
         let Some(current) = &mut self.current else { return };
+        current.heartbeat.refuse(now, failure, schedule::REVOKED);
         let failure = failure.fault.clone();
         current.verdict = Verdict::Revoked(failure.clone());
         current.renew_now = false;

@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use telovix_contract::problem::Advice;
 use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::TrustState;
 
 use super::code::Code;
-use super::input::{Accepted, Fault, Identity, Now};
+use super::input::{Accepted, Failure, Fault, Identity, Now};
 use super::retry::RetryState;
 use super::schedule;
 use super::skew::{Clock, Skew};
@@ -15,6 +16,8 @@ use crate::clock::TOLERATED_SKEW;
 
 /// Bounds of the interval between heartbeats that a Console may ask for.
 const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// The interval between heartbeats where the Console has not said another.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Where a window for renewal has passed already, renewals are spread over this long.
 const SOON: Duration = schedule::BACKOFF_LAST;
 
@@ -184,12 +187,6 @@ impl CurrentIdentity {
         self.renew_now || self.renew_begun
     }
 
-    /// Whether the Console may have made a successor of an identity that it does not accept any more, and can still be asked
-    /// for it.
-    pub(super) fn may_have_a_successor(&self) -> bool {
-        self.renew_begun
-    }
-
     /// When it will be renewed.
     pub(super) fn renew_at(&self) -> Timestamp {
         self.window.map_or(self.own_renew_at, |(_, moment)| moment.min(self.own_renew_at))
@@ -197,6 +194,20 @@ impl CurrentIdentity {
 
     pub(super) fn validity(&self, now: Now, skew: &Skew) -> Validity {
         validity(&self.identity, now, skew)
+    }
+
+    /// The Console does not know it, so it said once. It is asked once more, one heartbeat later, before that is believed.
+    pub(super) fn doubt(&mut self, now: Now, failure: &Failure) {
+        self.verdict = Verdict::Refused(failure.fault.clone());
+        self.heartbeat.doubt(now, failure, jitter(HEARTBEAT, now.random));
+    }
+
+    /// Whether the Console's last word on it was that it does not know it.
+    pub(super) fn is_doubted(&self) -> bool {
+        match &self.verdict {
+            Verdict::Refused(fault) | Verdict::Lost(fault) => fault.code.advice() == Advice::CredentialLost,
+            Verdict::Unknown | Verdict::Accepted | Verdict::Revoked(_) => false,
+        }
     }
 
     /// Whether it may be used for calls.

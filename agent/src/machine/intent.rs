@@ -2,6 +2,7 @@
 //!
 //! Invariant: while an identity is in use, only a reason of its own makes the host ask for another.
 
+use telovix_contract::problem::Advice;
 use telovix_contract::states::TokenType;
 
 use super::effect::EnrollReason;
@@ -80,7 +81,8 @@ impl Machine {
         if let Some(change) = changed {
             return Some(EnrollReason::Changed(change.clone()));
         }
-        let is_denied = current.renewal_endpoint == Endpoint::Unsupported || current.renew.was_refused();
+        let is_denied =
+            current.renewal_endpoint == Endpoint::Unsupported || current.renew.met(Advice::Refused);
         (is_denied && self.skew.corrected(now) >= current.renew_at()).then_some(EnrollReason::NoRenewal)
     }
 }

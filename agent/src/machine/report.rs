@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use telovix_contract::problem::Advice;
 
 use super::code::{Actor, Code};
 use super::effect::Call;
@@ -130,7 +131,7 @@ impl Machine {
             return line(StateName::Renewing, why, who);
         }
         if current.renewal_endpoint == Endpoint::Available
-            && !current.renew.was_refused()
+            && !current.renew.met(Advice::Refused)
             && (self.renewal_is_due(now) || self.job == Some(Job::Call(Call::Renew)))
         {
             let (why, who) = match current.renew.fault() {
@@ -265,13 +266,17 @@ impl Machine {
             Verdict::Unknown | Verdict::Accepted => None,
             Verdict::Refused(_) if current.validity(now, &self.skew) == Validity::Expired => None,
             Verdict::Refused(failure) => Some((failure, Some(current.heartbeat.due()))),
-            Verdict::Lost(failure) | Verdict::Revoked(failure) => Some((failure, None)),
+            Verdict::Lost(failure) | Verdict::Revoked(failure) => {
+                let again = current.validity(now, &self.skew) == Validity::Good;
+                Some((failure, again.then(|| current.heartbeat.due())))
+            }
         });
         let candidate = self.candidate.as_ref();
         let prove = candidate.and_then(|c| attempt(&c.prove));
         let publish = candidate.and_then(|c| attempt(&c.publish));
         let again = self.wants_to_enroll(now).then(|| self.enrolling.tries.due());
-        let blocked = self.blocked().map(|failure| (failure, again));
+        let blocked = self.blocked().filter(|_| again.is_some() || verdict.is_none());
+        let blocked = blocked.map(|failure| (failure, again));
         let enroll = attempt(&self.enrolling.tries).filter(|_| self.intent(now).is_some());
         let renew = usable.and_then(|current| attempt(&current.renew));
         let heartbeat = usable.and_then(|current| attempt(&current.heartbeat));

@@ -59,8 +59,7 @@ impl RetryState {
 
     /// The Console has no such path.
     pub(super) fn missing(&mut self, now: Now, failure: &Failure) {
-        let again = self.fault.as_ref().is_some_and(|fault| fault.code.advice() == Advice::MissingPath);
-        self.failures = if again { self.failures.saturating_add(1) } else { 1 };
+        self.failures = if self.met(Advice::MissingPath) { self.failures.saturating_add(1) } else { 1 };
         self.fail(now, failure, schedule::missing(self.failures, now.random));
     }
 
@@ -68,7 +67,7 @@ impl RetryState {
     pub(super) fn slow_down(&mut self, now: Now, failures: u32) {
         if failures > 0 {
             let wait = schedule::backoff(failures, now.random, None).max(SHORTEST);
-            self.next = Some(now.mono.saturating_add(wait));
+            self.next = self.next.max(Some(now.mono.saturating_add(wait)));
         }
     }
 
@@ -79,9 +78,14 @@ impl RetryState {
 
     /// The clock is right now: what failed on dates need not wait.
     pub(super) fn clock_mended(&mut self) {
-        if self.fault.as_ref().is_some_and(|fault| fault.code.advice() == Advice::AskTime) {
+        if self.met(Advice::AskTime) {
             self.succeed();
         }
+    }
+
+    /// What the last attempt met may be a mistake: asked once more, this much later.
+    pub(super) fn doubt(&mut self, now: Now, failure: &Failure, wait: Duration) {
+        self.fail(now, failure, wait);
     }
 
     /// The last attempt was refused: another token or configuration may be tried at once, the same after this long.
@@ -90,14 +94,14 @@ impl RetryState {
         self.fail(now, failure, schedule::within(most, now.random));
     }
 
-    /// Whether the last attempt was refused.
-    pub(super) fn was_refused(&self) -> bool {
-        self.fault.as_ref().is_some_and(|fault| fault.code.advice() == Advice::Refused)
+    /// Whether the last attempt failed with what asks for this.
+    pub(super) fn met(&self, advice: Advice) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.code.advice() == advice)
     }
 
     /// Token or configuration changed: what was refused need not wait.
     pub(super) fn reconsider(&mut self) {
-        if self.was_refused() {
+        if self.met(Advice::Refused) {
             self.succeed();
         }
     }

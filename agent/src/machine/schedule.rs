@@ -13,6 +13,8 @@ pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 pub const BACKOFF_LAST: Duration = Duration::from_secs(300);
 /// Wait before what was refused is asked again (CONTRACT.md section 6). At most: a tenth less is drawn.
 pub const REFUSED: Duration = Duration::from_secs(600);
+/// Wait before a revoked identity is asked for again (CONTRACT.md section 6). At most, as above.
+pub const REVOKED: Duration = Duration::from_secs(3600);
 /// Wait before a refused renewal is asked for again (CONTRACT.md section 6). At most, as above.
 const RENEWAL_REFUSED: Duration = Duration::from_secs(3600);
 /// Longest wait that the Console may ask for (CONTRACT.md section 6).

@@ -231,13 +231,32 @@ fn renewing(failure: &Failure, then: Then) {
     assert!(!rig.wanted(&Effect::SetReady(false)), "a failed renewal never harms the old identity: {shown}");
 }
 
+/// The second like answer in a row is believed; and even then the Console is asked again, and may accept it.
 fn lost(mut rig: Rig, shown: &str) {
     assert!(rig.wanted(&Effect::SetReady(false)), "{shown}");
-    assert_eq!(rig.state(), StateName::Lost, "{shown}");
-    assert_eq!(rig.calls(), None, "the token that paid is spent: {shown}");
-    rig.advance(Duration::from_secs(24 * 3600));
-    rig.send(Input::Tick);
-    assert_eq!(rig.effects, [], "{shown}");
+    let code = rig.report().last_error.unwrap().code;
+    let again = |rig: &mut Rig, wait: std::ops::RangeInclusive<u64>| {
+        let next = rig.report().last_error.unwrap().next_attempt;
+        assert_eq!(next, Some(rig.now.wall + rig.deadline().unwrap()), "{shown}");
+        assert!(wait.contains(&rig.wake().as_secs()), "{shown}");
+        assert_eq!(rig.call(), Call::Heartbeat, "{shown}");
+    };
+    assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused), "{shown}");
+    assert!(!rig.machine.is_at_rest(rig.now), "{shown}");
+    again(&mut rig, 13..=16);
+    rig.answer(Outcome::Failed(failure(code)));
+    assert_eq!((rig.calls(), rig.state()), (None, StateName::Lost), "the token that paid is spent: {shown}");
+    assert!(rig.machine.is_at_rest(rig.now), "{shown}");
+    for _ in 0..3 {
+        again(&mut rig, MINUTES);
+        rig.answer(Outcome::Failed(failure(code)));
+        assert_eq!((rig.calls(), rig.state()), (None, StateName::Lost), "{shown}");
+    }
+    let mut accepted_again = Rig { machine: rig.machine.clone(), effects: Vec::new(), ..rig };
+    again(&mut accepted_again, MINUTES);
+    accepted_again.answer(Outcome::Accepted(accepted()));
+    assert!(accepted_again.wanted(&Effect::SetReady(true)), "{shown}");
+    assert!(matches!(accepted_again.state(), StateName::Active | StateName::Renewing), "{shown}");
     rig.send(Input::Token(Some(token(2))));
     let wanted = Call::Enroll { replaces: Some(sensor(1)), reason: EnrollReason::NewToken };
     assert_eq!(rig.call(), wanted, "{shown}");
@@ -246,16 +265,25 @@ fn lost(mut rig: Rig, shown: &str) {
 
 fn revoked(mut rig: Rig, shown: &str) {
     assert!(rig.wanted(&Effect::SetReady(false)), "{shown}");
-    assert_eq!(rig.state(), StateName::Refused, "{shown}");
-    rig.advance(Duration::from_secs(24 * 3600));
-    rig.send(Input::Tick);
+    for _ in 0..3 {
+        assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused), "{shown}");
+        let next = rig.report().last_error.unwrap().next_attempt;
+        assert_eq!(next, Some(rig.now.wall + rig.deadline().unwrap()), "{shown}");
+        assert!((3240..=3600).contains(&rig.wake().as_secs()), "hourly: {shown}");
+        assert_eq!(rig.call(), Call::Heartbeat, "{shown}");
+        rig.answer(Outcome::Failed(refusal(ErrorCode::SensorRevoked)));
+    }
+    let mut accepted_again = Rig { machine: rig.machine.clone(), effects: Vec::new(), ..rig };
+    accepted_again.wake();
+    accepted_again.answer(Outcome::Accepted(accepted()));
+    assert!(matches!(accepted_again.state(), StateName::Active | StateName::Renewing), "{shown}");
     rig.send(Input::Token(Some(token(1))));
     assert_eq!(rig.effects, [], "{shown}");
     rig.send(Input::ConfigChanged(Settings::default()));
     rig.loaded(disk(intact()));
     assert_eq!(rig.calls(), None, "final for the token that it was enrolled with: {shown}");
     rig.look(disk(Current::Nothing));
-    assert_eq!(rig.calls(), None, "not even where the files went: {shown}");
+    assert_eq!((rig.calls(), rig.deadline()), (None, None), "not even where the files went: {shown}");
     rig.send(Input::Token(Some(token(2))));
     assert!(is_enroll(&rig.call()), "{shown}");
 }
@@ -264,8 +292,7 @@ fn revoked(mut rig: Rig, shown: &str) {
 fn a_cluster_token_pays_again_where_the_credential_is_lost_and_not_where_it_is_revoked() {
     let paid = || Identity { token_type: Some(TokenType::Cluster), ..identity(1, start(), token(1)) };
     let mut rig = Rig::active_with(paid());
-    rig.wake();
-    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    rig.lose();
     let Call::Enroll { replaces, reason: EnrollReason::NotAccepted(_) } = rig.call() else {
         panic!("{:?}", rig.effects)
     };
@@ -277,7 +304,7 @@ fn a_cluster_token_pays_again_where_the_credential_is_lost_and_not_where_it_is_r
     assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused));
     rig.advance(Duration::from_secs(3600));
     rig.send(Input::Tick);
-    assert_eq!(rig.calls(), None);
+    assert_eq!(rig.call(), Call::Heartbeat);
 }
 
 #[test]
