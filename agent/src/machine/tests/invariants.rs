@@ -69,9 +69,27 @@ impl Watch {
         let stands = report.state.holds_identity() || report.state == StateName::Starting;
         assert!(!self.ready || stands, "ready after {shown}: {report:?}");
         assert!(!report.reason.is_empty(), "after {shown}: {report:?}");
+        if self.in_flight.is_none() && !self.stopped {
+            self.goes_on(&report, deadline, &shown);
+        }
         let next = report.last_error.and_then(|error| error.next_attempt);
         assert!(next.is_none_or(|at| at >= self.now.wall), "an attempt in the past is no plan: {next:?}");
         effects.len()
+    }
+
+    /// Nothing is given up: an identity or a token that may be presented is asked for again within the hour.
+    fn goes_on(&self, report: &Report, deadline: Option<Duration>, shown: &str) {
+        let revoked = |error: &LastError| error.code == Code::Console(ErrorCode::SensorRevoked);
+        let most = match report.state {
+            StateName::Enrolling | StateName::AwaitingApproval => 600,
+            StateName::Refused if report.last_error.as_ref().is_some_and(revoked) => return,
+            StateName::Active | StateName::Renewing | StateName::Refused => 3600,
+            StateName::Starting | StateName::Unenrolled | StateName::Lost | StateName::Decommissioned => {
+                return;
+            }
+        };
+        let within = deadline.is_some_and(|wait| wait <= Duration::from_secs(most));
+        assert!(within, "it waits {deadline:?} after {shown}: {report:?}");
     }
 
     fn check(&mut self, effect: &Effect, shown: &str) {
