@@ -58,14 +58,12 @@ macro_rules! error_codes {
 pub enum Advice {
     /// It passes: exponential, full jitter.
     BackOff,
-    /// Nobody of the Console answered, and it is not the network's usual weather: minutes apart.
+    /// Not the Console's word, and not the network's usual weather: minutes apart, and no verdict.
     Later,
     /// The Console refuses, and an operator there can change it: keep the credential; minutes apart.
     Slowly,
-    /// Refused until another token comes.
-    OtherToken,
-    /// Refused until another token or configuration comes.
-    OtherTokenOrConfiguration,
+    /// Refused: another token or configuration is tried at once, the same is asked again every ten minutes.
+    Refused,
     /// The credential is lost: enroll again with a usable token, else say so and wait.
     CredentialLost,
     /// Final for the token that the host enrolled with.
@@ -78,27 +76,27 @@ pub enum Advice {
 
 error_codes! {
     /// The request cannot be read, or a field breaks its rule.
-    InvalidRequest = "invalid_request", 400, OtherTokenOrConfiguration;
+    InvalidRequest = "invalid_request", 400, Refused;
     /// The certificate request is not one, is not signed by its key, or asks for a key that is not taken.
-    InvalidCsr = "invalid_csr", 422, OtherTokenOrConfiguration;
+    InvalidCsr = "invalid_csr", 422, Refused;
     /// Unknown and malformed alike.
-    InvalidEnrollmentToken = "invalid_enrollment_token", 401, OtherToken;
+    InvalidEnrollmentToken = "invalid_enrollment_token", 401, Refused;
     /// Its time has passed.
-    EnrollmentTokenExpired = "enrollment_token_expired", 401, OtherToken;
+    EnrollmentTokenExpired = "enrollment_token_expired", 401, Refused;
     /// An operator took it back.
-    EnrollmentTokenRevoked = "enrollment_token_revoked", 401, OtherToken;
+    EnrollmentTokenRevoked = "enrollment_token_revoked", 401, Refused;
     /// Another key used it up, or has reserved it.
-    EnrollmentTokenUsed = "enrollment_token_used", 409, OtherToken;
+    EnrollmentTokenUsed = "enrollment_token_used", 409, Refused;
     /// The token is bound to another cluster than the one named.
-    ClusterMismatch = "cluster_mismatch", 403, OtherTokenOrConfiguration;
+    ClusterMismatch = "cluster_mismatch", 403, Refused;
     /// The token is bound to another sensor, or would make a second record of this one.
-    SensorBindingMismatch = "sensor_binding_mismatch", 403, OtherTokenOrConfiguration;
+    SensorBindingMismatch = "sensor_binding_mismatch", 403, Refused;
     /// The cluster token has enrolled as many distinct nodes as it may.
-    MaxNodesExceeded = "max_nodes_exceeded", 403, OtherTokenOrConfiguration;
+    MaxNodesExceeded = "max_nodes_exceeded", 403, Refused;
     /// The rule for this cluster does not allow the role.
-    RoleNotAllowed = "role_not_allowed", 403, OtherTokenOrConfiguration;
+    RoleNotAllowed = "role_not_allowed", 403, Refused;
     /// An operator denied the waiting enrollment.
-    EnrollmentDenied = "enrollment_denied", 403, OtherTokenOrConfiguration;
+    EnrollmentDenied = "enrollment_denied", 403, Refused;
     /// The licence is full.
     NodeLimitExceeded = "NodeLimitExceeded", 403, Slowly;
     /// The certificate chains but is unknown or superseded.
@@ -120,13 +118,13 @@ error_codes! {
     /// The path does not take this method.
     MethodNotAllowed = "method_not_allowed", 405, MissingPath;
     /// The body is larger than the path takes.
-    PayloadTooLarge = "payload_too_large", 413, OtherTokenOrConfiguration;
+    PayloadTooLarge = "payload_too_large", 413, Later;
     /// The operator is not signed in, or the API key's signature does not hold.
-    Unauthorized = "unauthorized", 401, OtherTokenOrConfiguration;
+    Unauthorized = "unauthorized", 401, Later;
     /// The operator's role or the API key's scope does not reach that far.
-    Forbidden = "forbidden", 403, OtherTokenOrConfiguration;
+    Forbidden = "forbidden", 403, Later;
     /// The thing is not in a state that allows this.
-    Conflict = "conflict", 409, OtherTokenOrConfiguration;
+    Conflict = "conflict", 409, Later;
 }
 
 impl fmt::Display for ErrorCode {
@@ -155,17 +153,17 @@ mod tests {
     #[test]
     fn section_6_of_the_contract() {
         let table = [
-            ("invalid_request", 400, Advice::OtherTokenOrConfiguration),
-            ("invalid_csr", 422, Advice::OtherTokenOrConfiguration),
-            ("invalid_enrollment_token", 401, Advice::OtherToken),
-            ("enrollment_token_expired", 401, Advice::OtherToken),
-            ("enrollment_token_revoked", 401, Advice::OtherToken),
-            ("enrollment_token_used", 409, Advice::OtherToken),
-            ("cluster_mismatch", 403, Advice::OtherTokenOrConfiguration),
-            ("sensor_binding_mismatch", 403, Advice::OtherTokenOrConfiguration),
-            ("max_nodes_exceeded", 403, Advice::OtherTokenOrConfiguration),
-            ("role_not_allowed", 403, Advice::OtherTokenOrConfiguration),
-            ("enrollment_denied", 403, Advice::OtherTokenOrConfiguration),
+            ("invalid_request", 400, Advice::Refused),
+            ("invalid_csr", 422, Advice::Refused),
+            ("invalid_enrollment_token", 401, Advice::Refused),
+            ("enrollment_token_expired", 401, Advice::Refused),
+            ("enrollment_token_revoked", 401, Advice::Refused),
+            ("enrollment_token_used", 409, Advice::Refused),
+            ("cluster_mismatch", 403, Advice::Refused),
+            ("sensor_binding_mismatch", 403, Advice::Refused),
+            ("max_nodes_exceeded", 403, Advice::Refused),
+            ("role_not_allowed", 403, Advice::Refused),
+            ("enrollment_denied", 403, Advice::Refused),
             ("NodeLimitExceeded", 403, Advice::Slowly),
             ("invalid_sensor_trust", 401, Advice::CredentialLost),
             ("sensor_revoked", 403, Advice::Revoked),

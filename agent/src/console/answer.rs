@@ -20,8 +20,8 @@ use super::http::RawAnswer;
 use crate::machine::Code;
 use crate::tls::ServerTrust;
 
-/// Longest wait that an answer may ask of us; a larger one is a mistake or an attack.
-pub const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(3600);
+/// Longest wait that an answer may ask of us (docs/contract.md section 6); a larger one is a mistake or an attack.
+pub const LONGEST_RETRY_AFTER: Duration = crate::machine::schedule::LONGEST;
 
 /// What the Console answered to an enrollment. Not trusted yet.
 pub enum EnrollReply {

@@ -211,9 +211,9 @@ mod tests {
     fn the_code_decides_before_the_status() {
         for (status, word, advice) in [
             (403, "NodeLimitExceeded", Advice::Slowly),
-            (500, "enrollment_token_used", Advice::OtherToken),
+            (500, "enrollment_token_used", Advice::Refused),
             (503, "tea_time", Advice::BackOff),
-            (403, "tea_time", Advice::OtherTokenOrConfiguration),
+            (403, "tea_time", Advice::Later),
             (404, "not_found", Advice::MissingPath),
             (500, "not_found", Advice::BackOff),
             (404, "tea_time", Advice::MissingPath),

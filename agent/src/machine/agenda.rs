@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::effect::Call;
-use super::identity::{Candidate, CurrentIdentity, Endpoint, Validity, Verdict};
+use super::identity::{Candidate, CurrentIdentity, Validity, Verdict};
 use super::input::Now;
 use super::retry::SHORTEST;
 use super::skew::Clock;
@@ -95,16 +95,16 @@ impl Machine {
             agenda.add(candidate.publish.due(), || Todo::Publish(generation));
         } else if candidate.refused && self.brings_another(candidate) {
             agenda.add(Duration::ZERO, || Todo::Discard(generation));
-        } else if candidate.endpoint == Endpoint::Available {
+        } else {
             agenda.add(candidate.prove.due(), || Todo::Call(Call::Prove { generation }));
         }
     }
 
     fn plan_enrollment(&self, now: Now, agenda: &mut Agenda) {
-        if !self.may_enroll_by_clock() || self.blocked().is_some() {
-            return;
-        }
-        if let Some(intent) = self.intent(now) {
+        if let Some(intent) = self.intent(now)
+            && self.may_enroll_by_clock()
+            && self.wants_to_enroll(now)
+        {
             agenda.add(self.enrolling.tries.due(), || {
                 Todo::Call(Call::Enroll { replaces: intent.replaces, reason: intent.reason })
             });
@@ -116,10 +116,11 @@ impl Machine {
             Validity::Suspect | Validity::Expired => return,
             Validity::Good => self.wake_at_end(now, current.identity.not_after, agenda),
         }
-        if !current.is_usable(now, &self.skew) || self.candidate.is_some() {
+        // Once the Console has seen the successor, this one may be worth nothing.
+        if self.candidate.as_ref().is_some_and(|candidate| candidate.proof.is_some()) {
             return;
         }
-        if current.renewal_endpoint != Endpoint::Blocked && !self.skew.is_behind() {
+        if current.is_usable(now, &self.skew) && self.candidate.is_none() && !self.skew.is_behind() {
             let moment = if current.renews_at_once() {
                 Duration::ZERO
             } else {
@@ -127,9 +128,7 @@ impl Machine {
             };
             agenda.add(moment.max(current.renew.due()), || Todo::Call(Call::Renew));
         }
-        if current.heartbeat_endpoint != Endpoint::Blocked {
-            agenda.add(current.heartbeat.due(), || Todo::Call(Call::Heartbeat));
-        }
+        agenda.add(current.heartbeat.due(), || Todo::Call(Call::Heartbeat));
     }
 
     fn wake_at_end(&self, now: Now, end: Timestamp, agenda: &mut Agenda) {
@@ -181,7 +180,7 @@ impl Machine {
     }
 
     pub(super) fn wants_to_enroll(&self, now: Now) -> bool {
-        self.blocked().is_none() && self.intent(now).is_some()
+        self.intent(now).is_some() && self.token.is_some_and(|token| self.enrolling.barred(&token).is_none())
     }
 
     /// Whether the identity's time for renewal has come, whatever stands in its way.

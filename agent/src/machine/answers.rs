@@ -11,14 +11,14 @@ use telovix_contract::states::TokenType;
 use super::code::Code;
 use super::effect::{Call, CommandResult, Effect};
 use super::enroll::Block;
-use super::identity::{Candidate, CurrentIdentity, Endpoint, ObtainedBy, Proof, Verdict};
+use super::identity::{Candidate, Endpoint, ObtainedBy, Proof, Verdict};
 use super::input::{Accepted, Answer, Failure, Fault, Identity, Now, Outcome};
 use super::schedule;
 use super::skew::{Clock, Skew};
 use super::state::{Job, Machine};
 
 /// Bounds of the wait that a Console may ask of an enrollment which waits for approval.
-const APPROVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(3600));
+const APPROVAL: (Duration, Duration) = (Duration::from_secs(1), schedule::LONGEST);
 
 impl Machine {
     pub(super) fn answered(&mut self, now: Now, answer: Answer, effects: &mut Vec<Effect>) {
@@ -38,6 +38,7 @@ impl Machine {
             (Call::Enroll { .. }, Outcome::Enrolled(identity)) => {
                 self.enrolling.tries.succeed();
                 self.enrolling.waiting = false;
+                self.enrolling.block = None;
                 self.candidate = Some(Candidate::new(identity, ObtainedBy::Enrollment));
             }
             (Call::Enroll { .. }, Outcome::Waiting(asked)) => {
@@ -48,6 +49,7 @@ impl Machine {
                 let asked = asked.clamp(APPROVAL.0, APPROVAL.1);
                 self.enrolling.tries.again_after(now, schedule::repeat(asked, now.random));
                 self.enrolling.waiting = true;
+                self.enrolling.block = None;
             }
             (Call::Renew, Outcome::Renewed(identity)) => self.renewed(identity),
             (Call::Prove { .. }, Outcome::Accepted(answer)) => self.proved(Proof::Accepted(answer)),
@@ -95,6 +97,7 @@ impl Machine {
     }
 
     fn renewed(&mut self, identity: Identity) {
+        self.heard.renewal = true;
         if let Some(current) = &mut self.current {
             current.renew.succeed();
             current.renew_now = false;
@@ -105,6 +108,7 @@ impl Machine {
     }
 
     fn proved(&mut self, proof: Proof) {
+        self.heard.heartbeat |= matches!(proof, Proof::Accepted(_));
         if let Some(candidate) = &mut self.candidate {
             candidate.proof = Some(proof);
             candidate.refused = false;
@@ -113,9 +117,12 @@ impl Machine {
     }
 
     fn accepted(&mut self, now: Now, answer: &Accepted) {
-        if let Some(current) = &mut self.current {
-            current.accept(now, answer);
-        }
+        self.heard.heartbeat = true;
+        let Some(current) = &mut self.current else { return };
+        current.accept(now, answer);
+        // Whatever the Console said before.
+        let paid = current.identity.token_sha256;
+        self.enrolling.revoked.take_if(|(token, _)| current.verdict == Verdict::Accepted && *token == paid);
     }
 
     fn failed(&mut self, now: Now, call: &Call, failure: &Failure, dated: bool, effects: &mut Vec<Effect>) {
@@ -153,11 +160,11 @@ impl Machine {
             Advice::Later | Advice::Slowly | Advice::MissingPath | Advice::CredentialLost => {
                 return enrolling.tries.retry_in_minutes(now, failure);
             }
-            Advice::OtherTokenOrConfiguration if outdated => return,
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration | Advice::Revoked => {}
+            Advice::Refused if outdated => return,
+            Advice::Refused | Advice::Revoked => {}
         }
         enrolling.waiting = false;
-        enrolling.tries.succeed();
+        enrolling.tries.refuse(now, failure, schedule::REFUSED);
         if let Some(token) = &self.token {
             enrolling.block = Some(Block { token: token.hash(), fault: failure.fault.clone() });
         }
@@ -175,20 +182,24 @@ impl Machine {
         match advice {
             Advice::BackOff | Advice::AskTime => current.renew.back_off(now, failure),
             Advice::Later | Advice::Slowly => current.renew.retry_in_minutes(now, failure),
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
-                current.renew.stop(failure);
-                current.renewal_endpoint = Endpoint::Blocked;
+            Advice::Refused if outdated => {}
+            Advice::Refused => {
+                current.renew.refuse(now, failure, current.refused_renewal_wait(now));
                 current.renew_now = false;
                 current.renew_begun = false;
             }
+            // One that worked before is more likely behind a proxy that lost its way than gone.
+            Advice::MissingPath if self.heard.renewal => current.renew.retry_in_minutes(now, failure),
             Advice::MissingPath => {
-                current.renew.rarely(now, failure, current.missing_wait());
+                current.renew.missing(now, failure);
                 current.renewal_endpoint = Endpoint::Unsupported;
                 current.renew_now = false;
             }
-            Advice::CredentialLost => self.credential_lost(now, failure),
-            Advice::Revoked => self.sensor_revoked(failure),
+            Advice::CredentialLost => {
+                current.renew.retry_in_minutes(now, failure);
+                self.not_accepted(now, failure);
+            }
+            Advice::Revoked => self.sensor_revoked(now, failure),
         }
     }
 
@@ -196,6 +207,9 @@ impl Machine {
         let outdated = self.is_outdated();
         let renewable = self.renewal_is_due(now) && !self.skew.is_behind();
         let Some(current) = &mut self.current else { return };
+        let renewable = renewable
+            && current.renewal_endpoint == Endpoint::Available
+            && !current.renew.met(Advice::Refused);
         match failure.fault.code.advice() {
             Advice::BackOff | Advice::AskTime => current.heartbeat.back_off(now, failure),
             Advice::Later => current.heartbeat.retry_in_minutes(now, failure),
@@ -203,28 +217,34 @@ impl Machine {
                 current.heartbeat.retry_in_minutes(now, failure);
                 current.verdict = Verdict::Refused(failure.fault.clone());
             }
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
-                current.heartbeat.stop(failure);
-                current.heartbeat_endpoint = Endpoint::Blocked;
+            Advice::Refused if outdated => {}
+            Advice::Refused => {
+                current.heartbeat.refuse(now, failure, schedule::REFUSED);
                 current.verdict = Verdict::Refused(failure.fault.clone());
             }
+            Advice::MissingPath if self.heard.heartbeat => current.heartbeat.retry_in_minutes(now, failure),
             Advice::MissingPath => {
-                current.heartbeat.rarely(now, failure, current.missing_heartbeat_wait());
+                current.heartbeat.missing(now, failure);
                 current.no_heartbeat_endpoint();
+            }
+            // Perhaps it was superseded by the candidate, whose proof says for certain.
+            Advice::CredentialLost if let Some(candidate) = &mut self.candidate => {
+                current.heartbeat.retry_in_minutes(now, failure);
+                current.verdict = Verdict::Refused(failure.fault.clone());
+                candidate.prove.retry_now();
             }
             // Perhaps it was superseded by a renewal whose answer was lost: that is asked for again before anything is
             // given up, and says for certain.
             Advice::CredentialLost
-                if (renewable && current.renewal_endpoint == Endpoint::Available)
-                    || current.may_have_a_successor() =>
+                if (current.renew_begun || renewable)
+                    && !(current.is_doubted() && current.renew.met(Advice::CredentialLost)) =>
             {
                 current.heartbeat.retry_in_minutes(now, failure);
                 current.verdict = Verdict::Refused(failure.fault.clone());
                 current.renew.retry_now();
             }
-            Advice::CredentialLost => self.credential_lost(now, failure),
-            Advice::Revoked => self.sensor_revoked(failure),
+            Advice::CredentialLost => self.not_accepted(now, failure),
+            Advice::Revoked => self.sensor_revoked(now, failure),
         }
     }
 
@@ -239,24 +259,21 @@ impl Machine {
                 candidate.refused = true;
                 self.refuse_alike(failure);
             }
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration if outdated => {}
-            Advice::OtherToken | Advice::OtherTokenOrConfiguration => {
-                candidate.prove.stop(failure);
-                candidate.endpoint = Endpoint::Blocked;
+            Advice::Refused if outdated => {}
+            Advice::Refused => {
+                candidate.prove.refuse(now, failure, schedule::REFUSED);
                 candidate.refused = true;
                 self.refuse_alike(failure);
             }
             // A Console that answered the heartbeats before does not lack them now.
-            Advice::MissingPath if self.current.as_ref().is_some_and(CurrentIdentity::was_heard) => {
-                candidate.prove.retry_in_minutes(now, failure);
-            }
+            Advice::MissingPath if self.heard.heartbeat => candidate.prove.retry_in_minutes(now, failure),
             Advice::MissingPath => self.proved(Proof::NoHeartbeat),
             Advice::CredentialLost => self.reject(now, generation, failure, effects),
             Advice::Revoked => {
                 let same = self.is_of_same_sensor();
                 self.reject(now, generation, failure, effects);
                 if same {
-                    self.sensor_revoked(failure);
+                    self.sensor_revoked(now, failure);
                 }
             }
         }
@@ -304,23 +321,34 @@ impl Machine {
         let token = self.token.filter(|token| token.matches(&recorded));
         match (token, candidate.identity.token_type) {
             (Some(token), Some(TokenType::Once) | None) => {
+                self.enrolling.tries.refuse(now, &failure, schedule::REFUSED);
                 self.enrolling.block = Some(Block { token: token.hash(), fault: failure.fault });
             }
+            (Some(_), Some(TokenType::Cluster)) if self.enrolling.block.is_some() => {}
             (Some(_), Some(TokenType::Cluster)) => self.enrolling.tries.retry_in_minutes(now, &failure),
             (None, _) => {}
         }
     }
 
-    fn credential_lost(&mut self, now: Now, failure: &Failure) {
+    /// The Console does not know this identity: believed at the second like answer in a row, and asked again even then.
+    fn not_accepted(&mut self, now: Now, failure: &Failure) {
         let Some(current) = &mut self.current else { return };
+        if !current.is_doubted() {
+            return current.doubt(now, failure);
+        }
+        current.heartbeat.retry_in_minutes(now, failure);
+        if matches!(current.verdict, Verdict::Lost(_)) {
+            return;
+        }
         current.verdict = Verdict::Lost(failure.fault.clone());
         current.renew_now = false;
         current.renew_begun = false;
         self.enrolling.lost(now, current);
     }
 
-    fn sensor_revoked(&mut self, failure: &Failure) {
+    fn sensor_revoked(&mut self, now: Now, failure: &Failure) {
         let Some(current) = &mut self.current else { return };
+        current.heartbeat.refuse(now, failure, schedule::REVOKED);
         let failure = failure.fault.clone();
         current.verdict = Verdict::Revoked(failure.clone());
         current.renew_now = false;

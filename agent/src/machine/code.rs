@@ -162,8 +162,8 @@ codes! {
     NotAConsole = "not_a_console", Unexpected, Later, HostOperator, NOT_A_CONSOLE;
     /// 404 or 405, without a code of the contract.
     NoSuchPath = "no_such_path", Unexpected, MissingPath, ConsoleOperator, CONTRACT;
-    /// A refusal with a code that this version does not know.
-    UnknownRefusal = "refused", Refused, OtherTokenOrConfiguration, HostOperator, CONTRACT;
+    /// A refusal with a code that this version does not know: not the Console's word.
+    UnknownRefusal = "refused", Refused, Later, HostOperator, CONTRACT;
     /// The TLS library does not take our keys or settings.
     TlsSetupFailed = "tls_setup_failed", Unexpected, Later, HostOperator,
         "check the key type and the certificate files";
@@ -254,12 +254,9 @@ fn actor_of_refusal(code: ErrorCode) -> Actor {
     match code.advice() {
         Advice::BackOff => Actor::Agent,
         Advice::Slowly | Advice::MissingPath => Actor::ConsoleOperator,
-        Advice::Later
-        | Advice::OtherToken
-        | Advice::OtherTokenOrConfiguration
-        | Advice::CredentialLost
-        | Advice::Revoked
-        | Advice::AskTime => Actor::HostOperator,
+        Advice::Later | Advice::Refused | Advice::CredentialLost | Advice::Revoked | Advice::AskTime => {
+            Actor::HostOperator
+        }
     }
 }
 

@@ -1,10 +1,9 @@
 //! Attempts to enroll, and what was refused.
 //!
-//! Invariant: a token that was refused for good, or whose sensor was revoked, is not presented again.
+//! Invariant: a token whose sensor was revoked is not presented again; one that was refused is, ten minutes later.
 
 use std::time::Duration;
 
-use telovix_contract::problem::Advice;
 use telovix_contract::{SensorId, TokenHash};
 
 use super::effect::EnrollReason;
@@ -22,7 +21,7 @@ pub(super) struct Enrolling {
     pub tries: RetryState,
     /// An operator has to approve.
     pub waiting: bool,
-    /// What was refused for good.
+    /// What was refused.
     pub block: Option<Block>,
     /// The token that paid for a sensor which was revoked.
     pub revoked: Option<(TokenHash, Fault)>,
@@ -30,7 +29,7 @@ pub(super) struct Enrolling {
     relapses: u32,
 }
 
-/// A refusal for good.
+/// A refusal of a token.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Block {
     pub token: TokenHash,
@@ -45,10 +44,15 @@ pub(super) struct EnrollIntent {
 }
 
 impl Enrolling {
-    /// Why this token is not presented.
+    /// Why this token was refused, or is not presented.
     pub(super) fn blocked(&self, token: &TokenFacts) -> Option<&Fault> {
         let block = self.block.as_ref().filter(|block| block.token == token.hash()).map(|block| &block.fault);
-        block.or_else(|| self.revoked.as_ref().filter(|(paid, _)| token.matches(paid)).map(|(_, why)| why))
+        block.or_else(|| self.barred(token))
+    }
+
+    /// Why this token is never presented again.
+    pub(super) fn barred(&self, token: &TokenFacts) -> Option<&Fault> {
+        self.revoked.as_ref().filter(|(paid, _)| token.matches(paid)).map(|(_, why)| why)
     }
 
     /// Whether the Console lost, soon after, what this process had enrolled.
@@ -66,7 +70,7 @@ impl Enrolling {
     /// Another configuration is in force.
     pub(super) fn configuration_changed(&mut self) {
         self.tries.succeed();
-        self.block.take_if(|block| block.fault.code.advice() == Advice::OtherTokenOrConfiguration);
+        self.block = None;
     }
 
     /// An identity that this process enrolled was lost.

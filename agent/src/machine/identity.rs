@@ -3,21 +3,21 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use telovix_contract::problem::Advice;
 use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::TrustState;
 
 use super::code::Code;
-use super::input::{Accepted, Fault, Identity, Now};
+use super::input::{Accepted, Failure, Fault, Identity, Now};
 use super::retry::RetryState;
 use super::schedule;
 use super::skew::{Clock, Skew};
 use crate::clock::TOLERATED_SKEW;
 
 /// Bounds of the interval between heartbeats that a Console may ask for.
-const INTERVAL: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(3600));
-/// How often a call that the Console lacks is retried (docs/contract.md section 3: daily), or a tenth of the certificate's
-/// life where that is shorter.
-const DAILY: Duration = Duration::from_secs(24 * 3600);
+const INTERVAL: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(300));
+/// The interval between heartbeats where the Console has not said another.
+const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Where a window for renewal has passed already, renewals are spread over this long.
 const SOON: Duration = schedule::BACKOFF_LAST;
 
@@ -41,7 +41,6 @@ pub(super) struct CurrentIdentity {
     pub enrolled: Option<Duration>,
     own_renew_at: Timestamp,
     window: Option<(RenewalWindow, Timestamp)>,
-    heard: bool,
 }
 
 /// What the Console said of an identity last.
@@ -66,8 +65,6 @@ pub(super) enum Endpoint {
     Available,
     /// The Console lacks it; it is tried now and then.
     Unsupported,
-    /// Refused for good, until token or configuration change.
-    Blocked,
 }
 
 /// How a certificate stands in time.
@@ -89,7 +86,6 @@ pub(super) struct Candidate {
     /// What the Console answered to it, once it has.
     pub proof: Option<Proof>,
     pub prove: RetryState,
-    pub endpoint: Endpoint,
     pub publish: RetryState,
     /// The Console refuses it for now.
     pub refused: bool,
@@ -128,7 +124,6 @@ impl CurrentIdentity {
             enrolled: None,
             own_renew_at,
             window: None,
-            heard: false,
             identity,
         }
     }
@@ -144,7 +139,6 @@ impl CurrentIdentity {
         self.trust_state = answer.trust_state;
         self.last_contact = Some(now.wall);
         self.heartbeat_endpoint = Endpoint::Available;
-        self.heard = true;
         let interval = answer.interval.clamp(INTERVAL.0, INTERVAL.1);
         self.heartbeat.again_after(now, jitter(interval, now.random));
         self.ask_within(now, answer.renew_between);
@@ -159,21 +153,12 @@ impl CurrentIdentity {
         self.heartbeat_endpoint = Endpoint::Unsupported;
     }
 
-    /// Whether this Console is known to have a heartbeat.
-    pub(super) fn was_heard(&self) -> bool {
-        self.heard
-    }
-
-    /// How long to wait before a heartbeat that the Console lacks is tried again. One that worked before is more likely
-    /// behind a proxy that lost its way than gone, and is asked for again in minutes.
-    pub(super) fn missing_heartbeat_wait(&self) -> Duration {
-        if self.heard { schedule::SLOWLY } else { self.missing_wait() }
-    }
-
-    /// How long to wait before a call that the Console lacks is tried again.
-    pub(super) fn missing_wait(&self) -> Duration {
-        let life = self.identity.not_after.duration_since(self.identity.not_before).unsigned_abs();
-        (life / 10).clamp(schedule::SLOWLY, DAILY)
+    /// How long to wait at most before a refused renewal is asked for again.
+    pub(super) fn refused_renewal_wait(&self, now: Now) -> Duration {
+        let Identity { not_before, not_after, .. } = self.identity;
+        let left = not_after.duration_since(now.wall);
+        let left = if left.is_positive() { left.unsigned_abs() } else { Duration::ZERO };
+        schedule::renewal_refused(not_after.duration_since(not_before).unsigned_abs(), left)
     }
 
     /// The Console asks for a renewal in a window, as ACME's renewal information does (RFC 9773): a moment in it is drawn
@@ -202,15 +187,6 @@ impl CurrentIdentity {
         self.renew_now || self.renew_begun
     }
 
-    /// Whether the Console may have made a successor of an identity that it does not accept any more, and can still be asked
-    /// for it.
-    pub(super) fn may_have_a_successor(&self) -> bool {
-        match self.renewal_endpoint {
-            Endpoint::Available | Endpoint::Unsupported => self.renew_begun,
-            Endpoint::Blocked => false,
-        }
-    }
-
     /// When it will be renewed.
     pub(super) fn renew_at(&self) -> Timestamp {
         self.window.map_or(self.own_renew_at, |(_, moment)| moment.min(self.own_renew_at))
@@ -218,6 +194,20 @@ impl CurrentIdentity {
 
     pub(super) fn validity(&self, now: Now, skew: &Skew) -> Validity {
         validity(&self.identity, now, skew)
+    }
+
+    /// The Console does not know it, so it said once. It is asked once more, one heartbeat later, before that is believed.
+    pub(super) fn doubt(&mut self, now: Now, failure: &Failure) {
+        self.verdict = Verdict::Refused(failure.fault.clone());
+        self.heartbeat.doubt(now, failure, jitter(HEARTBEAT, now.random));
+    }
+
+    /// Whether the Console's last word on it was that it does not know it.
+    pub(super) fn is_doubted(&self) -> bool {
+        match &self.verdict {
+            Verdict::Refused(fault) | Verdict::Lost(fault) => fault.code.advice() == Advice::CredentialLost,
+            Verdict::Unknown | Verdict::Accepted | Verdict::Revoked(_) => false,
+        }
     }
 
     /// Whether it may be used for calls.
@@ -231,15 +221,8 @@ impl CurrentIdentity {
 
     /// Something changed that may change the Console's mind.
     pub(super) fn reconsider(&mut self) {
-        for (endpoint, tries) in [
-            (&mut self.heartbeat_endpoint, &mut self.heartbeat),
-            (&mut self.renewal_endpoint, &mut self.renew),
-        ] {
-            if *endpoint == Endpoint::Blocked {
-                *endpoint = Endpoint::Available;
-                tries.succeed();
-            }
-        }
+        self.heartbeat.reconsider();
+        self.renew.reconsider();
     }
 }
 
@@ -250,7 +233,6 @@ impl Candidate {
             obtained_by,
             proof: None,
             prove: RetryState::default(),
-            endpoint: Endpoint::Available,
             publish: RetryState::default(),
             refused: false,
         }

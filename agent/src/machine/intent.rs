@@ -2,6 +2,7 @@
 //!
 //! Invariant: while an identity is in use, only a reason of its own makes the host ask for another.
 
+use telovix_contract::problem::Advice;
 use telovix_contract::states::TokenType;
 
 use super::effect::EnrollReason;
@@ -29,7 +30,7 @@ impl Machine {
         }
     }
 
-    /// Why the intent is not followed: refused for good.
+    /// Why the token in hand was refused, or is not presented.
     pub(super) fn blocked(&self) -> Option<&Fault> {
         self.enrolling.blocked(self.token.as_ref()?)
     }
@@ -80,12 +81,9 @@ impl Machine {
         if let Some(change) = changed {
             return Some(EnrollReason::Changed(change.clone()));
         }
-        match current.renewal_endpoint {
-            Endpoint::Available => None,
-            Endpoint::Unsupported | Endpoint::Blocked => {
-                (self.skew.corrected(now) >= current.renew_at()).then_some(EnrollReason::NoRenewal)
-            }
-        }
+        let is_denied =
+            current.renewal_endpoint == Endpoint::Unsupported || current.renew.met(Advice::Refused);
+        (is_denied && self.skew.corrected(now) >= current.renew_at()).then_some(EnrollReason::NoRenewal)
     }
 }
 

@@ -6,6 +6,7 @@
 use super::effect::{CommandResult, Effect};
 use super::identity::{Candidate, CurrentIdentity, ObtainedBy, Proof, Verdict};
 use super::input::{Current, Fault, Identity, Loaded, Loss, MadeOn, Now};
+use super::schedule;
 use super::state::{Job, Machine};
 
 /// Most notes of mended things that are remembered.
@@ -172,7 +173,7 @@ impl Machine {
 impl CurrentIdentity {
     fn confirmed_without_heartbeat(&mut self, now: Now) {
         self.no_heartbeat_endpoint();
-        self.heartbeat.again_after(now, self.missing_wait());
+        self.heartbeat.again_after(now, schedule::missing(1, now.random));
         debug_assert!(self.verdict == Verdict::Accepted);
     }
 }

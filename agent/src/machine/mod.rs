@@ -15,7 +15,7 @@
 //! - at most one answered effect is under way, so at most one call to the Console;
 //! - an identity in use is replaced only by one that the Console has accepted ([`Call::Prove`]), and is never
 //!   thrown away because a renewal failed, a token changed or a clock is wrong;
-//! - a token that was refused for good is not presented again before it, or where it may help the configuration, changes;
+//! - a token that was refused is presented again every ten minutes, and one whose sensor was revoked never by itself;
 //! - waits are kept on the monotonic clock, the life of a certificate on the wall clock, and a tick at the deadline
 //!   always makes progress;
 //! - nothing in it grows with time.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use telovix_contract::problem::Advice;
 
 use super::code::{Actor, Code};
 use super::effect::Call;
@@ -130,6 +131,7 @@ impl Machine {
             return line(StateName::Renewing, why, who);
         }
         if current.renewal_endpoint == Endpoint::Available
+            && !current.renew.met(Advice::Refused)
             && (self.renewal_is_due(now) || self.job == Some(Job::Call(Call::Renew)))
         {
             let (why, who) = match current.renew.fault() {
@@ -149,9 +151,7 @@ impl Machine {
             (Verdict::Accepted, Endpoint::Unsupported) => {
                 "the identity stands; this Console has no heartbeat"
             }
-            (Verdict::Accepted, Endpoint::Available | Endpoint::Blocked) => {
-                "the Console accepts the identity"
-            }
+            (Verdict::Accepted, Endpoint::Available) => "the Console accepts the identity",
             (Verdict::Unknown | Verdict::Refused(_) | Verdict::Lost(_) | Verdict::Revoked(_), _) => {
                 "the identity stands; asking the Console whether it accepts it"
             }
@@ -265,22 +265,23 @@ impl Machine {
         let verdict = self.current.as_ref().and_then(|current| match &current.verdict {
             Verdict::Unknown | Verdict::Accepted => None,
             Verdict::Refused(_) if current.validity(now, &self.skew) == Validity::Expired => None,
-            Verdict::Refused(failure) => Some((
-                failure,
-                (current.heartbeat_endpoint != Endpoint::Blocked).then(|| current.heartbeat.due()),
-            )),
-            Verdict::Lost(failure) | Verdict::Revoked(failure) => Some((failure, None)),
+            Verdict::Refused(failure) => Some((failure, Some(current.heartbeat.due()))),
+            Verdict::Lost(failure) | Verdict::Revoked(failure) => {
+                let again = current.validity(now, &self.skew) == Validity::Good;
+                Some((failure, again.then(|| current.heartbeat.due())))
+            }
         });
         let candidate = self.candidate.as_ref();
-        let prove = candidate.and_then(|c| attempt(&c.prove, c.endpoint));
-        let publish = candidate.and_then(|c| attempt(&c.publish, Endpoint::Available));
-        let blocked = self.blocked().map(|failure| (failure, None));
-        let enroll =
-            attempt(&self.enrolling.tries, Endpoint::Available).filter(|_| self.intent(now).is_some());
-        let renew = usable.and_then(|current| attempt(&current.renew, current.renewal_endpoint));
-        let heartbeat = usable.and_then(|current| attempt(&current.heartbeat, current.heartbeat_endpoint));
-        let load = attempt(&self.load, Endpoint::Available);
-        let probe = attempt(&self.probe, Endpoint::Available);
+        let prove = candidate.and_then(|c| attempt(&c.prove));
+        let publish = candidate.and_then(|c| attempt(&c.publish));
+        let again = self.wants_to_enroll(now).then(|| self.enrolling.tries.due());
+        let blocked = self.blocked().filter(|_| again.is_some() || verdict.is_none());
+        let blocked = blocked.map(|failure| (failure, again));
+        let enroll = attempt(&self.enrolling.tries).filter(|_| self.intent(now).is_some());
+        let renew = usable.and_then(|current| attempt(&current.renew));
+        let heartbeat = usable.and_then(|current| attempt(&current.heartbeat));
+        let load = attempt(&self.load);
+        let probe = attempt(&self.probe);
         // A refused token weighs more than the loss that made it necessary.
         [blocked, publish, prove, enroll, verdict, renew, heartbeat, load, probe].into_iter().flatten()
     }
@@ -316,12 +317,8 @@ fn refused(failure: &Fault) -> Line {
     line(StateName::Refused, failure.message.clone(), failure.code.actor())
 }
 
-fn attempt(tries: &RetryState, endpoint: Endpoint) -> Option<Failed<'_>> {
-    let next = match endpoint {
-        Endpoint::Available | Endpoint::Unsupported => Some(tries.due()),
-        Endpoint::Blocked => None,
-    };
-    tries.fault().map(|failure| (failure, next))
+fn attempt(tries: &RetryState) -> Option<Failed<'_>> {
+    tries.fault().map(|failure| (failure, Some(tries.due())))
 }
 
 fn said(now: Now, fault: &Fault, next: Option<Duration>) -> LastError {

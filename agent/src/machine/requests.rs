@@ -2,7 +2,7 @@
 
 use super::code::Code;
 use super::effect::{Call, CommandResult, Effect};
-use super::identity::{Endpoint, Validity, Verdict};
+use super::identity::{Validity, Verdict};
 use super::input::{Fault, Now, Urgency};
 use super::state::{Job, Life, Machine, Retirement};
 
@@ -24,9 +24,6 @@ impl Machine {
         current.renew.retry_now();
         if urgency == Urgency::Now {
             current.renew_now = true;
-            if current.renewal_endpoint == Endpoint::Blocked {
-                current.renewal_endpoint = Endpoint::Available;
-            }
         }
     }
 
@@ -62,13 +59,8 @@ impl Machine {
         if !self.renew_asked {
             return;
         }
-        let is_under_way = self.candidate.is_some()
-            || self.job == Some(Job::Call(Call::Renew))
-            || (self.renewal_is_due(now)
-                && self
-                    .current
-                    .as_ref()
-                    .is_some_and(|current| current.renewal_endpoint != Endpoint::Blocked));
+        let is_under_way =
+            self.candidate.is_some() || self.job == Some(Job::Call(Call::Renew)) || self.renewal_is_due(now);
         let reason = self.cannot_renew(now);
         if reason.is_some() || !is_under_way {
             self.renew_asked = false;

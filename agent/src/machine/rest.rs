@@ -1,5 +1,7 @@
 //! When a command that drives the machine is done: nothing more happens soon unless somebody else acts.
 
+use telovix_contract::problem::Advice;
+
 use super::identity::{Validity, Verdict};
 use super::input::{Fault, Now};
 use super::retry::RetryState;
@@ -27,7 +29,7 @@ impl Machine {
         if self.asks_the_time(now) {
             return has_stopped(&self.probe);
         }
-        if self.wants_to_enroll(now) {
+        if self.wants_to_enroll(now) && self.blocked().is_none() {
             // What the Console has just issued and then refused is not asked for over and over while somebody waits.
             return has_stopped(&self.enrolling.tries) || self.enrolling.has_relapsed();
         }
@@ -37,7 +39,12 @@ impl Machine {
                 let asked = current.heartbeat.fault().is_some();
                 asked && (current.enrolled.is_none() || has_stopped(&current.heartbeat))
             }
-            Some(_) | None => true,
+            // Nor is it believed at once that the Console does not know it; a renewal that cannot be asked for says nothing.
+            Some(current) => {
+                let is_told = current.renew.fault().is_none() || current.renew.met(Advice::CredentialLost);
+                !current.is_doubted() || !current.is_usable(now, &self.skew) || !is_told
+            }
+            None => true,
         }
     }
 

@@ -10,8 +10,6 @@ use super::schedule;
 
 /// The shortest wait, so that no draw of the jitter makes a busy loop. Contacts of a fleet are spread already by then.
 pub(super) const SHORTEST: Duration = Duration::from_millis(100);
-/// The longest `Retry-After` that is honoured: a Console cannot switch a host off for ever by a slip of the pen.
-const LONGEST_ASKED: Duration = Duration::from_secs(24 * 3600);
 
 /// Attempts at one kind of call.
 #[derive(Debug, Default, Clone, PartialEq, Eq, Hash)]
@@ -57,26 +55,26 @@ impl RetryState {
     /// The last attempt failed on something that passes: exponential, full jitter.
     pub(super) fn back_off(&mut self, now: Now, failure: &Failure) {
         self.failures = self.failures.saturating_add(1);
-        let wait = schedule::backoff(self.failures, now.random, asked(failure));
+        let wait = schedule::backoff(self.failures, now.random, failure.retry_after);
         self.fail(now, failure, wait);
     }
 
     /// The last attempt failed on something that a person may change: minutes, jittered.
     pub(super) fn retry_in_minutes(&mut self, now: Now, failure: &Failure) {
-        let asked = asked(failure).unwrap_or_default().max(schedule::SLOWLY);
-        self.fail(now, failure, schedule::repeat(asked, now.random));
+        self.fail(now, failure, schedule::minutes(now.random, failure.retry_after));
     }
 
-    /// The last attempt failed on something that only a new version on the other side changes.
-    pub(super) fn rarely(&mut self, now: Now, failure: &Failure, wait: Duration) {
-        self.fail(now, failure, schedule::repeat(wait, now.random));
+    /// The Console has no such path.
+    pub(super) fn missing(&mut self, now: Now, failure: &Failure) {
+        self.failures = if self.met(Advice::MissingPath) { self.failures.saturating_add(1) } else { 1 };
+        self.fail(now, failure, schedule::missing(self.failures, now.random));
     }
 
     /// The next attempt waits as after this many failures in a row, though none has failed.
     pub(super) fn slow_down(&mut self, now: Now, failures: u32) {
         if failures > 0 {
             let wait = schedule::backoff(failures, now.random, None).max(SHORTEST);
-            self.next = Some(now.mono.saturating_add(wait));
+            self.next = self.next.max(Some(now.mono.saturating_add(wait)));
         }
     }
 
@@ -87,14 +85,32 @@ impl RetryState {
 
     /// The clock is right now: what failed on dates need not wait.
     pub(super) fn clock_mended(&mut self) {
-        if self.fault.as_ref().is_some_and(|fault| fault.code.advice() == Advice::AskTime) {
+        if self.met(Advice::AskTime) {
             self.succeed();
         }
     }
 
-    /// The last attempt failed for good; the caller sees to it that there is none.
-    pub(super) fn stop(&mut self, failure: &Failure) {
-        *self = Self { fault: Some(failure.fault.clone()), ..Self::default() };
+    /// What the last attempt met may be a mistake: asked once more, this much later.
+    pub(super) fn doubt(&mut self, now: Now, failure: &Failure, wait: Duration) {
+        self.fail(now, failure, wait);
+    }
+
+    /// The last attempt was refused: another token or configuration may be tried at once, the same after this long.
+    pub(super) fn refuse(&mut self, now: Now, failure: &Failure, most: Duration) {
+        self.failures = 0;
+        self.fail(now, failure, schedule::within(most, now.random));
+    }
+
+    /// Whether the last attempt failed with what asks for this.
+    pub(super) fn met(&self, advice: Advice) -> bool {
+        self.fault.as_ref().is_some_and(|fault| fault.code.advice() == advice)
+    }
+
+    /// Token or configuration changed: what was refused need not wait.
+    pub(super) fn reconsider(&mut self) {
+        if self.met(Advice::Refused) {
+            self.succeed();
+        }
     }
 
     /// This disk refused: exponential, full jitter.
@@ -107,8 +123,4 @@ impl RetryState {
         self.fault = Some(failure.fault.clone());
         self.is_asked = failure.retry_after.is_some();
     }
-}
-
-fn asked(failure: &Failure) -> Option<Duration> {
-    failure.retry_after.map(|asked| asked.min(LONGEST_ASKED))
 }

@@ -11,8 +11,20 @@ use sha2::{Digest as _, Sha256};
 pub const BACKOFF_FIRST: Duration = Duration::from_secs(1);
 /// Last step of the back-off (docs/contract.md section 6).
 pub const BACKOFF_LAST: Duration = Duration::from_secs(300);
-/// Wait between attempts that only an operator can make succeed (docs/contract.md section 6, "minutes").
-pub const SLOWLY: Duration = Duration::from_secs(300);
+/// Wait before what was refused is asked again (docs/contract.md section 6). At most: a tenth less is drawn.
+pub const REFUSED: Duration = Duration::from_secs(600);
+/// Wait before a revoked identity is asked for again (docs/contract.md section 6). At most, as above.
+pub const REVOKED: Duration = Duration::from_secs(3600);
+/// Wait before a refused renewal is asked for again (docs/contract.md section 6). At most, as above.
+const RENEWAL_REFUSED: Duration = Duration::from_secs(3600);
+/// Longest wait that the Console may ask for (docs/contract.md section 6).
+pub const LONGEST: Duration = Duration::from_secs(600);
+/// Wait before an absent path is asked for again, and once it was absent [`ESTABLISHED`] times (docs/contract.md section 3).
+const MISSING: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(3600));
+/// How often in a row a path is missing before that is a fact.
+const ESTABLISHED: u32 = 3;
+/// Shortest and longest of "minutes apart" (docs/contract.md section 6).
+const MINUTES: (Duration, Duration) = (Duration::from_secs(150), Duration::from_secs(300));
 
 /// Share of a certificate's life after which it is renewed, in the middle of the spread (docs/contract.md section 3).
 const RENEW_AT: f64 = 2.0 / 3.0;
@@ -21,23 +33,45 @@ const RENEW_SPREAD: f64 = 0.12;
 
 /// How long to wait before attempt number `failures + 1`: exponential with full jitter, from 0 to the step's length.
 ///
-/// `random` is drawn anew for each wait, evenly over all of `u64`. `asked` is the Console's `Retry-After`: never less
-/// than that, and up to a tenth more, so that those who were turned away together do not come back together.
+/// `random` is drawn anew for each wait, evenly over all of `u64`. `asked` is the Console's `Retry-After`, which raises
+/// the wait and never lowers it.
 pub fn backoff(failures: u32, random: u64, asked: Option<Duration>) -> Duration {
-    let share = share_of(random);
-    match asked {
-        Some(asked) => asked + asked.mul_f64(0.1 * share) + BACKOFF_FIRST.mul_f64(share),
-        None => {
-            let step =
-                BACKOFF_FIRST.saturating_mul(1u32 << failures.saturating_sub(1).min(20)).min(BACKOFF_LAST);
-            step.mul_f64(share)
-        }
-    }
+    let step = BACKOFF_FIRST.saturating_mul(1u32 << failures.saturating_sub(1).min(20)).min(BACKOFF_LAST);
+    raised(step.mul_f64(share_of(random)), random, asked)
 }
 
-/// How long to wait before a waiting enrollment is repeated: what the Console asked for, and up to a tenth more.
+/// How long to wait before a waiting enrollment is repeated: what the Console asked for, and up to a tenth more, so that
+/// those who were turned away together do not come back together; [`LONGEST`] in all.
 pub fn repeat(asked: Duration, random: u64) -> Duration {
-    asked + asked.mul_f64(0.1 * share_of(random))
+    asked.min(LONGEST * 10 / 11).mul_f64(1.0 + 0.1 * share_of(random))
+}
+
+/// "Minutes apart", or longer where the Console asked for it.
+pub fn minutes(random: u64, asked: Option<Duration>) -> Duration {
+    raised(MINUTES.0 + (MINUTES.1 - MINUTES.0).mul_f64(share_of(random)), random, asked)
+}
+
+/// How long to wait before a path is asked for again that was missing this many times in a row.
+pub fn missing(times: u32, random: u64) -> Duration {
+    within(if times < ESTABLISHED { MISSING.0 } else { MISSING.1 }, random)
+}
+
+/// `Retry-After` raises a wait, up to [`LONGEST`]; a second or less says nothing.
+fn raised(wait: Duration, random: u64, asked: Option<Duration>) -> Duration {
+    wait.max(
+        asked.filter(|asked| *asked > BACKOFF_FIRST).map_or(Duration::ZERO, |asked| repeat(asked, random)),
+    )
+}
+
+/// At most this long, and up to a tenth less, so that those who were turned away together do not come back together.
+pub fn within(most: Duration, random: u64) -> Duration {
+    most.mul_f64(1.0 - 0.1 * share_of(random))
+}
+
+/// How long a refused renewal waits: an hour, ten minutes in the last tenth of the life, and never a large part of it.
+pub fn renewal_refused(life: Duration, left: Duration) -> Duration {
+    let wait = if left < life / 10 { REFUSED } else { RENEWAL_REFUSED };
+    wait.min(life / 50)
 }
 
 /// When to renew a certificate of this life: at two thirds, give or take six hundredths, drawn once from its serial
@@ -74,16 +108,34 @@ mod tests {
     fn retry_after_is_a_floor() {
         for random in [0, u64::MAX / 2, u64::MAX] {
             let wait = backoff(3, random, Some(Duration::from_secs(60)));
-            assert!((60..=67).contains(&wait.as_secs()), "{wait:?}");
+            assert!((60..=66).contains(&wait.as_secs()), "{wait:?}");
+            // It raises the back-off and never lowers it; nothing, a second and the past change nothing.
+            for asked in [0, 1] {
+                let asked = Some(Duration::from_secs(asked));
+                assert_eq!(backoff(7, random, asked), backoff(7, random, None));
+                assert_eq!(minutes(random, asked), minutes(random, None));
+            }
+            for asked in [Duration::from_secs(600), Duration::MAX] {
+                let wait = backoff(1, random, Some(asked));
+                assert!((545..=600).contains(&wait.as_secs()) && wait <= LONGEST, "{wait:?}");
+                assert_eq!(minutes(random, Some(asked)), wait);
+            }
         }
-        // A tenth more, and up to a second, so that those who are asked to come back at once are spread too.
-        for (asked, most) in [(0, 1_000), (1, 2_100), (60, 67_000)] {
-            let asked = Duration::from_secs(asked);
-            assert_eq!(backoff(3, 0, Some(asked)), asked);
-            assert_eq!(backoff(3, u64::MAX, Some(asked)), Duration::from_millis(most));
-        }
+        assert_eq!(backoff(9, u64::MAX, Some(Duration::from_secs(60))), Duration::from_secs(256));
         assert_eq!(repeat(Duration::from_secs(60), 0), Duration::from_secs(60));
         assert_eq!(repeat(Duration::from_secs(60), u64::MAX), Duration::from_secs(66));
+    }
+
+    #[test]
+    fn waits_that_are_not_asked_for_are_spread_too() {
+        let all = [0, u64::MAX / 2, u64::MAX];
+        assert_eq!(all.map(|random| minutes(random, None).as_secs()), [150, 225, 300]);
+        assert_eq!(all.map(|random| within(REFUSED, random).as_secs()), [600, 570, 540]);
+        assert_eq!([1, 2, 3, 99].map(|times| missing(times, 0).as_secs()), [600, 600, 3600, 3600]);
+        let (month, hour) = (Duration::from_secs(720 * 3600), Duration::from_secs(3600));
+        assert_eq!(renewal_refused(month, month / 3), hour);
+        assert_eq!(renewal_refused(month, month / 11), REFUSED);
+        assert_eq!(renewal_refused(hour, hour / 3), hour / 50);
     }
 
     #[test]
@@ -116,8 +168,9 @@ mod tests {
             match asked {
                 None => prop_assert!(wait <= BACKOFF_LAST),
                 Some(asked) => {
-                    prop_assert!(wait >= Duration::from_secs(asked));
-                    prop_assert!(wait <= Duration::from_secs(asked + asked / 10 + 2));
+                    prop_assert!(wait >= backoff(failures, random, None));
+                    prop_assert!(asked < 2 || wait >= Duration::from_secs(asked.min(545)));
+                    prop_assert!(wait <= LONGEST);
                 }
             }
         }

@@ -40,6 +40,8 @@ pub struct Machine {
     pub(super) current: Option<CurrentIdentity>,
     pub(super) loss: Option<Loss>,
     pub(super) candidate: Option<Candidate>,
+    /// What this Console has answered in this process: a path that was there is never called missing.
+    pub(super) heard: Heard,
     pub(super) enrolling: Enrolling,
     pub(super) retirement: Retirement,
     /// A `renew` command waits for its end.
@@ -59,6 +61,13 @@ pub(super) enum Job {
     Load,
     Publish,
     Call(Call),
+}
+
+/// The calls that the Console has taken.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Heard {
+    pub heartbeat: bool,
+    pub renewal: bool,
 }
 
 /// The token and the configuration that a call was made with.
@@ -105,6 +114,7 @@ impl Machine {
             current: None,
             loss: None,
             candidate: None,
+            heard: Heard::default(),
             enrolling: Enrolling::default(),
             retirement: Retirement::No,
             renew_asked: false,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use super::agenda::Todo;
 use super::effect::Effect;
-use super::identity::{Endpoint, Validity, Verdict};
+use super::identity::{Validity, Verdict};
 use super::input::{Input, Now, Settings, TokenFacts};
 use super::skew::Observed;
-use super::state::{Job, Life, Machine, Presented, Retirement};
+use super::state::{Heard, Job, Life, Machine, Presented, Retirement};
 
 impl Machine {
     /// Takes one input and says what to do, in this order.
@@ -169,6 +169,9 @@ impl Machine {
     }
 
     fn configuration_is(&mut self, settings: Settings) {
+        if self.settings.console_url != settings.console_url {
+            self.heard = Heard::default();
+        }
         self.settings = settings;
         self.configuration += 1;
         self.reload = true;
@@ -184,16 +187,13 @@ impl Machine {
         }
     }
 
-    /// Token or configuration changed: what was refused for good may be asked again.
+    /// Token or configuration changed: what was refused is asked again at once.
     fn reconsider(&mut self) {
         if let Some(current) = &mut self.current {
             current.reconsider();
         }
-        if let Some(candidate) = &mut self.candidate
-            && candidate.endpoint == Endpoint::Blocked
-        {
-            candidate.endpoint = Endpoint::Available;
-            candidate.prove.succeed();
+        if let Some(candidate) = &mut self.candidate {
+            candidate.prove.reconsider();
         }
     }
 

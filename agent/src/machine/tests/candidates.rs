@@ -38,10 +38,11 @@ fn a_refusal_is_not_held_against_a_successor_where_the_configuration_changed_mea
     // Without a change it is.
     rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
     assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused));
-    assert_eq!(rig.report().last_error.unwrap().next_attempt, None);
-    rig.advance(Duration::from_secs(3600));
-    rig.send(Input::Tick);
-    assert_eq!(rig.effects, []);
+    let next = rig.report().last_error.unwrap().next_attempt.unwrap().duration_since(rig.now.wall);
+    assert!((540..=600).contains(&next.as_secs()), "{next:?}");
+    let is_proof = |call: &Call| *call == Call::Prove { generation: 2 };
+    assert!(rig.wake_until(is_proof, Duration::from_secs(600)).as_secs() >= 540);
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
     // Another configuration lets it be asked once more.
     rig.send(Input::ConfigChanged(Settings { node_name: "edge-2".into(), ..Settings::default() }));
     rig.loaded(disk(intact()));
@@ -55,8 +56,8 @@ fn another_token_does_not_cut_short_the_wait_of_a_successor_that_was_not_refused
     rig.fail(Failure { retry_after: Some(Duration::from_secs(60)), ..unreachable() });
     rig.send(Input::Token(Some(token(2))));
     assert_eq!(rig.calls(), None);
-    assert!((60..=67).contains(&rig.wake().as_secs()));
-    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+    let is_proof = |call: &Call| *call == Call::Prove { generation: 2 };
+    assert!(rig.wake_until(is_proof, Duration::from_secs(66)).as_secs() >= 60);
 }
 
 /// A process was cut short before it published; the next one knows whether it was a renewal by the token that paid.
@@ -72,12 +73,17 @@ fn what_an_earlier_process_left_is_a_renewal_where_the_same_token_paid() {
         rig.answer(Outcome::Accepted(accepted()));
         let error = rig.report().last_error.unwrap();
         assert_eq!(error.code.as_str(), "invalid_sensor_trust");
+        let next = error.next_attempt.unwrap().duration_since(rig.now.wall).as_secs();
         assert_eq!(
-            error.next_attempt.is_some(),
-            renewal,
-            "a token that is spent on nothing is not presented again"
+            (540..=600).contains(&next),
+            !renewal,
+            "a token that is spent on nothing is refused: {next}"
         );
-        rig.only_heartbeats_for(Duration::from_secs(3600));
+        if renewal {
+            rig.only_heartbeats_for(Duration::from_secs(3600));
+        } else {
+            rig.wake_until(is_enroll, Duration::from_secs(600));
+        }
     }
 }
 
@@ -100,6 +106,5 @@ fn a_successor_that_became_current_by_itself_is_none_any_more() {
     let older = Current::Intact(identity(9, start(), token(1)));
     rig.loaded(Loaded { committed: Some(next), ..disk(older) });
     assert_eq!(rig.report().generation, Some(9));
-    rig.wake();
-    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+    rig.wake_until(|call| *call == Call::Prove { generation: 2 }, Duration::from_secs(60));
 }

@@ -15,8 +15,8 @@ struct Watch {
     /// Token and configuration of the call in flight.
     presented: (Option<u8>, u32),
     configuration: u32,
-    /// The token that was refused for good, and the configuration where another one helps.
-    refused: Option<(u8, Option<u32>)>,
+    /// The token that was refused, with which configuration, and until when.
+    refused: Option<(u8, u32, Duration)>,
     /// The generation that stands on the disk and is this host's.
     stands: Option<u32>,
     copied: bool,
@@ -69,9 +69,27 @@ impl Watch {
         let stands = report.state.holds_identity() || report.state == StateName::Starting;
         assert!(!self.ready || stands, "ready after {shown}: {report:?}");
         assert!(!report.reason.is_empty(), "after {shown}: {report:?}");
+        if self.in_flight.is_none() && !self.stopped {
+            self.goes_on(&report, deadline, &shown);
+        }
         let next = report.last_error.and_then(|error| error.next_attempt);
         assert!(next.is_none_or(|at| at >= self.now.wall), "an attempt in the past is no plan: {next:?}");
         effects.len()
+    }
+
+    /// Nothing is given up: an identity or a token that may be presented is asked for again within the hour.
+    fn goes_on(&self, report: &Report, deadline: Option<Duration>, shown: &str) {
+        let revoked = |error: &LastError| error.code == Code::Console(ErrorCode::SensorRevoked);
+        let most = match report.state {
+            StateName::Enrolling | StateName::AwaitingApproval => 600,
+            StateName::Refused if report.last_error.as_ref().is_some_and(revoked) => return,
+            StateName::Active | StateName::Renewing | StateName::Refused => 3600,
+            StateName::Starting | StateName::Unenrolled | StateName::Lost | StateName::Decommissioned => {
+                return;
+            }
+        };
+        let within = deadline.is_some_and(|wait| wait <= Duration::from_secs(most));
+        assert!(within, "it waits {deadline:?} after {shown}: {report:?}");
     }
 
     fn check(&mut self, effect: &Effect, shown: &str) {
@@ -98,8 +116,8 @@ impl Watch {
             Effect::Call(Call::Enroll { replaces, .. }) => {
                 let token = self.token.expect("an enrollment has a token");
                 assert!(!self.copied || replaces.is_none(), "a copied identity is not named");
-                if let Some((refused, configuration)) = self.refused {
-                    let helps = configuration.is_some_and(|then| then != self.configuration);
+                if let Some((refused, configuration, until)) = self.refused {
+                    let helps = configuration != self.configuration || self.now.mono >= until;
                     assert!(refused != token || helps, "a refused token is presented again after {shown}");
                 }
             }
@@ -142,7 +160,7 @@ impl Watch {
                 let number = u8::try_from(self.dice(4)).unwrap();
                 self.token = (number > 0).then_some(number);
                 if let Some(other) = self.token
-                    && self.refused.is_some_and(|(refused, _)| refused != other)
+                    && self.refused.is_some_and(|(refused, ..)| refused != other)
                 {
                     self.refused = None;
                 }
@@ -257,20 +275,10 @@ impl Watch {
         {
             self.proven = Some(*generation);
         }
-        let configuration = match failure.fault.code.advice() {
-            Advice::OtherToken => None,
-            Advice::OtherTokenOrConfiguration => Some(self.presented.1),
-            Advice::BackOff
-            | Advice::Later
-            | Advice::Slowly
-            | Advice::CredentialLost
-            | Advice::Revoked
-            | Advice::MissingPath
-            | Advice::AskTime => return Outcome::Failed(failure),
-        };
-        let unchanged = self.token == self.presented.0;
-        if unchanged && matches!(call, Call::Enroll { .. }) {
-            self.refused = self.presented.0.map(|token| (token, configuration));
+        let is_refused = failure.fault.code.advice() == Advice::Refused;
+        if is_refused && self.token == self.presented.0 && matches!(call, Call::Enroll { .. }) {
+            let until = self.now.mono + Duration::from_secs(540);
+            self.refused = self.presented.0.map(|token| (token, self.presented.1, until));
         }
         Outcome::Failed(failure)
     }

@@ -296,6 +296,14 @@ impl Rig {
         }
     }
 
+    /// The Console does not know the identity, and says so twice.
+    pub(super) fn lose(&mut self) {
+        for _ in 0..2 {
+            assert_eq!(self.call_or_wake(), Call::Heartbeat);
+            self.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+        }
+    }
+
     /// Runs for this long, answers heartbeats, and fails on any other call.
     pub(super) fn only_heartbeats_for(&mut self, length: Duration) {
         let until = self.now.mono + length;

@@ -127,8 +127,7 @@ fn decommission_and_the_way_back() {
     ));
     // Nor does an identity that the Console does not accept: it is not asked.
     let mut rig = Rig::active();
-    rig.wake();
-    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    rig.lose();
     assert_eq!(rig.state(), StateName::Lost);
     rig.send(Input::Decommission);
     assert!(matches!(rig.effects[0], Effect::CommandDone(CommandResult::Decommissioned { untold: Some(_) })));

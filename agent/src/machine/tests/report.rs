@@ -45,12 +45,11 @@ fn the_next_attempt_is_told_on_the_wall_clock_and_only_where_there_will_be_one()
     rig.wake();
     rig.fail(unreachable());
     assert_eq!(next(&rig), Some(rig.now.wall + rig.deadline().unwrap()));
-    // A refusal that the Console may take back is asked about again; one that needs a change here is not.
-    for (code, again) in [(ErrorCode::SensorDisabled, true), (ErrorCode::InvalidRequest, false)] {
+    for code in [ErrorCode::SensorDisabled, ErrorCode::InvalidRequest] {
         let mut rig = Rig::active();
         rig.wake();
         rig.answer(Outcome::Failed(refusal(code)));
-        let expected = again.then(|| rig.now.wall + rig.deadline().unwrap());
+        let expected = Some(rig.now.wall + rig.deadline().unwrap());
         assert_eq!((rig.state(), next(&rig)), (StateName::Refused, expected));
     }
 }
