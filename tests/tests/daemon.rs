@@ -261,7 +261,7 @@ fn a_one_time_token_does_not_bring_a_revoked_sensor_back_and_another_does() {
     daemon.ask("POST /renew?force=true").unwrap();
     let refused = daemon.until_state("refused");
     assert_eq!(refused["last_error"]["code"], "sensor_revoked");
-    assert_eq!(refused["last_error"]["next_attempt"], Value::Null);
+    assert_ne!(refused["last_error"]["next_attempt"], Value::Null, "it may be let in again: {refused}");
     assert!(!daemon.state_dir().join(".sensor-ready").exists());
     daemon.give(&first);
     daemon.ask("POST /renew").unwrap();
