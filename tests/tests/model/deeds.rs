@@ -112,7 +112,9 @@ impl World {
         if let Ask::Enroll(ask) = ask {
             let before = self.past[host].wiped.unwrap_or(0);
             self.past[host].paid_twice |= self.console.enrollments.iter().any(|row| {
-                row.token == ask.token && row.key.0 == ask.key.0 && row.key.1 > before && row.key != ask.key
+                let is_other_key = row.key.0 == ask.key.0 && row.key.1 > before && row.key != ask.key;
+                // What it paid for and the Console believes no more, a later renewal has replaced.
+                row.token == ask.token && is_other_key && self.console.believes(self.at, row.certificate)
             });
         }
         let host = u8::try_from(host).expect("few");

@@ -68,7 +68,7 @@ pub(crate) struct Past {
     pub(crate) wiped: Option<u8>,
     /// `current` moved from an identity to one that the Console had not accepted.
     pub(crate) unproven: bool,
-    /// It sent a token with another key than the one that the token had paid for.
+    /// It sent a token with another key than the one that the token had paid for, while that certificate was believed.
     pub(crate) paid_twice: bool,
 }
 
