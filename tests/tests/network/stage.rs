@@ -147,11 +147,7 @@ impl Stage {
 
     /// Takes down what is said right after a blow.
     pub(crate) fn heard(&mut self, blow: Blow, trouble: Option<String>, what: &str) {
-        let row = self.rows.entry((blow.way, blow.harm)).or_default();
-        row.cases += 1;
-        let struck = self.sim.wire().struck();
-        row.missed += usize::from(struck == self.struck);
-        self.struck = struck;
+        let row = self.struck_by(blow);
         match trouble {
             None => row.harmless += 1,
             Some(cause) => {
@@ -160,6 +156,20 @@ impl Stage {
                 *row.causes.entry(cause).or_default() += 1;
             }
         }
+    }
+
+    /// A blow whose trouble was over, by another attempt, before anybody could look.
+    pub(crate) fn is_through(&mut self, blow: Blow) {
+        self.struck_by(blow);
+    }
+
+    fn struck_by(&mut self, blow: Blow) -> &mut Row {
+        let struck = self.sim.wire().struck();
+        let missed = usize::from(struck == std::mem::replace(&mut self.struck, struck));
+        let row = self.rows.entry((blow.way, blow.harm)).or_default();
+        row.cases += 1;
+        row.missed += missed;
+        row
     }
 
     /// Insists that all is as if nothing had been.
