@@ -35,7 +35,7 @@ impl Stage {
     }
 
     fn host(&self, name: &str) -> Agent {
-        self.place.enroll(name, &self.rogue.url(), self.ca.pem()).args(["--timeout", "30s"])
+        self.place.enroll(name, &self.rogue.url(), self.ca.pem()).args(["--timeout", "10s"])
     }
 
     /// The token that arrived last.
