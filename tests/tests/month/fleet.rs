@@ -344,7 +344,10 @@ fn reason(report: &Report) -> Option<&'static str> {
         }
     }
     let error = report.last_error.as_ref()?;
-    let waits =
-        report.waiting_for != Actor::Agent && error.next_attempt.is_none() && !error.action.is_empty();
+    // A token that was refused is for a person to replace, also where the identity in use needs none.
+    let is_in_use = matches!(report.state, StateName::Active | StateName::Renewing);
+    // A first refusal of the identity is asked again before it is believed, and whoever is refused goes on asking.
+    let is_doubted = report.state != StateName::Lost && error.code.as_str() == "invalid_sensor_trust";
+    let waits = report.waiting_for != Actor::Agent && !is_doubted && !error.action.is_empty();
     REASONS.into_iter().find(|code| waits && *code == error.code.as_str())
 }
