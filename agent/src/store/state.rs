@@ -1,13 +1,9 @@
 //! What the agent remembers of an enrollment beside the certificate: `sensor-state.json`.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{ClusterName, InstallId, NodeName, NodeRole, SensorId, TokenHash};
-
-use crate::facts;
 
 /// Version of the file that this build writes. A file of a later version is refused, not guessed at.
 pub const STATE_VERSION: u32 = 1;
@@ -52,10 +48,5 @@ impl SensorState {
     /// directory and is somebody else's. Where either is not known, it is taken for this one's.
     pub fn is_of_another_machine(&self, machine_id_sha256: Option<&str>) -> bool {
         matches!((self.machine_id_sha256.as_deref(), machine_id_sha256), (Some(then), Some(now)) if then != now)
-    }
-
-    /// The same, of the machine that this runs on.
-    pub fn is_copied_here(&self) -> bool {
-        self.is_of_another_machine(facts::machine_id_sha256(Path::new("/")).as_deref())
     }
 }
