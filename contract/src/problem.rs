@@ -99,8 +99,14 @@ error_codes! {
     EnrollmentDenied = "enrollment_denied", 403, Refused;
     /// The licence is full.
     NodeLimitExceeded = "NodeLimitExceeded", 403, Slowly;
+    /// The name belongs to another sensor that lives.
+    NodeNameInUse = "node_name_in_use", 409, Slowly;
     /// The certificate chains but is unknown or superseded.
     InvalidSensorTrust = "invalid_sensor_trust", 401, CredentialLost;
+    /// The certificate has run out: renew with it.
+    CertificateExpired = "certificate_expired", 401, CredentialLost;
+    /// The call showed no client certificate: something in between ends TLS.
+    ClientCertificateRequired = "client_certificate_required", 401, Later;
     /// The sensor is switched off for good.
     SensorRevoked = "sensor_revoked", 403, Revoked;
     /// The sensor is switched off for a time.
@@ -165,7 +171,10 @@ mod tests {
             ("role_not_allowed", 403, Advice::Refused),
             ("enrollment_denied", 403, Advice::Refused),
             ("NodeLimitExceeded", 403, Advice::Slowly),
+            ("node_name_in_use", 409, Advice::Slowly),
             ("invalid_sensor_trust", 401, Advice::CredentialLost),
+            ("certificate_expired", 401, Advice::CredentialLost),
+            ("client_certificate_required", 401, Advice::Later),
             ("sensor_revoked", 403, Advice::Revoked),
             ("sensor_disabled", 403, Advice::Slowly),
         ];

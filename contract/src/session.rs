@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use crate::ids::SensorId;
 use crate::states::TrustState;
@@ -13,6 +14,13 @@ use crate::states::TrustState;
 pub struct Heartbeat {
     /// Version of the software that speaks.
     pub sensor_version: String,
+    /// Drawn when the daemon starts. Absent where a command speaks beside it (docs/contract.md section 4).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
+    pub instance: Option<Uuid>,
+    /// Counts the heartbeats of `instance`, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sequence: Option<u64>,
 }
 
 /// Answer to a heartbeat: the certificate is known and in force.
@@ -29,6 +37,9 @@ pub struct HeartbeatAnswer {
     /// Asks for a renewal within this window, earlier than the sensor would renew on its own (as RFC 9773 does).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub renew_between: Option<RenewalWindow>,
+    /// What the operator of the host should know, in whole sentences.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notices: Vec<String>,
 }
 
 /// When to renew: a moment drawn between the two, so that a fleet does not come at once.

@@ -123,7 +123,7 @@ impl Console {
         trust: &ServerTrust,
         identity: ClientIdentity,
     ) -> Result<HeartbeatAnswer, ConsoleError> {
-        let said = Heartbeat { sensor_version: env!("CARGO_PKG_VERSION").to_owned() };
+        let said = Heartbeat { sensor_version: env!("CARGO_PKG_VERSION").to_owned(), ..Heartbeat::default() };
         self.post(trust, identity, paths::HEARTBEAT, &said).await
     }
 

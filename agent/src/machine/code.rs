@@ -278,7 +278,13 @@ fn action_of_refusal(code: ErrorCode) -> &'static str {
         E::RoleNotAllowed => "set --node-role to a role that the cluster's rule allows, or change the rule",
         E::EnrollmentDenied => "ask the Console's operator why this node was denied",
         E::NodeLimitExceeded => "free a protected node in the Console, or import a larger license",
-        E::InvalidSensorTrust => "enroll again with a new token",
+        E::NodeNameInUse => {
+            "give this host a name of its own with --node-name, or approve the replacement in the Console"
+        }
+        E::InvalidSensorTrust | E::CertificateExpired => "enroll again with a new token",
+        E::ClientCertificateRequired => {
+            "let what stands between this host and the Console pass TLS through instead of ending it"
+        }
         E::SensorRevoked => "this sensor was revoked; enroll with a new token if it should come back",
         E::SensorDisabled => "enable this sensor in the Console",
         E::InvalidRequest | E::InvalidCsr => {

@@ -46,6 +46,7 @@ impl Console {
                     renew_between: sensor
                         .renew_between
                         .map(|(from, until)| RenewalWindow { start: timestamp(from), end: timestamp(until) }),
+                    notices: Vec::new(),
                 })
             })
             .await

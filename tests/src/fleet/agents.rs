@@ -118,7 +118,7 @@ impl Agent {
 
     /// One heartbeat.
     pub(super) async fn beat(&mut self, wire: &Wire, keeps: bool) -> Result<(), Fault> {
-        let beat = Heartbeat { sensor_version: VERSION.to_owned() };
+        let beat = Heartbeat { sensor_version: VERSION.to_owned(), ..Heartbeat::default() };
         let ask = Ask::post(paths::HEARTBEAT, serde_json::to_vec(&beat).expect("a text"));
         let line = keeps.then_some(&mut self.line);
         wire.call(&self.tls, line, ask).await.map(drop)

@@ -51,5 +51,6 @@ fn heartbeat(sensor_id: SensorId) -> HeartbeatAnswer {
         trust_state: TrustState::Trusted,
         heartbeat_interval_seconds: 15,
         renew_between: None,
+        notices: Vec::new(),
     }
 }
