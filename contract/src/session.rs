@@ -62,7 +62,7 @@ pub struct RenewRequest {
     pub csr_pem: String,
 }
 
-/// Answer to a renewal: the successor. The old certificate works until this one has been seen, or for an hour.
+/// Answer to a renewal: the successor. The old certificate works to its own end, or until this one has been seen.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct Renewed {

@@ -69,7 +69,8 @@ async fn enroll(
         }
         Err(refusal) => return Err(api.console.refuse_enrollment(refusal, None, origin).await.into()),
     };
-    let answer = api.console.enroll(token_hash, request, origin).await?;
+    let shown = peer.certificate.as_deref().map(AsRef::as_ref);
+    let answer = api.console.enroll(token_hash, request, shown, origin).await?;
     api.console.faults().pass(ENROLL_BEFORE_ANSWER)?;
     Ok(match answer {
         EnrollAnswer::Enrolled(enrolled) => (StatusCode::CREATED, Json(enrolled)).into_response(),

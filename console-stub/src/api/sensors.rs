@@ -17,7 +17,7 @@ use super::doc::{Book, Op};
 use super::request::origin;
 use super::{Api, Failure, Peer};
 use crate::domain::Refusal;
-use crate::service::session::untrusted;
+use crate::domain::credential::certificate_required;
 
 pub(super) fn routes() -> Book {
     let bootstrap = Op::get("getTrustBootstrap", "The Console's CA, to compare with a pinned fingerprint.")
@@ -27,17 +27,18 @@ pub(super) fn routes() -> Book {
         .sensors()
         .may_take::<Heartbeat>()
         .gives::<HeartbeatAnswer>(200, "It is.")
-        .refuses(&[ErrorCode::NodeLimitExceeded]);
+        .refuses(&[ErrorCode::CertificateExpired, ErrorCode::NodeLimitExceeded]);
     let renew = Op::post("renewCertificate", "A new certificate for a new key.")
         .sensors()
         .takes::<RenewRequest>()
         .gives::<Renewed>(
             200,
-            "The successor; the old certificate works until it has been seen, or for an hour.",
+            "The successor; the old certificate works to its own end, or until the successor has been seen.",
         )
         .refuses(&[ErrorCode::InvalidCsr, ErrorCode::NodeLimitExceeded, ErrorCode::NotReady]);
     let decommission = Op::post("decommission", "A sensor retires; again changes nothing.")
         .sensors()
+        .refuses(&[ErrorCode::CertificateExpired])
         .gives::<Decommissioned>(200, "It has retired, and its licence slot is free.");
     Book::default()
         .add(paths::TRUST_BOOTSTRAP, bootstrap, self::trust_bootstrap)
@@ -93,7 +94,5 @@ async fn decommission(
 }
 
 fn certificate(peer: &Peer) -> Result<&CertificateDer<'static>, Refusal> {
-    peer.certificate.as_deref().ok_or_else(|| {
-        untrusted("The call needs the sensor's client certificate; show it in the TLS handshake.")
-    })
+    peer.certificate.as_deref().ok_or_else(certificate_required)
 }

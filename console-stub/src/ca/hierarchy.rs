@@ -6,7 +6,7 @@ use rcgen::{
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
-use super::{BACKDATE, CaError, Issued, moment, serial};
+use super::{CaError, Issued, backdate, moment, serial};
 
 const DAY: i64 = 24 * 3600;
 /// Life of the root in seconds: ten years.
@@ -25,7 +25,7 @@ pub(crate) struct MadeCa {
 pub(crate) fn root(now: i64) -> Result<MadeCa, CaError> {
     let key = KeyPair::generate()?;
     let (mut params, serial) = ca_params("Telovix Console Root CA", BasicConstraints::Constrained(1))?;
-    let (not_before, not_after) = (now - BACKDATE, now + ROOT_LIFE);
+    let (not_before, not_after) = (now - backdate(ROOT_LIFE), now + ROOT_LIFE);
     params.not_before = moment(not_before)?;
     params.not_after = moment(not_after)?;
     let der = params.self_signed(&key)?.der().clone();
@@ -55,7 +55,7 @@ pub(crate) fn next_issuer(
     // A name of its own, so that nobody who builds a chain by names tries the wrong issuer first.
     let name = format!("Telovix Console Issuing CA {}", serial.get(..8).unwrap_or(&serial));
     params.distinguished_name.push(DnType::CommonName, name);
-    let (not_before, not_after) = (now - BACKDATE, (now + ISSUER_LIFE).min(root_not_after));
+    let (not_before, not_after) = (now - backdate(ISSUER_LIFE), (now + ISSUER_LIFE).min(root_not_after));
     params.not_before = moment(not_before)?;
     params.not_after = moment(not_after)?;
     params.use_authority_key_identifier_extension = true;

@@ -11,7 +11,7 @@ use telovix_contract::ids::MAX_COMMON_NAME;
 use telovix_contract::{NodeName, SensorId};
 
 use super::csr::common_name;
-use super::{BACKDATE, CaError, Issued, moment, serial};
+use super::{CaError, Issued, backdate, moment, serial};
 
 /// Life of a server certificate in seconds: 90 days.
 pub(crate) const SERVER_LIFE: i64 = 90 * 24 * 3600;
@@ -87,7 +87,7 @@ struct Leaf {
 
 impl Leaf {
     fn sign(self, signer: &Signer, public_key: &impl PublicKeyData, now: i64) -> Result<Issued, CaError> {
-        let not_before = (now - BACKDATE).max(signer.not_before);
+        let not_before = (now - backdate(self.life)).max(signer.not_before);
         let not_after = now.saturating_add(self.life).min(signer.not_after);
         if not_after <= now {
             return Err(CaError::IssuerExpired);

@@ -83,8 +83,11 @@ pub struct Issued {
     pub not_after: i64,
 }
 
-/// Seconds that a certificate's life starts before it is made, for clocks that are behind (docs/contract.md section 3).
-const BACKDATE: i64 = 5 * 60;
+/// Seconds that the life of a certificate which lasts `life` seconds starts before it is made, for clocks that are behind:
+/// five minutes or a tenth of it, whichever is shorter (docs/contract.md section 3).
+fn backdate(life: i64) -> i64 {
+    (life / 10).min(5 * 60)
+}
 
 /// A random positive serial number of 128 bits (docs/contract.md section 3; RFC 5280 section 4.1.2.2).
 fn serial() -> Result<(SerialNumber, String), CaError> {

@@ -115,12 +115,14 @@ pub(crate) struct IssuerUse {
 
 /// Every issuer that ever signed, newest first.
 pub(crate) fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, DbError> {
-    // By the sensors' newest certificates, which an index counts, and those that were replaced and still overlap.
+    // By the sensors' newest certificates, which an index counts, and those that work beside a successor which nobody has seen.
     let sql = "SELECT i.id, i.created_at, i.not_after, i.retired_at, CASE WHEN i.retired_at IS NULL THEN \
                (SELECT COUNT(*) FROM sensors s \
                WHERE s.certificate_issuer = i.id AND s.revoked_at IS NULL AND s.certificate_until > $1) + \
-               (SELECT COUNT(DISTINCT c.sensor_id) FROM certificates c JOIN sensors s ON s.id = c.sensor_id \
-               WHERE c.issuer_id = i.id AND c.overlap_until > $1 AND c.not_after > $1 AND s.revoked_at IS NULL \
+               (SELECT COUNT(DISTINCT c.sensor_id) FROM certificates n JOIN sensors s ON s.id = n.sensor_id \
+               JOIN certificates c ON c.sensor_id = n.sensor_id AND c.generation < n.generation \
+               WHERE n.first_seen_at IS NULL AND n.ended_at IS NULL AND n.generation > 1 \
+               AND c.issuer_id = i.id AND c.ended_at IS NULL AND c.not_after > $1 AND s.revoked_at IS NULL \
                AND NOT (s.certificate_issuer = i.id AND s.certificate_until > $1)) ELSE 0 END \
                FROM issuers i WHERE i.kind = $2 ORDER BY i.created_at DESC";
     let rows = tx.query(sql, &[now.into(), IssuerKind::Issuing.as_str().into()])?;
@@ -141,8 +143,7 @@ pub(crate) fn issuer_uses(tx: &mut dyn Tx, now: i64) -> Result<Vec<IssuerUse>, D
 pub(crate) fn retire_issuer(tx: &mut dyn Tx, id: &str, now: i64) -> Result<(), DbError> {
     let args: [Value; 2] = [id.into(), now.into()];
     tx.execute("UPDATE issuers SET retired_at = $2 WHERE id = $1", &args)?;
-    let sql = "UPDATE certificates SET overlap_until = $2 \
-               WHERE issuer_id = $1 AND (overlap_until IS NULL OR overlap_until > $2)";
+    let sql = "UPDATE certificates SET ended_at = $2 WHERE issuer_id = $1 AND ended_at IS NULL";
     tx.execute(sql, &args).map(|_| ())
 }
 

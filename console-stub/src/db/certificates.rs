@@ -26,25 +26,24 @@ pub(crate) struct CertificateRecord {
     pub issued_at: i64,
     /// Unix seconds of its first heartbeat.
     pub first_seen_at: Option<i64>,
-    /// Unix seconds at which it stops working because a newer one was handed out; absent for the newest.
-    pub overlap_until: Option<i64>,
+    /// Unix seconds at which a newer one took its place for good.
+    pub ended_at: Option<i64>,
 }
 
 impl CertificateRecord {
     /// It, as far as rules hang on it.
     pub(crate) fn credential(&self) -> Credential {
         Credential {
-            generation: self.generation,
             spki: self.spki,
             not_after: self.not_after,
             first_seen_at: self.first_seen_at,
-            overlap_until: self.overlap_until,
+            ended_at: self.ended_at,
         }
     }
 }
 
 const COLUMNS: &str = "fingerprint, sensor_id, generation, issuer_id, serial, spki_sha256, certificate, not_before, \
-                       not_after, issued_at, first_seen_at, overlap_until";
+                       not_after, issued_at, first_seen_at, ended_at";
 
 /// Stores a new certificate; what lists and counts ask of the newest stands with its sensor.
 pub(crate) fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), DbError> {
@@ -63,7 +62,7 @@ pub(crate) fn insert(tx: &mut dyn Tx, made: &CertificateRecord) -> Result<(), Db
         made.not_after.into(),
         made.issued_at.into(),
         made.first_seen_at.into(),
-        made.overlap_until.into(),
+        made.ended_at.into(),
     ];
     tx.later(&sql, &args, Rows::One)
 }
@@ -82,18 +81,20 @@ pub(crate) fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<Cert
     tx.first(&sql, &[sensor_id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
-/// Lets the sensor's newest certificate overlap with a successor until this moment.
-pub(crate) fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, until: i64) -> Result<(), DbError> {
-    let sql = "UPDATE certificates SET overlap_until = $2 WHERE sensor_id = $1 AND overlap_until IS NULL";
-    tx.later(sql, &[sensor_id.to_string().into(), until.into()], Rows::Any)
+/// Ends the successor that nobody has seen, because another one follows; the certificate before it goes on.
+pub(crate) fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, now: i64) -> Result<(), DbError> {
+    let sql = "UPDATE certificates SET ended_at = $2 \
+               WHERE sensor_id = $1 AND first_seen_at IS NULL AND ended_at IS NULL AND generation > \
+               (SELECT MIN(c.generation) FROM certificates c WHERE c.sensor_id = $1 AND c.ended_at IS NULL)";
+    tx.later(sql, &[sensor_id.to_string().into(), now.into()], Rows::Any)
 }
 
-/// Writes down the first sight of a certificate, and ends the overlap of those before it.
+/// Writes down the first sight of a certificate, and ends those before it.
 pub(crate) fn first_seen(tx: &mut dyn Tx, seen: &CertificateRecord, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE certificates SET first_seen_at = $2 WHERE fingerprint = $1";
     tx.later(sql, &[(&seen.fingerprint).into(), now.into()], Rows::One)?;
-    let sql = "UPDATE certificates SET overlap_until = $3 \
-               WHERE sensor_id = $1 AND generation < $2 AND (overlap_until IS NULL OR overlap_until > $3)";
+    let sql = "UPDATE certificates SET ended_at = $3 \
+               WHERE sensor_id = $1 AND generation < $2 AND ended_at IS NULL";
     let args = [seen.sensor_id.to_string().into(), seen.generation.into(), now.into()];
     tx.later(sql, &args, Rows::Any)
 }
@@ -111,6 +112,6 @@ fn record(row: &Row) -> Result<CertificateRecord, DbError> {
         not_after: row.int(8)?,
         issued_at: row.int(9)?,
         first_seen_at: row.maybe_int(10)?,
-        overlap_until: row.maybe_int(11)?,
+        ended_at: row.maybe_int(11)?,
     })
 }

@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     Step::Script(include_str!("../../migrations/0007_sessions.sql")),
     Step::Script(include_str!("../../migrations/0008_list_indexes.sql")),
     Step::Script(include_str!("../../migrations/0009_quick_lists.sql")),
+    Step::Script(include_str!("../../migrations/0010_successors.sql")),
 ];
 
 /// One version further.

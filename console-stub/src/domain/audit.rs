@@ -35,6 +35,10 @@ actions! {
     RuleDeleted = "auto_approve_rule_deleted";
     SettingChanged = "console_setting_changed";
     RenewalInitiated = "auto_certificate_renewal_initiated";
+    /// An expired certificate was renewed.
+    RenewedLate = "sensor_certificate_renewed_late";
+    /// A certificate that is unknown, replaced, or of a revoked sensor was shown.
+    CertificateRefused = "sensor_certificate_refused";
     RenewalRequested = "certificate_renewal_requested";
     SensorDisabled = "sensor_disabled";
     SensorEnabled = "sensor_enabled";

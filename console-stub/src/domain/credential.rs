@@ -1,4 +1,4 @@
-//! Which client certificate is believed, and what a renewal leads to (docs/contract.md section 3).
+//! What a presented client certificate is good for, and what a renewal leads to (docs/contract.md sections 2 and 3).
 //!
 //! Invariant: the rules about a certificate that was handed out stand here alone. They are given what the database knows and
 //! change nothing; whoever carries them out does so in the transaction that the facts were read in.
@@ -9,22 +9,38 @@ use super::Refusal;
 use super::enroll::{disabled, revoked};
 use super::sensor::Standing;
 
-/// Seconds that a superseded certificate keeps working unless its successor is seen first (docs/contract.md section 3).
-pub const OVERLAP: i64 = 3600;
-
 /// A certificate that was handed out, as far as rules hang on it. Times are unix seconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Credential {
-    /// Position among its sensor's certificates, counted from one.
-    pub generation: i64,
     /// SHA-256 of its public key.
     pub spki: [u8; 32],
     /// When it ends.
     pub not_after: i64,
-    /// Its first heartbeat.
+    /// Its first call.
     pub first_seen_at: Option<i64>,
-    /// When it stops working because a newer one was handed out; absent for the newest.
-    pub overlap_until: Option<i64>,
+    /// When a newer one took its place for good: a successor was seen, or another one followed before it was seen itself.
+    pub ended_at: Option<i64>,
+}
+
+/// What a certificate is presented for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// Any call but the next two.
+    Call,
+    /// To renew it, or to prove at enrollment that the host holds its key; so many seconds after its end at most.
+    RenewOrProve {
+        /// `renew_expired_hours`, in seconds.
+        late: i64,
+    },
+}
+
+/// How an accepted certificate stands in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Age {
+    /// Before its end. A certificate of the future is one that this Console made while its own clock was ahead.
+    Valid,
+    /// Past it.
+    Expired,
 }
 
 /// What a request for a renewal leads to.
@@ -36,52 +52,36 @@ pub enum Succession {
     New,
 }
 
-impl Credential {
-    /// Whether a newer one has taken its place.
-    pub(crate) fn is_superseded(&self, now: i64) -> bool {
-        self.overlap_until.is_some_and(|until| now >= until)
-    }
-}
-
-/// Whether a certificate is in its time and its sensor may speak, be it superseded or not.
-/// Errors: `invalid_sensor_trust`, `sensor_revoked`, `sensor_disabled`.
-pub fn check_handed_out(presented: &Credential, standing: Standing, now: i64) -> Result<(), Refusal> {
-    if now >= presented.not_after {
-        return Err(untrusted("The certificate has expired; enroll again."));
-    }
+/// Whether a certificate that was handed out is accepted. All that is not allowed here is refused.
+/// Errors: `sensor_revoked`, `sensor_disabled`; `invalid_sensor_trust` when a newer one has taken its place, or it ended too
+/// long ago for this purpose; `certificate_expired` when only a renewal accepts it.
+pub fn judge(presented: &Credential, standing: Standing, purpose: Purpose, now: i64) -> Result<Age, Refusal> {
     match standing {
-        Standing::Active | Standing::Decommissioned => Ok(()),
-        Standing::Revoked => Err(revoked()),
-        Standing::Disabled => Err(disabled()),
+        Standing::Active | Standing::Decommissioned => {}
+        Standing::Revoked => return Err(revoked()),
+        Standing::Disabled => return Err(disabled()),
+    }
+    if presented.ended_at.is_some() {
+        return Err(untrusted("A newer certificate has replaced this one; use it, or enroll again."));
+    }
+    let over = now - presented.not_after;
+    if over < 0 {
+        return Ok(Age::Valid);
+    }
+    match purpose {
+        Purpose::RenewOrProve { late } if over < late => Ok(Age::Expired),
+        Purpose::RenewOrProve { .. } => {
+            Err(untrusted("The certificate expired too long ago to be renewed; enroll again."))
+        }
+        Purpose::Call => {
+            let message =
+                "The certificate has expired; renew it, which this Console may still allow, or enroll again.";
+            Err(Refusal::new(ErrorCode::CertificateExpired, message))
+        }
     }
 }
 
-/// Whether a certificate is to be believed.
-/// Errors: as [`check_handed_out`]; `invalid_sensor_trust` when a newer one has taken its place.
-pub fn check_in_force(presented: &Credential, standing: Standing, now: i64) -> Result<(), Refusal> {
-    check_handed_out(presented, standing, now)?;
-    if presented.is_superseded(now) {
-        return Err(untrusted("A newer certificate has taken this one's place; use it, or enroll again."));
-    }
-    Ok(())
-}
-
-/// Whether this is a superseded certificate with the request that superseded it, whose answer nobody has used: then it is
-/// answered again, so that a lost answer and a long outage together lose no host.
-pub fn repeats_late(
-    presented: &Credential,
-    newest: Option<&Credential>,
-    standing: Standing,
-    spki: &[u8; 32],
-    now: i64,
-) -> bool {
-    let unseen = newest.filter(|newest| newest.first_seen_at.is_none() && newest.overlap_until.is_none());
-    standing == Standing::Active
-        && presented.is_superseded(now)
-        && unseen.is_some_and(|newest| newest.spki == *spki && newest.generation == presented.generation + 1)
-}
-
-/// What the holder of a certificate gets that is believed, or repeats late.
+/// What the holder of an accepted certificate gets.
 /// Errors: `invalid_csr` where the request is for the key that the certificate has already.
 pub fn succession(
     presented: &Credential,
@@ -105,8 +105,14 @@ pub(crate) fn unknown_certificate() -> Refusal {
     untrusted("This Console does not know the certificate; enroll again.")
 }
 
-/// The refusal for a certificate that is not to be believed, and for none at all.
-pub fn untrusted(message: &str) -> Refusal {
+/// The refusal for a sensor's call that showed no certificate.
+pub(crate) fn certificate_required() -> Refusal {
+    let message = "The call arrived without the sensor's client certificate; show it in the TLS handshake, and let \
+                   nothing between host and Console end TLS.";
+    Refusal::new(ErrorCode::ClientCertificateRequired, message)
+}
+
+fn untrusted(message: &str) -> Refusal {
     Refusal::new(ErrorCode::InvalidSensorTrust, message)
 }
 
@@ -114,64 +120,49 @@ pub fn untrusted(message: &str) -> Refusal {
 mod tests {
     use super::*;
 
-    const OLD: Credential = Credential {
-        generation: 1,
-        spki: [1; 32],
-        not_after: 9000,
-        first_seen_at: Some(10),
-        overlap_until: Some(100 + OVERLAP),
-    };
-    const NEW: Credential = Credential {
-        generation: 2,
-        spki: [2; 32],
-        not_after: 9900,
-        first_seen_at: None,
-        overlap_until: None,
-    };
+    const HELD: Credential =
+        Credential { spki: [1; 32], not_after: 9000, first_seen_at: Some(10), ended_at: None };
+    const UNSEEN: Credential =
+        Credential { spki: [2; 32], not_after: 9900, first_seen_at: None, ended_at: None };
+    const RENEW: Purpose = Purpose::RenewOrProve { late: 100 };
 
-    fn code(result: Result<(), Refusal>) -> Option<ErrorCode> {
-        result.err().map(|refusal| refusal.code)
-    }
-
-    /// docs/contract.md section 3: the old certificate works for an hour, and to the end of its time.
-    #[test]
-    fn section_3_a_certificate_works_until_its_overlap_or_its_time_is_over() {
-        let at = |now| code(check_in_force(&OLD, Standing::Active, now));
-        assert_eq!([at(0), at(99 + OVERLAP)], [None, None]);
-        assert_eq!(at(100 + OVERLAP), Some(ErrorCode::InvalidSensorTrust));
-        assert_eq!(code(check_handed_out(&OLD, Standing::Active, 8999)), None);
-        assert_eq!(code(check_handed_out(&NEW, Standing::Active, 9900)), Some(ErrorCode::InvalidSensorTrust));
-        assert_eq!(code(check_in_force(&NEW, Standing::Decommissioned, 0)), None);
-        assert_eq!(code(check_in_force(&NEW, Standing::Disabled, 0)), Some(ErrorCode::SensorDisabled));
-        assert_eq!(code(check_in_force(&NEW, Standing::Revoked, 0)), Some(ErrorCode::SensorRevoked));
+    fn code(presented: &Credential, standing: Standing, purpose: Purpose, now: i64) -> Option<ErrorCode> {
+        judge(presented, standing, purpose, now).err().map(|refusal| refusal.code)
     }
 
     #[test]
-    fn section_3_only_the_request_that_superseded_is_answered_late_and_only_while_nobody_used_the_answer() {
-        let late = 100 + OVERLAP;
-        let asks = |newest: Option<&Credential>, standing, key, now| {
-            repeats_late(&OLD, newest, standing, &[key; 32], now)
-        };
-        assert!(asks(Some(&NEW), Standing::Active, 2, late));
-        assert!(!asks(Some(&NEW), Standing::Active, 2, late - 1), "it is believed still");
-        assert!(!asks(Some(&NEW), Standing::Active, 3, late), "another key");
-        assert!(!asks(Some(&NEW), Standing::Decommissioned, 2, late));
-        assert!(!asks(None, Standing::Active, 2, late));
-        for newest in [
-            Credential { first_seen_at: Some(200), ..NEW },
-            Credential { overlap_until: Some(300), ..NEW },
-            Credential { generation: 3, ..NEW },
-        ] {
-            assert!(!asks(Some(&newest), Standing::Active, 2, late), "{newest:?}");
+    fn section_3_a_certificate_works_to_its_end_and_renews_for_a_while_after_it() {
+        let at = |purpose, now| judge(&HELD, Standing::Active, purpose, now).ok();
+        assert_eq!([at(Purpose::Call, -5), at(Purpose::Call, 8999)], [Some(Age::Valid); 2]);
+        assert_eq!([at(RENEW, 8999), at(RENEW, 9000)], [Some(Age::Valid), Some(Age::Expired)]);
+        assert_eq!([at(RENEW, 9099), at(RENEW, 9100)], [Some(Age::Expired), None]);
+        let refused = |purpose, now| code(&HELD, Standing::Active, purpose, now);
+        assert_eq!(refused(Purpose::Call, 9000), Some(ErrorCode::CertificateExpired));
+        assert_eq!(refused(RENEW, 9100), Some(ErrorCode::InvalidSensorTrust));
+        let never = Purpose::RenewOrProve { late: 0 };
+        assert_eq!((refused(never, 8999), refused(never, 9000)), (None, Some(ErrorCode::InvalidSensorTrust)));
+    }
+
+    #[test]
+    fn section_3_neither_a_replaced_certificate_nor_one_of_a_barred_sensor_is_accepted_for_anything() {
+        let ended = Credential { ended_at: Some(50), ..HELD };
+        for purpose in [Purpose::Call, RENEW] {
+            for now in [0, 9050] {
+                let barred = |standing| code(&HELD, standing, purpose, now);
+                assert_eq!(code(&ended, Standing::Active, purpose, now), Some(ErrorCode::InvalidSensorTrust));
+                assert_eq!(barred(Standing::Revoked), Some(ErrorCode::SensorRevoked));
+                assert_eq!(barred(Standing::Disabled), Some(ErrorCode::SensorDisabled));
+            }
         }
+        assert_eq!(code(&UNSEEN, Standing::Decommissioned, Purpose::Call, 0), None);
     }
 
     #[test]
     fn section_3_the_same_request_gets_the_same_certificate_until_somebody_used_it() {
-        let asks = |newest: &Credential, key| succession(&OLD, Some(newest), &[key; 32]).ok();
-        assert_eq!(asks(&NEW, 2), Some(Succession::Same));
-        assert_eq!(asks(&NEW, 3), Some(Succession::New));
-        assert_eq!(asks(&Credential { first_seen_at: Some(200), ..NEW }, 2), Some(Succession::New));
-        assert_eq!(asks(&NEW, 1), None, "the key that it has");
+        let asks = |newest: &Credential, key| succession(&HELD, Some(newest), &[key; 32]).ok();
+        assert_eq!(asks(&UNSEEN, 2), Some(Succession::Same));
+        assert_eq!(asks(&UNSEEN, 3), Some(Succession::New));
+        assert_eq!(asks(&Credential { first_seen_at: Some(200), ..UNSEEN }, 2), Some(Succession::New));
+        assert_eq!(asks(&UNSEEN, 1), None, "the key that it has");
     }
 }

@@ -20,6 +20,8 @@ pub enum Setting {
     ApprovalMode,
     /// Life of client certificates.
     CertificateHours,
+    /// How long after its end a certificate still renews.
+    RenewExpiredHours,
     /// Time between heartbeats.
     HeartbeatSeconds,
     /// Life of a one-time token where its maker names none.
@@ -80,9 +82,10 @@ enum Takes {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::ApprovalMode,
         Self::CertificateHours,
+        Self::RenewExpiredHours,
         Self::HeartbeatSeconds,
         Self::OnceTtlSeconds,
         Self::OnceTtlMin,
@@ -98,6 +101,7 @@ impl Setting {
         match self {
             Self::ApprovalMode => "approval_mode",
             Self::CertificateHours => "certificate_hours",
+            Self::RenewExpiredHours => "renew_expired_hours",
             Self::HeartbeatSeconds => "heartbeat_seconds",
             Self::OnceTtlSeconds => "once_ttl_seconds",
             Self::OnceTtlMin => "once_ttl_min_seconds",
@@ -120,6 +124,8 @@ impl Setting {
             Self::Vertical => Takes::Word(Vertical::ALL.map(Vertical::as_str).to_vec()),
             // docs/contract.md section 3: 720 h. An issuer lasts longer than the longest of these.
             Self::CertificateHours => number(1, 8760, 720),
+            // docs/contract.md section 3: 720 h; 0 is never. The longest is ours.
+            Self::RenewExpiredHours => number(0, 8760, 720),
             Self::HeartbeatSeconds => number(1, 3600, i64::from(DEFAULT_HEARTBEAT_SECONDS)),
             // docs/contract.md section 5: 90 s. The bounds are ours: below ten a healthy sensor would flap.
             Self::StaleSeconds => number(10, 86_400, STALE_DEFAULT),
@@ -192,6 +198,7 @@ mod tests {
             (Setting::ClusterDays, "0", "1", "730", "731"),
             (Setting::ClusterMaxDays, "0", "1", "730", "731"),
             (Setting::CertificateHours, "0", "1", "8760", "8761"),
+            (Setting::RenewExpiredHours, "-1", "0", "8760", "8761"),
             (Setting::StaleSeconds, "9", "10", "86400", "86401"),
         ] {
             assert!(setting.check(lowest).is_ok() && setting.check(highest).is_ok());

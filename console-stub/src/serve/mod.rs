@@ -3,6 +3,7 @@
 //! Invariant: nothing that one client does or omits keeps the accept loop from the next. The handshake runs in the
 //! connection's own task, under a deadline; so do heads, bodies and the connection as a whole.
 
+mod client_cert;
 mod crowd;
 mod linger;
 mod spoil;

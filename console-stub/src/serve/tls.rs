@@ -1,7 +1,7 @@
 //! The TLS side of the server: which certificate it shows, and which client certificates it takes.
 //!
 //! Invariant: a client certificate is asked for, and required by the sensors' own listener alone; one that is shown has to chain to the Console's root or
-//! to an issuer in force, at the injected clock's time. Whether the Console still believes it is decided per request.
+//! to an issuer in force. Its dates, and whether the Console still accepts it, are judged per call (`service::trust`).
 
 use std::sync::Arc;
 
@@ -11,6 +11,7 @@ use rustls::version::{TLS12, TLS13};
 use rustls::{RootCertStore, ServerConfig};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
+use super::client_cert::AsOfItsEnd;
 use crate::ca::Authority;
 use crate::clock::Clock;
 
@@ -72,7 +73,7 @@ pub fn server_config(
         Door::Everyone => verifier.allow_unauthenticated(),
         Door::Sensors => verifier,
     };
-    let verifier = verifier.build().map_err(unfit)?;
+    let verifier = Arc::new(AsOfItsEnd(verifier.build().map_err(unfit)?));
     let mut config = ServerConfig::builder_with_details(provider, clock.provider())
         .with_protocol_versions(&[&TLS13, &TLS12])
         .map_err(unfit)?

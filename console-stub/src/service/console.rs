@@ -7,6 +7,7 @@ use telovix_contract::ErrorCode;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+use super::trust::Noted;
 use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
 use crate::db::fleet::FleetCounts;
@@ -46,6 +47,7 @@ struct Inner {
     held: RwLock<Held>,
     counted: Counted,
     watched: Watched,
+    noted: Noted,
 }
 
 /// The last count of the fleet. Whether a sensor is healthy is a matter of the last heartbeat, which is in no index, so each
@@ -69,8 +71,9 @@ impl Console {
     /// A Console on this database; reads the CA where set-up has been done.
     /// Errors: [`ServiceError`] when the database or what it holds cannot be read.
     pub async fn open(db: Database, clock: Clock, faults: Faults) -> Result<Self, ServiceError> {
-        let (counted, watched) = Default::default();
-        let console = Self(Arc::new(Inner { db, clock, faults, held: RwLock::default(), counted, watched }));
+        let (counted, watched, noted) = Default::default();
+        let held = RwLock::default();
+        let console = Self(Arc::new(Inner { db, clock, faults, held, counted, watched, noted }));
         console.reload().await?;
         Ok(console)
     }
@@ -128,6 +131,10 @@ impl Console {
 
     pub(super) fn watched(&self) -> &Watched {
         &self.0.watched
+    }
+
+    pub(super) fn noted(&self) -> &Noted {
+        &self.0.noted
     }
 
     /// The faults under test.

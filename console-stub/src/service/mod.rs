@@ -4,7 +4,7 @@
 //! left nothing behind. The transaction is opened, filled and ended here; [`crate::domain`] decides, [`crate::db`] and
 //! [`crate::ca`] carry out.
 //!
-//! [`setup`] makes a Console; `tokens` invites hosts; [`enroll`] lets them in; `session` serves them afterwards;
+//! [`setup`] makes a Console; `tokens` invites hosts; [`enroll`] lets them in; `session` serves them afterwards, as `trust` allows;
 //! [`users`], [`approvals`], [`sensors`], `api_keys`, [`licence`], `settings`, `audit`, `audit_export` and `overview` are for operators; `upkeep` is what happens by itself.
 
 pub(crate) mod api_keys;
@@ -21,6 +21,7 @@ pub(crate) mod session;
 pub(crate) mod settings;
 pub mod setup;
 pub(crate) mod tokens;
+mod trust;
 pub(crate) mod upkeep;
 pub mod users;
 

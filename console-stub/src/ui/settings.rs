@@ -58,6 +58,10 @@ fn in_words(setting: Setting) -> (&'static str, &'static str) {
             "Which enrollments wait for an operator where no rule lets them in: none, those of a cluster, or all.",
         ),
         Setting::CertificateHours => ("Certificate life, hours", "Counts from a sensor's next renewal on."),
+        Setting::RenewExpiredHours => (
+            "Renewal after expiry, hours",
+            "How long an expired certificate can still renew itself. 0 means never: such a host needs a new token.",
+        ),
         Setting::HeartbeatSeconds => {
             ("Heartbeat interval, seconds", "Time between two heartbeats of a sensor.")
         }

@@ -143,7 +143,7 @@ async fn section_4_modes_rules_and_roles() {
 async fn attempt(world: &World, body: Value) -> String {
     let request: EnrollRequest = serde_json::from_value(body).unwrap();
     let hash = TokenHash::from_bytes(*request.enrollment_token.hash().as_bytes());
-    match world.console.enroll(hash, request, Origin::default()).await {
+    match world.console.enroll(hash, request, None, Origin::default()).await {
         Ok(EnrollAnswer::Enrolled(_)) => "201".to_owned(),
         Ok(EnrollAnswer::Waiting(_)) => "202".to_owned(),
         Err(ServiceError::Refused(refusal)) => refusal.code.as_str().to_owned(),

@@ -27,7 +27,7 @@ async fn enroll(console: &Console, body: Value) -> String {
     let request: EnrollRequest = serde_json::from_value(body).unwrap();
     for _ in 0..100 {
         let hash = request.enrollment_token.hash();
-        match console.enroll(hash, request.clone(), Origin::default()).await {
+        match console.enroll(hash, request.clone(), None, Origin::default()).await {
             Ok(EnrollAnswer::Enrolled(_)) => return "201".to_owned(),
             Ok(EnrollAnswer::Waiting(_)) => return "202".to_owned(),
             Err(ServiceError::Refused(refusal)) => return refusal.code.as_str().to_owned(),
@@ -179,7 +179,7 @@ async fn no_instance_signs_with_an_issuer_that_another_has_replaced() {
     first.rotate_issuer(Drain::Within(60), origin()).await.unwrap();
     let request = body(&token, "edge-1", &key());
     let asked: EnrollRequest = serde_json::from_value(request.clone()).unwrap();
-    let stale = second.enroll(asked.enrollment_token.hash(), asked, origin()).await;
+    let stale = second.enroll(asked.enrollment_token.hash(), asked, None, origin()).await;
     assert!(matches!(&stale, Err(ServiceError::Db(DbError::Unavailable(_)))), "{stale:?}");
     assert_eq!(world.count("SELECT count(*) FROM sensors"), 0);
     assert!(second.reload_if_changed().await.unwrap());

@@ -27,6 +27,7 @@ mod people;
 mod rates;
 mod rotation;
 mod session;
+mod trust;
 mod upkeep;
 mod world;
 mod writes;

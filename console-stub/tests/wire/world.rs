@@ -24,8 +24,8 @@ use telovix_console_stub::fault::Faults;
 use telovix_console_stub::fault::chaos::Chaos;
 use telovix_console_stub::service::Console;
 use telovix_console_stub::service::setup::{Grant, Setup};
-use telovix_contract::paths;
 use telovix_contract::states::TokenType;
+use telovix_contract::{SensorId, paths};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
@@ -88,6 +88,19 @@ pub(crate) fn csr(node: &str, key: &KeyPair) -> String {
 /// The body of a plain enrollment.
 pub(crate) fn body(token: &str, node: &str, key: &KeyPair) -> Value {
     json!({"enrollment_token": token, "csr_pem": csr(node, key), "node_name": node})
+}
+
+/// An enrolled host: its certificate, its key, its id.
+pub(crate) async fn host(world: &World, node: &str) -> (String, KeyPair, SensorId) {
+    let key = key();
+    let reply = world.enroll(&body(&world.once().await, node, &key)).await;
+    let id = reply.text("sensor_id").parse().unwrap();
+    (reply.text("control_plane_certificate_pem").to_owned(), key, id)
+}
+
+/// A call of a sensor.
+pub(crate) async fn call(world: &World, path: &str, certificate: &str, key: &KeyPair, body: &str) -> Reply {
+    world.client(Some((certificate, key))).send("POST", path, body.as_bytes(), &[]).await.unwrap()
 }
 
 /// A status and a JSON body.

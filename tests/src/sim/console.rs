@@ -138,7 +138,7 @@ impl SimConsole {
     pub fn trusts(&self, fingerprint: &[u8]) -> bool {
         let sql = "SELECT count(*) FROM certificates c JOIN sensors s ON s.id = c.sensor_id WHERE c.fingerprint = ?1 \
                    AND s.revoked_at IS NULL AND s.disabled_at IS NULL AND c.not_after >= ?2 \
-                   AND (c.overlap_until IS NULL OR c.overlap_until > ?2)";
+                   AND c.ended_at IS NULL";
         self.ask(sql, (fingerprint, self.clock.unix())) == Some(1)
     }
 

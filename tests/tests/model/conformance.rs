@@ -109,7 +109,7 @@ impl Both<'_> {
             new_sensor: replaces.map(|_| false),
             host: HostFacts::default(),
         };
-        match self.service().enroll(token.hash(), request, Origin::default()).await? {
+        match self.service().enroll(token.hash(), request, None, Origin::default()).await? {
             EnrollAnswer::Enrolled(answer) => Ok((answer.sensor_id, answer.control_plane_certificate_pem)),
             EnrollAnswer::Waiting(_) => panic!("nobody has to approve"),
         }
@@ -156,7 +156,6 @@ fn the_consoles_tables_in_the_model_answer_as_the_real_service_does() {
         for expected in [
             "first",
             "repeated",
-            "repeated late",
             "believed",
             "enrollment_token_used",
             "enrollment_token_expired",
@@ -200,7 +199,6 @@ async fn history(sim: &Sim, console: &SimConsole, seed: usize, seen: &mut BTreeM
         let word = match both.call(call).await {
             Reply::Issued(_, Again::First) => "first".to_owned(),
             Reply::Issued(_, Again::Repeated) => "repeated".to_owned(),
-            Reply::Issued(_, Again::RepeatedLate) => "repeated late".to_owned(),
             Reply::Believed(_) => "believed".to_owned(),
             Reply::Refused(place) => code(place).to_string(),
         };

@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 
 use telovix_console_stub::domain::approval::{Approval, Reservation};
-use telovix_console_stub::domain::credential::{self, Credential, OVERLAP, Succession};
+use telovix_console_stub::domain::credential::{self, Credential, Purpose, Succession};
 use telovix_console_stub::domain::enroll::{
     Attempt, Decision, Earlier, Known, NodeCount, Own, RecordPlan, SecondRecord, decide,
 };
@@ -75,6 +75,7 @@ pub(crate) struct SensorRow {
 pub(crate) struct CertificateRow {
     pub(crate) sensor: Sensor,
     pub(crate) key: Key,
+    pub(crate) generation: i64,
     pub(crate) issued_at: i64,
     pub(crate) credential: Credential,
 }
@@ -103,8 +104,6 @@ pub(crate) enum Reply {
 pub(crate) enum Again {
     First,
     Repeated,
-    /// By a certificate whose hour was over.
-    RepeatedLate,
 }
 
 impl Reply {
@@ -184,7 +183,7 @@ impl Console {
                     }
                     RecordPlan::Update(_) => self.bound_to(ask.token).expect("the plan names its record"),
                 };
-                self.supersede(sensor, now + overlap(flaw));
+                self.supersede(sensor, now, flaw);
                 let certificate = self.issue(sensor, ask.key, now);
                 self.tokens[usize::from(ask.token)].used = true;
                 let Application { token, key, .. } = ask;
@@ -223,27 +222,15 @@ impl Console {
         flaw: Flaw,
     ) -> Result<Reply, ErrorCode> {
         let row = self.row(presented).clone();
-        credential::check_handed_out(&row.credential, Standing::Active, now).map_err(|r| r.code)?;
-        let late = flaw != Flaw::NoLateRepeat
-            && credential::repeats_late(
-                &row.credential,
-                self.newest(row.sensor).map(|newest| &newest.credential),
-                Standing::Active,
-                &spki(key),
-                now,
-            );
-        if !late {
-            self.believe_and_see(now, presented)?;
-        }
+        self.believe_and_see(now, presented)?;
         let newest = self.newest(row.sensor).map(|newest| &newest.credential);
         let succession = credential::succession(&row.credential, newest, &spki(key)).map_err(|r| r.code)?;
         Ok(match succession {
             Succession::Same => {
-                let again = if late { Again::RepeatedLate } else { Again::Repeated };
-                Reply::Issued(self.newest_of(row.sensor).expect("it was looked at"), again)
+                Reply::Issued(self.newest_of(row.sensor).expect("it was looked at"), Again::Repeated)
             }
             Succession::New => {
-                self.supersede(row.sensor, now + overlap(flaw));
+                self.supersede(row.sensor, now, flaw);
                 Reply::Issued(self.issue(row.sensor, key, now), Again::First)
             }
         })
@@ -251,12 +238,7 @@ impl Console {
 
     /// Whether a certificate would be believed now.
     pub(crate) fn believes(&self, now: i64, presented: Certificate) -> bool {
-        credential::check_in_force(&self.row(presented).credential, Standing::Active, now).is_ok()
-    }
-
-    /// Whether a superseded certificate would get its answer still.
-    pub(crate) fn answers_late(&self, now: i64, presented: Certificate, key: Key, flaw: Flaw) -> bool {
-        !matches!(self.clone().renew(now, presented, key, flaw), Reply::Refused(_))
+        credential::judge(&self.row(presented).credential, Standing::Active, Purpose::Call, now).is_ok()
     }
 
     pub(crate) fn row(&self, certificate: Certificate) -> &CertificateRow {
@@ -270,7 +252,7 @@ impl Console {
     /// `certificates::newest`.
     pub(crate) fn newest_of(&self, sensor: Sensor) -> Option<Certificate> {
         let own = self.certificates.iter().enumerate().filter(|(_, row)| row.sensor == sensor);
-        own.max_by_key(|(_, row)| row.credential.generation).map(|(at, _)| number(at))
+        own.max_by_key(|(_, row)| row.generation).map(|(at, _)| number(at))
     }
 
     fn newest(&self, sensor: Sensor) -> Option<&CertificateRow> {
@@ -327,15 +309,12 @@ impl Console {
     /// `believe_and_wake`, and `certificates::first_seen`.
     fn believe_and_see(&mut self, now: i64, presented: Certificate) -> Result<(), ErrorCode> {
         let row = self.row(presented).clone();
-        credential::check_in_force(&row.credential, Standing::Active, now).map_err(|r| r.code)?;
+        credential::judge(&row.credential, Standing::Active, Purpose::Call, now).map_err(|r| r.code)?;
         if row.credential.first_seen_at.is_none() {
             self.certificates[usize::from(presented)].credential.first_seen_at = Some(now);
             for other in self.certificates.iter_mut().filter(|other| other.sensor == row.sensor) {
-                let until = other.credential.overlap_until;
-                if other.credential.generation < row.credential.generation
-                    && until.is_none_or(|until| until > now)
-                {
-                    other.credential.overlap_until = Some(now);
+                if other.generation < row.generation {
+                    other.credential.ended_at.get_or_insert(now);
                 }
             }
         }
@@ -343,9 +322,14 @@ impl Console {
     }
 
     /// `certificates::supersede`.
-    fn supersede(&mut self, sensor: Sensor, until: i64) {
+    fn supersede(&mut self, sensor: Sensor, now: i64, flaw: Flaw) {
+        let works = |row: &&CertificateRow| row.sensor == sensor && row.credential.ended_at.is_none();
+        let oldest = self.certificates.iter().find(works).map(|row| row.generation);
         for row in self.certificates.iter_mut().filter(|row| row.sensor == sensor) {
-            row.credential.overlap_until.get_or_insert(until);
+            let unseen = row.credential.first_seen_at.is_none() && Some(row.generation) > oldest;
+            if unseen || flaw == Flaw::OldDiesAtOnce {
+                row.credential.ended_at.get_or_insert(now);
+            }
         }
     }
 
@@ -354,19 +338,15 @@ impl Console {
         let row = &mut self.sensors[usize::from(sensor)];
         row.generation += 1;
         let credential = Credential {
-            generation: row.generation,
             spki: spki(key),
             not_after: now + CERTIFICATE_LIFE,
             first_seen_at: None,
-            overlap_until: None,
+            ended_at: None,
         };
-        self.certificates.push(CertificateRow { sensor, key, issued_at: now, credential });
+        let generation = row.generation;
+        self.certificates.push(CertificateRow { sensor, key, generation, issued_at: now, credential });
         number(self.certificates.len() - 1)
     }
-}
-
-fn overlap(flaw: Flaw) -> i64 {
-    if flaw == Flaw::OldDiesAtOnce { 0 } else { OVERLAP }
 }
 
 fn number(position: usize) -> u8 {

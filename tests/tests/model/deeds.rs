@@ -10,7 +10,7 @@ use super::world::{Act, Budget, Leg, Message, Seen, World};
 
 /// Seconds of the ordinary wait: longer than every back-off, shorter than a one-time token's life.
 const WAIT: i64 = 600;
-/// Seconds of an outage: longer than the overlap of two certificates.
+/// Seconds of an outage.
 const OUTAGE: i64 = 2 * 3600;
 /// Seconds of a long outage: longer than an answer to an enrollment is repeated.
 const DAY: i64 = 25 * 3600;
@@ -206,7 +206,6 @@ impl World {
 
     fn remember(&mut self, message: &Message, ask: Ask, reply: Reply) {
         match reply {
-            Reply::Issued(_, Again::RepeatedLate) => self.seen.note(Seen::REPEATED_LATE),
             Reply::Issued(_, Again::Repeated) if message.awaited => self.seen.note(Seen::REPEATED),
             Reply::Issued(..) | Reply::Believed(_) => {}
             Reply::Refused(place) if matches!(ask, Ask::Enroll(_)) => {

@@ -15,8 +15,6 @@ pub(crate) enum Flaw {
     AnyKeyRepeats,
     /// A superseded certificate dies when its successor is issued.
     OldDiesAtOnce,
-    /// A certificate whose hour is over may not repeat the request that superseded it.
-    NoLateRepeat,
     /// The agent draws a new key for every attempt.
     NewKeyEachTime,
     /// The agent sends before key and request are on the disk.

@@ -3,8 +3,6 @@
 use stateright::Property;
 use telovix_agent::machine::StateName;
 
-use telovix_console_stub::domain::credential::OVERLAP;
-
 use super::console::Key;
 use super::flaw::Flaw;
 use super::history::History;
@@ -30,7 +28,6 @@ pub(crate) const ENROLLED: &str = "a host is enrolled";
 pub(crate) const RENEWED: &str = "a renewal is through";
 pub(crate) const RE_ENROLLED: &str = "a host is enrolled again as the sensor that it was";
 pub(crate) const REPEATED: &str = "a lost answer is repeated, and its host is well";
-pub(crate) const REPEATED_LATE: &str = "a lost renewal is repeated when the old certificate's hour is over";
 pub(crate) const LOSER_TOLD: &str = "one host is enrolled, and the other was told that the token is used";
 pub(crate) const EXPIRED: &str = "a token expires unused, and its host was told";
 pub(crate) const FULL: &str = "a host that found the licence full is enrolled when it was raised";
@@ -42,7 +39,7 @@ pub(crate) fn all() -> Vec<Property<History>> {
         Property::always(ONE_SENSOR, |_, world: &World| one_sensor(world)),
         Property::always(ONE_KEY, |_, world: &World| !world.past.iter().any(|past| past.paid_twice)),
         Property::always(NOT_SHARED, |_, world: &World| not_shared(world)),
-        Property::always(NOT_LOST, |history: &History, world: &World| not_lost(world, history.flaw)),
+        Property::always(NOT_LOST, |_, world: &World| not_lost(world)),
         Property::always(OLD_WORKS, |_, world: &World| old_works(world)),
         Property::always(TOKEN_PAID_FOR, |_, world: &World| !world.is_quiet() || used_tokens_paid(world)),
         Property::always(PROVEN_FIRST, |_, world: &World| !world.past.iter().any(|past| past.unproven)),
@@ -56,9 +53,6 @@ pub(crate) fn all() -> Vec<Property<History>> {
             ends_well(world) && world.seen.has(Seen::RE_ENROLLED)
         }),
         Property::sometimes(REPEATED, |_, world: &World| ends_well(world) && world.seen.has(Seen::REPEATED)),
-        Property::sometimes(REPEATED_LATE, |_, world: &World| {
-            ends_well(world) && world.seen.has(Seen::REPEATED_LATE)
-        }),
         Property::sometimes(LOSER_TOLD, |_, world: &World| {
             ends_well(world) && world.seen.has(Seen::TOLD_USED)
         }),
@@ -103,7 +97,7 @@ fn not_shared(world: &World) -> bool {
 
 /// The certificate is believed; or a committed one is that will take its place; or the answer that would bring one is still
 /// to be had, for a key that is on the disk.
-fn not_lost(world: &World, flaw: Flaw) -> bool {
+fn not_lost(world: &World) -> bool {
     let (console, at) = (&world.console, world.at);
     world.hosts.iter().all(|host| {
         let Some(current) = own(host) else {
@@ -112,17 +106,12 @@ fn not_lost(world: &World, flaw: Flaw) -> bool {
         let believed = console.believes(at, current.certificate);
         let successor =
             || host.disk.committed_before().is_some_and(|found| console.believes(at, found.certificate));
-        let renewal = || {
-            host.disk
-                .renewal
-                .is_some_and(|renewal| console.answers_late(at, current.certificate, renewal.key, flaw))
-        };
         let enrollment = || {
             host.disk
                 .pending
                 .is_some_and(|pending| host.token == Some(pending.token) && is_repeated(world, pending.key))
         };
-        believed || successor() || renewal() || enrollment()
+        believed || successor() || enrollment()
     })
 }
 
@@ -137,12 +126,11 @@ fn old_works(world: &World) -> bool {
     (0..console.sensors.len()).all(|sensor| {
         let sensor = u8::try_from(sensor).expect("few");
         let Some(newest) = console.newest_of(sensor).map(|newest| console.row(newest)) else { return true };
-        let is_before = |row: &&super::console::CertificateRow| {
-            row.sensor == sensor && row.credential.generation + 1 == newest.credential.generation
+        let seen = |row: &&super::console::CertificateRow| {
+            row.sensor == sensor && row.credential.first_seen_at.is_some()
         };
-        let fresh = newest.credential.first_seen_at.is_none() && world.at - newest.issued_at < OVERLAP;
-        let old = console.certificates.iter().find(is_before);
-        !fresh || old.is_none_or(|old| old.credential.overlap_until.is_some_and(|until| until > world.at))
+        let old = console.certificates.iter().filter(seen).max_by_key(|row| row.generation);
+        newest.credential.first_seen_at.is_some() || old.is_none_or(|old| old.credential.ended_at.is_none())
     })
 }
 

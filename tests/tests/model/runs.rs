@@ -122,7 +122,7 @@ fn a_full_licence_is_raised() {
 fn a_certificate_is_renewed_in_its_time() {
     let quick = Budget { weeks: 1, outages: 1, crashes: 1, losses: 1, ..NONE };
     let deep = Budget { weeks: 1, outages: 1, losses: 2, ..TROUBLE };
-    let reachable = [ENROLLED, RENEWED, REPEATED, REPEATED_LATE];
+    let reachable = [ENROLLED, RENEWED, REPEATED];
     explore("renewal", enrolled, [quick, deep], [15_000, 300_000], &reachable);
 }
 
@@ -130,7 +130,7 @@ fn a_certificate_is_renewed_in_its_time() {
 fn a_certificate_is_renewed_by_hand() {
     let quick = Budget { forced_renewals: 1, outages: 1, crashes: 1, losses: 1, ..NONE };
     let deep = Budget { forced_renewals: 1, outages: 1, losses: 2, ..TROUBLE };
-    let reachable = [ENROLLED, RENEWED, REPEATED, REPEATED_LATE];
+    let reachable = [ENROLLED, RENEWED, REPEATED];
     explore("forced", enrolled, [quick, deep], [15_000, 250_000], &reachable);
 }
 
@@ -172,13 +172,6 @@ fn a_console_that_takes_any_key_for_the_one_that_paid_is_found() {
 #[test]
 fn a_console_that_ends_the_old_certificate_at_once_is_found() {
     finds(Flaw::OldDiesAtOnce, OLD_WORKS, &enrolled(Budget { forced_renewals: 1, ..NONE }));
-}
-
-#[test]
-fn a_console_that_forgets_a_lost_renewal_after_an_hour_is_found() {
-    let begin = || enrolled(Budget { forced_renewals: 1, losses: 1, outages: 1, ..NONE });
-    finds(Flaw::NoLateRepeat, NOT_LOST, &begin());
-    finds(Flaw::NoLateRepeat, HOLDS_ITS_OWN, &begin());
 }
 
 #[test]

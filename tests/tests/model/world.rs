@@ -78,7 +78,6 @@ pub(crate) struct Seen(u8);
 
 impl Seen {
     pub(crate) const REPEATED: Self = Self(1);
-    pub(crate) const REPEATED_LATE: Self = Self(2);
     pub(crate) const TOLD_USED: Self = Self(4);
     pub(crate) const TOLD_EXPIRED: Self = Self(8);
     pub(crate) const RENEWED: Self = Self(16);

@@ -92,6 +92,17 @@ fn section_3_serial_validity_and_long_names() {
 }
 
 #[test]
+fn section_3_back_dating_is_a_tenth_of_a_short_life() {
+    let (ca, key) = (authority(NOW), KeyPair::generate().unwrap());
+    let node: NodeName = "edge-1".parse().unwrap();
+    let checked = csr::check(&greedy_request(&node, &key), &node).unwrap();
+    for (life, before) in [(60, 6), (2999, 299), (3000, 300), (3600, 300)] {
+        let made = ca.issue_client(&checked, SensorId::random(), &node, NOW, life).unwrap();
+        assert_eq!((NOW - made.not_before, made.not_after - NOW), (before, life));
+    }
+}
+
+#[test]
 fn a_leaf_never_outlives_its_issuer() {
     let ca = authority(NOW);
     let node: NodeName = "edge-1".parse().unwrap();

@@ -14,6 +14,7 @@ use telovix_contract::{ErrorCode, SensorId, TokenHash};
 pub(super) use carry_out::sign;
 
 use super::console::require_setup;
+use super::trust::{self, Fingerprint, Noted};
 use super::{Console, ServiceError, licence};
 use crate::ca::Authority;
 use crate::ca::csr::{self, CheckedCsr};
@@ -51,16 +52,20 @@ struct Application {
     now: i64,
     authority: Arc<Authority>,
     faults: Faults,
+    /// The client certificate that the call showed.
+    shown: Option<Fingerprint>,
+    noted: Noted,
 }
 
 impl Console {
-    /// Enrolls a host. `token_hash` is that of the token in the request; a malformed token has the hash of its text, which
+    /// Enrolls a host; `shown` is the client certificate that its call showed, in DER. `token_hash` is that of the token in the request; a malformed token has the hash of its text, which
     /// no token of ours has, so that it is looked up and refused like an unknown one.
     /// Errors: the refusals of docs/contract.md section 6; [`ServiceError::Db`] and [`ServiceError::Ca`] when the Console fails.
     pub async fn enroll(
         &self,
         token_hash: TokenHash,
         request: EnrollRequest,
+        shown: Option<&[u8]>,
         origin: Origin,
     ) -> Result<EnrollAnswer, ServiceError> {
         let authority = self.authority()?;
@@ -73,7 +78,9 @@ impl Console {
             }
         };
         let (now, faults) = (self.now(), self.faults().clone());
-        let application = Application { token_hash, request, csr, origin, now, authority, faults };
+        let (shown, noted) = (shown.map(trust::fingerprint), self.noted().clone());
+        let application =
+            Application { token_hash, request, csr, origin, now, authority, faults, shown, noted };
         let answer = self.db().write(move |tx| application.settle(tx)).await?;
         self.faults().pass(ENROLL_AFTER_COMMIT)?;
         match &answer {
@@ -110,6 +117,10 @@ impl Application {
     /// Runs in the transaction. A refusal is a result like another here: its audit record has to be committed.
     fn settle(self, tx: &mut dyn Tx) -> Result<Result<EnrollAnswer, Refusal>, ServiceError> {
         require_setup(tx)?;
+        let proved = match &self.shown {
+            Some(shown) => trust::proved(tx, shown, &self.noted, &self.origin, self.now)?,
+            None => None,
+        };
         let known = self.gather(tx)?;
         let attempt = Attempt {
             now: self.now,
@@ -124,7 +135,7 @@ impl Application {
             Decision::Refuse(refusal) => Err(refusal),
             Decision::Repeat(sensor_id, slot) => self.repeat(tx, &known, sensor_id, slot)?,
             Decision::Wait => Ok(self.wait(tx, &known)?),
-            Decision::Enroll(plan) => self.carry_out(tx, &known, plan)?,
+            Decision::Enroll(plan) => self.carry_out(tx, &known, plan, proved)?,
         };
         if let Err(refusal) = &answer {
             let token = known.token.as_ref();

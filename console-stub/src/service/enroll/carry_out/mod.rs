@@ -15,7 +15,6 @@ use crate::db::{DbError, Tx, approvals, audit, rules, sensors, settings};
 use crate::domain::Refusal;
 use crate::domain::approval::Reservation;
 use crate::domain::audit::{Action, AuditEntry, Detail, clean};
-use crate::domain::credential::OVERLAP;
 use crate::domain::enroll::{Known, Plan, RecordPlan, SlotPlan, TokenPlan, licence_full};
 use crate::domain::sensor::{SensorRecord, Standing};
 use crate::domain::setting::Setting;
@@ -30,6 +29,7 @@ impl Application {
         tx: &mut dyn Tx,
         known: &Known,
         plan: Plan,
+        proved: Option<SensorId>,
     ) -> Result<Result<EnrollAnswer, Refusal>, ServiceError> {
         let Some(token) = &known.token else { return Ok(Err(crate::domain::enroll::unknown_token())) };
         if plan.slot == SlotPlan::Take && !settings::take_slot(tx, known.slots.limit)? {
@@ -52,7 +52,8 @@ impl Application {
             .with("token_id", token.id)
             .with("role", &sensor.role)
             .with("certificate_serial", &made.serial)
-            .maybe("approved_by_rule", plan.rule);
+            .maybe("approved_by_rule", plan.rule)
+            .maybe("proved_the_key_of", proved);
         let entry = AuditEntry::success(Action::SensorEnrolled, Some(sensor.id), detail);
         audit::append(tx, &entry, &self.origin, self.now)?;
         let mut answer = answer(tx, &self.authority, &sensor, &made, token.kind)?;
@@ -98,7 +99,7 @@ impl Application {
                 };
                 let made = signed(tx, &sensor)?;
                 sensors::re_enroll(tx, &sensor, key.as_deref(), &made)?;
-                certificates::supersede(tx, id, self.now + OVERLAP)?;
+                certificates::supersede(tx, id, self.now)?;
                 certificates::insert(tx, &made)?;
                 Ok((sensor, made))
             }
@@ -179,7 +180,7 @@ pub(in crate::service) fn sign(
         not_after: issued.not_after,
         issued_at: now,
         first_seen_at: None,
-        overlap_until: None,
+        ended_at: None,
     })
 }
 

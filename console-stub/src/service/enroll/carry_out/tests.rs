@@ -84,7 +84,7 @@ impl World {
         params.distinguished_name.push(DnType::CommonName, host["node_name"].as_str().unwrap());
         body["csr_pem"] = json!(params.serialize_request(key).unwrap().pem().unwrap());
         let request: EnrollRequest = serde_json::from_value(body).unwrap();
-        match self.console.enroll(token.token.hash(), request, Origin::default()).await {
+        match self.console.enroll(token.token.hash(), request, None, Origin::default()).await {
             Ok(EnrollAnswer::Enrolled(enrolled)) => Ok(*enrolled),
             Ok(EnrollAnswer::Waiting(_)) => panic!("no approval is asked for here"),
             Err(ServiceError::Refused(refusal)) => Err(refusal.code),
@@ -150,7 +150,7 @@ async fn a_one_time_token_is_used_up_by_one_record_one_certificate_and_one_slot(
     let spki: [u8; 32] = Sha256::digest(rcgen::PublicKeyData::subject_public_key_info(&own)).into();
     assert_eq!((made.generation, made.issued_at, made.spki), (1, now, spki));
     // 720 hours, where nobody set anything.
-    assert_eq!((made.not_after - now, made.overlap_until), (2_592_000, None));
+    assert_eq!((made.not_after - now, made.ended_at), (2_592_000, None));
     assert_eq!((got.token_type, got.trust_state), (Some(TokenType::Once), TrustState::Trusted));
 
     let refused = world.enroll(&token, &host, &key()).await.unwrap_err();
@@ -176,9 +176,9 @@ async fn a_cluster_token_counts_nodes_and_uses_and_a_node_that_comes_again_keeps
     let sensor = world.sensor(first.sensor_id).await;
     assert_eq!((sensor.generation, sensor.created_at, sensor.enrolled_at), (2, START, START + 500));
     assert_eq!(world.newest(first.sensor_id).await.generation, 2);
-    // The one before works for an hour more.
+    // The one before works until this one is seen.
     let old = world.look(move |tx| certificates::by_fingerprint(tx, &old.fingerprint)).await.unwrap();
-    assert_eq!((old.generation, old.overlap_until), (1, Some(START + 500 + 3600)));
+    assert_eq!((old.generation, old.ended_at), (1, None));
 
     let other = json!({"node_name": "edge-2", "cluster_name": "ran-1"});
     let other = world.enroll(&token, &other, &key()).await.unwrap();
