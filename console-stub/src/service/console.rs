@@ -7,7 +7,7 @@ use telovix_contract::ErrorCode;
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
-use super::trust::Noted;
+use super::noted::Noted;
 use crate::ca::{Authority, CaError};
 use crate::clock::Clock;
 use crate::db::fleet::FleetCounts;

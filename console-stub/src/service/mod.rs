@@ -14,6 +14,7 @@ pub(crate) mod audit_export;
 mod console;
 pub mod enroll;
 pub mod licence;
+mod noted;
 pub(crate) mod overview;
 pub mod rotation;
 pub mod sensors;
@@ -21,6 +22,7 @@ pub(crate) mod session;
 pub(crate) mod settings;
 pub mod setup;
 pub(crate) mod tokens;
+
 mod trust;
 pub(crate) mod upkeep;
 pub mod users;

@@ -3,13 +3,11 @@
 //! Invariant: it is accepted only when this Console handed it out, no newer one took its place, and its sensor may speak. That
 //! it is signed by the Console's issuer is the TLS layer's business and proves nothing of this.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
-
 use sha2::{Digest as _, Sha256};
 use telovix_contract::token::hex;
 use telovix_contract::{ErrorCode, SensorId};
 
+use super::noted::{Fingerprint, Noted};
 use super::{Console, ServiceError};
 use crate::db::certificates::{self, CertificateRecord};
 use crate::db::{DbError, Tx, audit, sensors, settings};
@@ -19,38 +17,11 @@ use crate::domain::credential::{self, Age, Purpose};
 use crate::domain::sensor::SensorRecord;
 use crate::domain::setting::Setting;
 
-/// Seconds for which one certificate's refusals stand in the audit trail as one record (ours).
-const NOTED_FOR: i64 = 3600;
-/// Most refused certificates that are remembered; what comes beyond them within the hour leaves no record.
-const MOST_NOTED: usize = 10_000;
-
-/// SHA-256 of a certificate's DER.
-pub(super) type Fingerprint = [u8; 32];
-
 /// Who shows an accepted certificate.
 pub(super) struct Holder {
     pub certificate: CertificateRecord,
     pub sensor: SensorRecord,
     pub age: Age,
-}
-
-/// When the refusal of a certificate was last written down.
-#[derive(Debug, Clone, Default)]
-pub(super) struct Noted(Arc<Mutex<HashMap<Fingerprint, i64>>>);
-
-impl Noted {
-    /// Whether a refusal at this moment is to be written down.
-    fn is_due(&self, shown: &Fingerprint, now: i64) -> bool {
-        let mut noted = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let lasts = |at: &i64| (*at..*at + NOTED_FOR).contains(&now);
-        if noted.get(shown).is_some_and(lasts) {
-            return false;
-        }
-        if noted.len() >= MOST_NOTED {
-            noted.retain(|_, at| lasts(at));
-        }
-        noted.len() < MOST_NOTED && noted.insert(*shown, now).is_none_or(|at| !lasts(&at))
-    }
 }
 
 impl Console {
@@ -147,24 +118,4 @@ fn note(
     let sensor_id = known.map(|known| known.sensor_id);
     let (action, outcome) = (Action::CertificateRefused, AuditOutcome::Failure);
     Ok(audit::append(tx, &AuditEntry { action, outcome, sensor_id, detail }, origin, now)?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_refused_certificate_is_noted_once_an_hour_and_memory_is_bounded() {
-        let noted = Noted::default();
-        let due = |name: u8, now| noted.is_due(&[name; 32], now);
-        assert_eq!([due(1, 0), due(1, 3599), due(2, 3599), due(1, 3600)], [true, false, true, true]);
-        assert!(due(1, 10), "a clock that was set back hides nothing");
-        for at in 0..MOST_NOTED * 2 {
-            let mut name = [9; 32];
-            name[..8].copy_from_slice(&at.to_be_bytes());
-            noted.is_due(&name, 20);
-        }
-        assert_eq!(noted.0.lock().unwrap().len(), MOST_NOTED);
-        assert!(!due(3, 20) && due(3, 20 + NOTED_FOR));
-    }
 }

@@ -234,7 +234,7 @@ impl World {
         let flight = it.process.as_ref().and_then(|process| process.flight.as_ref());
         let Some(Flight::Heartbeat(number)) = flight else { return };
         let Some(proven) = it.disk.generation(*number) else { return };
-        if self.console.row(proven.certificate).credential.generation > 1 {
+        if self.console.row(proven.certificate).generation > 1 {
             let re_enrolled = self.console.bound_to(proven.token).is_some();
             self.seen.note(if re_enrolled { Seen::RE_ENROLLED } else { Seen::RENEWED });
         }

@@ -4,7 +4,6 @@ use stateright::Property;
 use telovix_agent::machine::StateName;
 
 use super::console::Key;
-use super::flaw::Flaw;
 use super::history::History;
 use super::host::Host;
 use super::words::now;

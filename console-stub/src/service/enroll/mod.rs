@@ -14,7 +14,8 @@ use telovix_contract::{ErrorCode, SensorId, TokenHash};
 pub(super) use carry_out::sign;
 
 use super::console::require_setup;
-use super::trust::{self, Fingerprint, Noted};
+use super::noted::{Fingerprint, Noted};
+use super::trust;
 use super::{Console, ServiceError, licence};
 use crate::ca::Authority;
 use crate::ca::csr::{self, CheckedCsr};
