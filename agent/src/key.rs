@@ -3,10 +3,11 @@
 
 use std::fmt;
 
-use aws_lc_rs::signature::Ed25519KeyPair;
+use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair};
 use rcgen::{PublicKeyData as _, RsaKeySize, SignatureAlgorithm};
-use rustls_pki_types::PrivateKeyDer;
 use rustls_pki_types::pem::PemObject as _;
+use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use crate::config::KeyType;
@@ -27,8 +28,8 @@ pub enum KeyError {
         /// The library's word.
         source: rcgen::Error,
     },
-    /// The text is not a PKCS #8 private key of a kind that we take.
-    #[error("not a PKCS #8 private key in PEM of a supported kind (P-256, RSA 2048 to 4096, Ed25519)")]
+    /// The text is not a private key of a kind that we take.
+    #[error("not a private key in PEM of a supported kind (P-256, RSA 2048 to 4096, Ed25519)")]
     Unreadable,
 }
 
@@ -47,12 +48,30 @@ impl KeyPair {
         made.map(|inner| Self { inner }).map_err(|source| KeyError::Generate { kind, source })
     }
 
-    /// Reads a key back from PKCS #8 PEM (RFC 5958).
+    /// Reads a key back from PEM: PKCS #8 (RFC 5958), which this type writes, and what other programs write for RSA (PKCS #1)
+    /// and P-256 (SEC 1).
     ///
     /// # Errors
     /// [`KeyError::Unreadable`] for anything else; never quotes the text.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
-        rcgen::KeyPair::from_pem(pem).map(|inner| Self { inner }).map_err(|_| KeyError::Unreadable)
+        let found = PrivateKeyDer::from_pem_slice(pem.as_bytes()).map_err(|_| KeyError::Unreadable)?;
+        let pkcs8 = |der: &[u8]| PrivatePkcs8KeyDer::from(der).clone_key();
+        let rewritten = || match &found {
+            PrivateKeyDer::Pkcs8(der) => Some(der.clone_key()),
+            PrivateKeyDer::Pkcs1(der) => {
+                let key = RsaKeyPair::from_der(der.secret_pkcs1_der()).ok()?;
+                let der: Pkcs8V1Der<'_> = key.as_der().ok()?;
+                Some(pkcs8(der.as_ref()))
+            }
+            PrivateKeyDer::Sec1(der) => {
+                let algorithm = &ECDSA_P256_SHA256_ASN1_SIGNING;
+                let key = EcdsaKeyPair::from_private_key_der(algorithm, der.secret_sec1_der()).ok()?;
+                Some(pkcs8(key.to_pkcs8v1().ok()?.as_ref()))
+            }
+            _ => None,
+        };
+        let der = rewritten().ok_or(KeyError::Unreadable)?;
+        rcgen::KeyPair::try_from(&der).map(|inner| Self { inner }).map_err(|_| KeyError::Unreadable)
     }
 
     /// The private key as PKCS #8 PEM, for the store alone.

@@ -3,7 +3,7 @@
 //! The modules are declared in the order of the story, and each imports only modules above it (a test in `tests/` reads
 //! the imports):
 //!
-//! A [`clock`] tells the time, the same one to a handshake and to a plan. Flags, the environment and files become one
+//! A [`clock`] tells the time, the same one to a handshake and to a plan. What is read by a name is a file (`regular`). Flags, the environment and files become one
 //! [`config`], in which every value knows where it came from; the command line ([`cli`]) gets its flags from the same
 //! table. A daemon gives up what it does not need ([`confine`]). The host says who it is ([`facts`]), makes a [`key`] that never leaves it, and a certificate request
 //! ([`csr`]) for that key. Whom to trust and as whom to speak is always stated ([`tls`]).
@@ -24,6 +24,8 @@
 //! `Generation`. `Verified` has one constructor, [`verify::check`]; the store takes nothing else.
 
 pub mod clock;
+
+mod regular;
 
 pub mod config;
 

@@ -99,7 +99,7 @@ fn open(name: &[u8]) -> io::Result<(UnixDatagram, SocketAddr)> {
 
 /// Without line breaks and other control characters, and not too long.
 fn one_line(text: &str) -> String {
-    crate::console::error::clean(text.trim(), LONGEST_STATUS)
+    crate::console::error::clean(text, LONGEST_STATUS)
 }
 
 #[cfg(test)]

@@ -9,6 +9,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
+use crate::text::is_plain;
+
 /// Longest node name: that of a fully qualified DNS name, RFC 1035 section 2.3.4.
 pub(crate) const MAX_NODE_NAME: usize = 253;
 /// Longest node name that fits a certificate's common name (`ub-common-name`, RFC 5280 appendix A.1); a longer one
@@ -192,8 +194,8 @@ text_name!(
         if text.contains(',') {
             return Err(invalid("tag", "holds a comma, which separates tags"));
         }
-        if text.chars().any(char::is_control) {
-            return Err(invalid("tag", "holds a control character"));
+        if !text.chars().all(is_plain) {
+            return Err(invalid("tag", "holds a control or invisible character"));
         }
         if text.trim() != text {
             return Err(invalid("tag", "starts or ends with white space"));

@@ -72,12 +72,19 @@ impl EnrollmentToken {
         TokenHash(Sha256::digest(self.0.as_bytes()).into())
     }
 
-    /// Whether this is the token that `hash` was made of, in either spelling.
+    /// The hashes under which programs know this token: unpadded first, padded, and either with the newline at the end of
+    /// the file that it was made from (`kubectl create secret --from-file`).
+    pub fn spellings(&self) -> [TokenHash; 4] {
+        let bare = self.0.trim_end_matches('=');
+        ["", "=", "\n", "=\n"].map(|end| {
+            let text = Zeroizing::new(format!("{bare}{end}"));
+            TokenHash(Sha256::digest(text.as_bytes()).into())
+        })
+    }
+
+    /// Whether this is the token that `hash` was made of, in any spelling.
     pub fn matches(&self, hash: &TokenHash) -> bool {
-        self.hash() == *hash
-            || self.hash_as_given() == *hash
-            || TokenHash(Sha256::digest(format!("{}=", self.0.trim_end_matches('=')).as_bytes()).into())
-                == *hash
+        self.spellings().contains(hash)
     }
 }
 
@@ -235,6 +242,10 @@ mod tests {
         assert_eq!(padded, token);
         assert_ne!(padded.hash_as_given(), token.hash_as_given());
         assert!(padded.matches(&token.hash_as_given()) && token.matches(&padded.hash_as_given()));
+        for end in ["\n", "=\n"] {
+            let written = Sha256::digest(format!("{}{end}", token.expose()).as_bytes());
+            assert!(padded.matches(&TokenHash(written.into())), "{end:?}");
+        }
         let other = EnrollmentToken::from_bytes(&[1; TOKEN_BYTES]);
         assert_ne!(token, other);
         assert!(!token.matches(&other.hash()));

@@ -70,7 +70,7 @@ fn say(driver: &Driver, change: Option<IdentityChange>, notes: &[String]) -> Exi
     }
     let report = driver.report();
     describe(&report);
-    for note in report.notes.iter().chain(notes) {
+    for note in report.notes.iter().chain(driver.problems()).chain(notes) {
         say!("  note        {note}");
     }
     Exit::Done

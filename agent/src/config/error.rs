@@ -5,7 +5,12 @@
 
 use std::fmt;
 
+use telovix_contract::clean;
+
 use crate::config::redact::redact_tokens;
+
+/// Most characters of one mistake.
+const LONGEST_LINE: usize = 1000;
 
 /// One mistake: where it stands, what is wrong and what to do.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -60,7 +65,7 @@ impl From<ConfigError> for ConfigErrors {
 }
 
 fn one_line(text: &str) -> String {
-    redact_tokens(text).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    clean(&redact_tokens(text), LONGEST_LINE)
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use telovix_contract::{CaFingerprint, ClusterName, Flavor, InstallId, NodeName, 
 
 use crate::config::parse::{self, Raw};
 use crate::config::url::ConsoleUrl;
-use crate::config::values::{KeyType, LogFormat, LogLevel, ReloadSignal, SocketMode};
+use crate::config::values::{KeyType, LogFormat, LogLevel, MachineId, ReloadSignal, SocketMode};
 
 /// The state directory where nobody names another (docs/contract.md section 7).
 pub const DEFAULT_STATE_DIR: &str = "/var/lib/telovix-sensor";
@@ -69,6 +69,9 @@ keys! {
         .flag("--log-level", "LEVEL", EVERYWHERE).default("info").restart();
     LOG_FORMAT: LogFormat = parse::value, Row::text("log_format", "How to log: text or json")
         .flag("--log-format", "FORMAT", EVERYWHERE).default("text").restart();
+    MACHINE_ID: MachineId = parse::value, Row::text("machine_id",
+        "What tells this machine from a copy of it: auto (machine-id(5), else the firmware's UUID), none, or 32 hex digits")
+        .default("auto");
     K8S_DEPLOYMENT: String = parse::k8s_name, Row::text("k8s_deployment", "Name of the Kubernetes workload");
     CONTROL_SOCKET: PathBuf = Raw::path, Row::path("control_socket", "Socket of the running agent")
         .flag("--control-socket", "PATH", EVERYWHERE).default("/run/telovix-agent/control.sock").restart();

@@ -44,7 +44,7 @@ pub use sourced::{Origin, Sourced};
 pub use token::{FoundToken, TokenError, TokenSource, TokenSources};
 pub use trust::{Trust, TrustSettings};
 pub use url::ConsoleUrl;
-pub use values::{KeyType, LogFormat, LogLevel, ReloadSignal, SocketMode};
+pub use values::{KeyType, LogFormat, LogLevel, MachineId, ReloadSignal, SocketMode};
 
 use file::Presence;
 use layers::Layers;
@@ -77,6 +77,7 @@ pub struct Config {
     pub timeout: Sourced<Duration>,
     /// Name of the Kubernetes workload: 1 to 253 characters, no control character.
     pub(crate) k8s_deployment: Option<Sourced<String>>,
+    pub(crate) machine_id: Sourced<MachineId>,
     pub(crate) log: LogSettings,
     /// What the daemon serves.
     pub(crate) server: ServerSettings,
@@ -183,6 +184,7 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
         token: TokenSources::read(sources.args, sources.env, layers),
         proxy: ProxySettings::read(sources.env, layers),
         timeout: layers.read_or_default(&keys::TIMEOUT),
+        machine_id: layers.read_or_default(&keys::MACHINE_ID),
         k8s_deployment: layers.read(&keys::K8S_DEPLOYMENT),
         server: ServerSettings::read(layers),
         hook: HookSettings::read(layers),

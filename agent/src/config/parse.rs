@@ -10,6 +10,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use nix::unistd::{Group, User};
+use telovix_contract::text::is_plain;
 use telovix_contract::{Tag, Tags};
 
 use crate::config::values::parse_duration;
@@ -80,7 +81,7 @@ pub(super) fn whole_path(raw: &Raw) -> Result<PathBuf, String> {
 
 pub(super) fn k8s_name(raw: &Raw) -> Result<String, String> {
     let text = raw.text()?;
-    if text.is_empty() || text.chars().count() > LONGEST_K8S_NAME || text.chars().any(char::is_control) {
+    if text.is_empty() || text.chars().count() > LONGEST_K8S_NAME || !text.chars().all(is_plain) {
         return Err(format!(
             "is not the name of a Kubernetes workload; it has 1 to {LONGEST_K8S_NAME} characters and no control \
              character"

@@ -233,7 +233,7 @@ fn every_mistake_of_every_layer_is_reported_at_once() {
         "flag --cluster-name: cluster name holds ' '; only letters, digits, dots, hyphens and underscores may stand \
          there",
         "flag --install-id: install id is empty",
-        "flag --tags: tag holds a control character",
+        "flag --tags: tag holds a control or invisible character",
         "agent.toml line 3: flavor is \"mild\"; it can be standard or telecom",
         "environment TELOVIX_KEY_TYPE: \"rsa1024\" is not a key type; it can be p256, rsa2048, rsa3072, rsa4096 or \
          ed25519",

@@ -3,8 +3,7 @@
 //! Invariant: there is no way to say "less secure" by leaving something out. Nothing configured means the system's
 //! roots; accepting anyone has to be said by its dangerous name, and contradicts everything stricter.
 
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::CertificateDer;
@@ -15,6 +14,7 @@ use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::keys;
 use crate::config::layers::Layers;
 use crate::config::sourced::{Origin, Sourced};
+use crate::regular::{self, Links};
 
 /// Largest CA file in bytes; the whole Mozilla bundle has a quarter of that.
 const LARGEST_CA_FILE: u64 = 1 << 20;
@@ -131,12 +131,7 @@ fn certificates_of(
 }
 
 fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_CA_FILE + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > LARGEST_CA_FILE {
-        return Err(io::Error::other("it is larger than 1 MiB"));
-    }
-    Ok(bytes)
+    regular::read(path, Links::Follow, LARGEST_CA_FILE)
 }
 
 #[cfg(test)]

@@ -9,6 +9,37 @@ pub const LONGEST_DURATION: Duration = Duration::from_secs(365 * DAY);
 
 const DAY: u64 = 24 * 3600;
 
+/// What tells this machine from a copy of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum MachineId {
+    /// The first id found that lasts.
+    Auto,
+    /// Nothing: where the machine has another id at each start.
+    Ignore,
+    /// This one, 32 lower-case hex digits.
+    Fixed(String),
+}
+
+impl FromStr for MachineId {
+    type Err = InvalidValue;
+    fn from_str(text: &str) -> Result<Self, InvalidValue> {
+        let id = text.trim().replace('-', "").to_ascii_lowercase();
+        let is_id = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        match id.as_str() {
+            "auto" => Ok(Self::Auto),
+            "none" => Ok(Self::Ignore),
+            // Firmware and images have these where they have none.
+            _ if is_id && !id.bytes().all(|b| b == b'0') && !id.bytes().all(|b| b == b'f') => {
+                Ok(Self::Fixed(id))
+            }
+            _ => Err(InvalidValue(format!(
+                "{:?} is not a machine id; it can be auto, none, or 32 hex digits that are this machine's alone",
+                text.trim()
+            ))),
+        }
+    }
+}
+
 /// Why a text is not a value of the kind asked for: what is wrong, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]

@@ -9,9 +9,14 @@ impl Daemon {
     pub(super) fn report(&mut self) {
         let mut report = self.driver.report();
         report.notes.extend(self.told.borrow().note());
-        report
-            .notes
-            .extend(self.problems.iter().chain(self.driver.keeps_out()).chain(&self.rejected).cloned());
+        report.notes.extend(
+            self.problems
+                .iter()
+                .chain(self.driver.keeps_out())
+                .chain(self.driver.problems())
+                .chain(&self.rejected)
+                .cloned(),
+        );
         let line = report.line();
         // What a manager that does not read has missed is said again with the next report.
         if line != self.said && self.notifier.status(&line) {

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::calls::{InFlight, Reply};
 use super::enroll::NewSensor;
+use super::foreign::Met;
 use super::host::Host;
 use crate::clock::{self, Uptime};
 use crate::config::{Config, ConsoleUrl, FoundToken};
@@ -39,6 +40,11 @@ pub struct Driver {
     pub(super) ready_owed: Option<bool>,
     /// What keeps consumers out of the state directory, as last seen.
     pub(super) keeps_out: Option<String>,
+    /// What is not as it should be in the state directory and could not be mended, as last seen; when that was.
+    pub(super) unmended: Vec<String>,
+    pub(super) looked: Duration,
+    /// What is known of files that this agent did not make.
+    pub(super) met: Met,
     /// Why this process cannot go on.
     pub(super) ended: Option<String>,
     /// The failure that the log has told of.
@@ -129,6 +135,9 @@ impl Driver {
             change: IdentityChange::Restored,
             ready_owed: None,
             keeps_out: None,
+            unmended: Vec::new(),
+            looked: Duration::ZERO,
+            met: Met::default(),
             ended: None,
             logged: None,
         }
@@ -243,6 +252,11 @@ impl Driver {
     /// What keeps consumers out of the state directory, as last seen.
     pub fn keeps_out(&self) -> Option<&String> {
         self.keeps_out.as_ref()
+    }
+
+    /// What an operator should know of the state directory, one sentence each.
+    pub fn problems(&self) -> impl Iterator<Item = &String> {
+        self.unmended.iter().chain(&self.met.notes)
     }
 
     /// Why only another process can go on, once.

@@ -1,11 +1,21 @@
 //! The machine's effects, carried out.
 
+use std::time::Duration;
+
+use jiff::SignedDuration;
+
 use super::drive::{Driver, Event, IdentityChange};
 use super::error::DriverError;
 use super::{enroll, found, spent_token};
 use crate::clock;
 use crate::machine::{Answer, Current, Effect, Input, Loaded, Outcome};
 use crate::store::{Generation, HoldOutcome, PendingKind, Publication, StoreError};
+
+/// How long an enrollment that nobody goes on with is kept: longer than a Console repeats its answer, and than people wait
+/// for an approval.
+const UNUSED: SignedDuration = SignedDuration::from_hours(30 * 24);
+/// How often a disk that refused is asked again.
+const MEND_AGAIN: Duration = Duration::from_secs(60);
 
 impl Driver {
     pub(super) fn carry_out(&mut self, effect: Effect) {
@@ -60,6 +70,10 @@ impl Driver {
     /// The machine says once what `.sensor-ready` is to say. A disk that did not take it is asked again whenever
     /// something happens, which is at every heartbeat.
     pub(super) fn catch_up(&mut self) {
+        if !self.unmended.is_empty() && self.uptime.now().saturating_sub(self.looked) >= MEND_AGAIN {
+            self.looked = self.uptime.now();
+            self.inputs.push_back(Input::FilesChanged);
+        }
         if self.set_ready().is_ok_and(|done| done) {
             tracing::info!("the state directory can be written again");
         }
@@ -109,7 +123,11 @@ impl Driver {
 
     fn load(&mut self) -> Result<Loaded, StoreError> {
         let note = self.hold()?;
-        let mut found = found::read(&mut self.store, &self.host)?;
+        let found = found::read(&mut self.store, &self.host);
+        if let Err(error @ StoreError::Newer { .. }) = &found {
+            self.ended = Some(error.to_string());
+        }
+        let mut found = found?;
         for note in &found.mended {
             tracing::warn!(note, "mended the state directory");
         }
@@ -119,8 +137,28 @@ impl Driver {
             self.current = found.current;
         }
         self.committed = found.committed;
+        for note in found.unmended.iter().filter(|note| !self.unmended.contains(note)) {
+            tracing::warn!(note, "the state directory cannot be mended");
+        }
+        (self.unmended, self.met, self.looked) = (found.unmended, found.met, self.uptime.now());
+        self.forget_unused(&found.told);
         self.keeps_out = self.store.keeps_out(&Publication::from(&self.host.config.publish));
         Ok(found.told)
+    }
+
+    /// Nobody goes on with an enrollment whose token is not here any more, and a key does not lie about for ever.
+    fn forget_unused(&mut self, told: &Loaded) {
+        let stands = matches!(told.current, Current::Intact(_)) && told.ready_since.is_some();
+        let now = clock::now(&self.host.clock);
+        let is_old = |since| now.duration_since(since) > UNUSED;
+        if stands
+            && told.committed.is_none()
+            && self.store.pending_since().is_some_and(is_old)
+            && let Ok(Some(pending)) = self.store.pending()
+            && !self.token.as_ref().is_some_and(|found| found.token.matches(&pending.token_sha256))
+        {
+            complain(self.store.discard(PendingKind::Enrollment));
+        }
     }
 
     fn publish(&mut self, generation: u32) -> Result<(), StoreError> {
@@ -131,6 +169,10 @@ impl Driver {
             });
         };
         let done = self.store.publish(&committed);
+        if let Ok(Some(kept)) = &done {
+            let note = format!("files that this agent did not make are kept in {}", kept.display());
+            self.events.push(Event::Warning(note));
+        }
         if done.is_ok() {
             tracing::info!(
                 sensor_id = %committed.verified().sensor_id(),
@@ -145,7 +187,7 @@ impl Driver {
         } else {
             self.committed = Some(committed);
         }
-        done
+        done.map(|_| ())
     }
 
     fn discard(&mut self, generation: u32) {

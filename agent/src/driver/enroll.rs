@@ -72,16 +72,15 @@ pub(super) fn begin_or_resume(
         None => KeyPair::generate(host.config.key_type.value)?,
     };
     let request = request(application, &key)?;
-    let token_sha256: TokenHash = token.hash_as_given();
+    // Who announced this token finds the hash as they wrote it.
+    let announced = store.paid_by().filter(|announced| token.matches(announced));
+    let token_sha256: TokenHash = announced.unwrap_or_else(|| token.hash_as_given());
     Ok(store.begin(key, &request, token_sha256)?)
 }
 
 /// Whether an enrollment under way was begun on this machine, as far as can be told.
 pub(super) fn is_ours(pending: &Pending, host: &Host) -> bool {
-    match (pending.begun_on(), &host.facts.machine_id_sha256) {
-        (Some(then), Some(now)) => then == now,
-        (None, _) | (_, None) => true,
-    }
+    !pending.is_of_another_machine(&host.machine_ids())
 }
 
 fn request(application: &Application<'_>, key: &KeyPair) -> Result<EnrollRequest, DriverError> {
@@ -217,6 +216,7 @@ pub(super) fn commit(
         token_sha256: pending.token_sha256,
         token_type: enrolled.token_type,
         machine_id_sha256: asked.host.machine_id_sha256,
+        machine_id_source: asked.host.machine_id_source,
         trust_state: enrolled.trust_state,
         heartbeat_interval_seconds: enrolled.heartbeat_interval_seconds,
         enrolled_at: now,

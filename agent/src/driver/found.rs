@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::foreign::{self, Met};
 use super::host::Host;
 use super::summary;
 use crate::clock;
@@ -17,19 +18,32 @@ pub(super) struct Found {
     pub remembered: Option<SensorState>,
     /// Damage that was mended, one sentence each.
     pub mended: Vec<String>,
+    /// What could not be mended.
+    pub unmended: Vec<String>,
+    /// Files that this agent did not make.
+    pub met: Met,
 }
 
 /// Looks at a state directory; where it was opened for work, what can be mended is mended.
 pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> {
     let now = clock::now(&host.clock);
-    let mut mended = Vec::new();
+    let mut met = foreign::meet(store, host, now)?;
+    let (mut mended, mut unmended) = (Vec::new(), Vec::new());
     let mut remembered = None;
-    let (summary, current) = match store.load(now)? {
+    let loaded = match (store.load(now)?, met.unwritten.take()) {
+        (store::Loaded::Nothing | store::Loaded::Lost(_), Some(unwritten)) => store::Loaded::Intact {
+            generation: Box::new(unwritten),
+            mended: Vec::new(),
+            unmended: Vec::new(),
+        },
+        (loaded, _) => loaded,
+    };
+    let (summary, current) = match loaded {
         store::Loaded::Nothing => (Current::Nothing, None),
-        store::Loaded::Intact { generation, mended: done } => {
-            mended = done;
-            if !store.is_read_only() {
-                store.settle(&generation)?;
+        store::Loaded::Intact { generation, mended: done, unmended: not_done } => {
+            (mended, unmended) = (done, not_done);
+            if !store.is_read_only() && generation.number() > 0 {
+                unmended.extend(store.settle(&generation).err().map(|error| error.to_string()));
             }
             remembered = Some(generation.state().clone());
             (Current::Intact(summary::identity(host, &generation)), Some(*generation))
@@ -50,7 +64,7 @@ pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> 
         told: current.as_ref().is_some_and(|current| store.was_told(current)),
         notes: mended.clone(),
     };
-    Ok(Found { told, current, committed, remembered, mended })
+    Ok(Found { told, current, committed, remembered, mended, unmended, met })
 }
 
 /// Whether a renewal of the current identity is under way. One that cannot be read is begun anew when it is time.

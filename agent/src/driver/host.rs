@@ -1,11 +1,13 @@
 //! This host, as an enrollment describes it, and how that differs from what it enrolled with.
 
 use std::fmt;
+use std::path::Path;
 
 use telovix_contract::facts::HostFacts;
 
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::facts::machine_id::{self, KnownId};
 use crate::machine::Settings;
 use crate::store::SensorState;
 
@@ -33,7 +35,12 @@ impl Host {
 
     /// Whether an identity was made on another machine than this one.
     pub(super) fn is_clone(&self, state: &SensorState) -> bool {
-        state.is_of_another_machine(self.facts.machine_id_sha256.as_deref())
+        state.is_of_another_machine(&self.machine_ids())
+    }
+
+    /// What tells this machine from others, as it is now.
+    pub(super) fn machine_ids(&self) -> Vec<KnownId> {
+        machine_id::known(Path::new("/"), &self.config.machine_id.value)
     }
 
     /// What differs between an identity and the configuration, as a sentence.

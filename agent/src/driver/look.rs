@@ -48,6 +48,7 @@ pub fn look(host: &Host, token: Option<&FoundToken>) -> Result<Look, StoreError>
             }
         }
     }
+    let notes = found.met.notes;
     let is_ours = found.remembered.as_ref().is_some_and(|state| !host.is_clone(state));
     let mut report = Report { state_dir: Some(dir.clone()), ..machine.report(now) };
     if let Some(state) = found.remembered.filter(|_| is_ours) {
@@ -56,6 +57,7 @@ pub fn look(host: &Host, token: Option<&FoundToken>) -> Result<Look, StoreError>
         report.cluster_name = state.cluster_name.as_ref().map(ToString::to_string);
         report.console_url = Some(state.console_url);
     }
+    report.notes.extend(notes);
     let under_way = store.pending().ok().flatten().map(|pending| pending.token_sha256);
     Ok(Look { report, current: found.current.filter(|_| is_ours), under_way })
 }

@@ -13,6 +13,7 @@ mod drive;
 mod effects;
 mod enroll;
 mod error;
+mod foreign;
 mod found;
 mod host;
 mod log;

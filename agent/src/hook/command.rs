@@ -13,7 +13,6 @@ use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use super::error::HookError;
-use crate::cli::redact_tokens;
 use crate::console::error::clean;
 
 /// Where a hook finds its programs.
@@ -118,7 +117,7 @@ async fn log(stream: &'static str, source: Option<impl AsyncRead + Unpin>) -> St
 }
 
 fn shown(line: &[u8]) -> String {
-    clean(redact_tokens(&String::from_utf8_lossy(line)).trim(), LONGEST_LINE)
+    clean(&String::from_utf8_lossy(line), LONGEST_LINE)
 }
 
 /// The hook and all that it started, killed when this is dropped.

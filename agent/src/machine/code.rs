@@ -181,6 +181,8 @@ codes! {
     StateIoError = "state_io_error", LocalState, BackOff, HostOperator, "";
     /// A file of the state directory is damaged.
     StateDamaged = "state_damaged", LocalState, BackOff, HostOperator, "";
+    /// A newer version of this program wrote the state directory.
+    StateNewer = "state_newer", LocalState, Slowly, HostOperator, "";
     /// Others can write the state directory.
     StateDirUnsafe = "state_dir_unsafe", LocalState, BackOff, HostOperator, "";
     /// Another agent holds the state directory.

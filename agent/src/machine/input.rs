@@ -10,7 +10,6 @@ use serde::{Deserialize, Serialize};
 use telovix_contract::session::RenewalWindow;
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{EnrollmentToken, SensorId, TokenHash};
-use zeroize::Zeroizing;
 
 use super::code::Code;
 
@@ -86,26 +85,23 @@ pub struct Settings {
 /// What there is to know of a token without its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct TokenFacts {
-    hash: TokenHash,
-    padded: TokenHash,
+    spellings: [TokenHash; 4],
 }
 
 impl TokenFacts {
     /// Of this token.
     pub fn of(token: &EnrollmentToken) -> Self {
-        let padded = Zeroizing::new(format!("{}=", token.expose().trim_end_matches('=')));
-        let padded = padded.parse::<EnrollmentToken>().map_or(token.hash(), |token| token.hash_as_given());
-        Self { hash: token.hash(), padded }
+        Self { spellings: token.spellings() }
     }
 
     /// SHA-256 of the unpadded spelling: names the token among others.
     pub fn hash(&self) -> TokenHash {
-        self.hash
+        self.spellings[0]
     }
 
     /// Whether `recorded`, in whichever spelling, is of this token.
     pub fn matches(&self, recorded: &TokenHash) -> bool {
-        self.hash == *recorded || self.padded == *recorded
+        self.spellings.contains(recorded)
     }
 }
 

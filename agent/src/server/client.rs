@@ -81,7 +81,7 @@ impl Client {
         if status.is_success() {
             return Ok(());
         }
-        Err(ClientError::Refused(clean(String::from_utf8_lossy(&body).trim(), 300)))
+        Err(ClientError::Refused(clean(&String::from_utf8_lossy(&body), 300)))
     }
 
     /// Has the certificate renewed, and waits for it.

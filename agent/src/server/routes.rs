@@ -9,6 +9,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
 use hyper::body::Incoming;
 use serde::Serialize;
+use telovix_contract::clean;
 use telovix_contract::problem::{ErrorCode, Problem};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -22,6 +23,8 @@ use crate::metrics::{self, Metrics};
 
 /// Largest body that anybody may send.
 pub(super) const LARGEST_BODY: usize = 4 * 1024;
+/// Most characters of a line of plain text.
+const LONGEST_LINE: usize = 1000;
 /// How long a body may take.
 const BODY: Duration = Duration::from_secs(5);
 /// How long the daemon may take to say that it lives.
@@ -179,8 +182,7 @@ fn json(status: StatusCode, value: &impl Serialize) -> Answer {
 
 /// One line.
 fn plain(status: StatusCode, line: &str) -> Answer {
-    let line: String = line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
-    text(status, "text/plain; charset=utf-8", format!("{line}\n"))
+    text(status, "text/plain; charset=utf-8", format!("{}\n", clean(line, LONGEST_LINE)))
 }
 
 fn text(status: StatusCode, kind: &'static str, body: String) -> Answer {

@@ -8,26 +8,32 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{
-    DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown, lchown, symlink,
-};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+use nix::fcntl::AT_FDCWD;
+use nix::sys::stat::{FchmodatFlags, Mode, fchmodat};
+
+use super::acting::{self, Acting};
 use super::error::StoreError;
 use super::fault;
 use super::permissions::Access;
 
-/// Makes a directory; missing parents too, which are not given away.
+/// Makes a directory, and waits until it is on the disk; missing parents too, which are not given away.
 pub(super) fn create_dir_all(path: &Path, access: impl Into<Access>) -> Result<(), StoreError> {
     let access = access.into();
+    let missing: Vec<&Path> = path.ancestors().take_while(|place| !place.exists()).collect();
     fault::step(|| DirBuilder::new().recursive(true).mode(access.mode).create(path))
         .map_err(StoreError::io("create", path))?;
-    give_directory(path, access)
+    give_directory(path, access)?;
+    // A parent that may not be read cannot be synced; then it is as the file system does it by itself.
+    missing.into_iter().map(|made| sync_dir(parent(made))).filter(|synced| !is_denied(synced)).collect()
 }
 
 /// Makes a directory that must not be there yet.
 pub(super) fn create_dir(path: &Path, access: impl Into<Access>) -> Result<(), StoreError> {
-    let access = as_in(parent(path), access.into())?;
+    let access = access.into();
     fault::step(|| DirBuilder::new().mode(access.mode).create(path))
         .map_err(StoreError::io("create", path))?;
     give_directory(path, access)
@@ -42,39 +48,25 @@ fn give_directory(path: &Path, access: Access) -> Result<(), StoreError> {
     give(&open().map_err(StoreError::io("open", path))?, path, access)
 }
 
-/// Gives something new to its owner and group.
+/// Gives something new to its owner and group. Root that acts as another user does this as root, and only with what is
+/// that user's.
 fn give(file: &File, path: &Path, access: Access) -> Result<(), StoreError> {
     if access.owner.is_none() && access.group.is_none() {
         return Ok(());
     }
-    fault::step(|| fchown(file, access.owner, access.group))
-        .map_err(StoreError::io("change the owner or group of", path))
-}
-
-/// What root makes in the directory of another user becomes that user's: root may enroll a host whose agent has a user
-/// of its own, and that agent has to be able to go on.
-fn as_in(parent: &Path, access: Access) -> Result<Access, StoreError> {
-    if access.owner.is_some() || !nix::unistd::geteuid().is_root() {
-        return Ok(access);
-    }
-    let meta = fs::metadata(parent).map_err(StoreError::io("look at", parent))?;
-    if meta.uid() == 0 {
-        return Ok(access);
-    }
-    Ok(Access { owner: Some(meta.uid()), group: access.group.or(Some(meta.gid())), ..access })
-}
-
-/// Gives an open file of a directory to the directory's owner, where root made it.
-pub(super) fn give_to_owner_of(dir: &Path, file: &File, path: &Path) -> Result<(), StoreError> {
-    let wanted = as_in(dir, Access::from(0))?;
-    let found = file.metadata().map_err(StoreError::io("look at", path))?;
-    if wanted.owner.is_none_or(|owner| owner == found.uid()) { Ok(()) } else { give(file, path, wanted) }
+    let made_by = acting::current().uid;
+    let as_root = Acting::as_root();
+    let give = || match as_root.is_needed() && file.metadata()?.uid() != made_by {
+        true => Err(Errno::EPERM.into()),
+        false => fchown(file, access.owner, access.group),
+    };
+    fault::step(give).map_err(StoreError::io("change the owner or group of", path))
 }
 
 /// Writes a new file and waits until its bytes are on the disk. It has its owner before it has bytes. Its directory is
 /// the caller's to sync.
 pub(super) fn write_new(path: &Path, bytes: &[u8], access: impl Into<Access>) -> Result<(), StoreError> {
-    let access = as_in(parent(path), access.into())?;
+    let access = access.into();
     let open = || {
         let flags = nix::fcntl::OFlag::O_NOFOLLOW | nix::fcntl::OFlag::O_CLOEXEC;
         let mut options = OpenOptions::new();
@@ -87,9 +79,10 @@ pub(super) fn write_new(path: &Path, bytes: &[u8], access: impl Into<Access>) ->
 }
 
 /// Gives a file its mode back that somebody changed. The one exception to the rule that a mode is given when a file is
-/// opened: it has its content already. That it is a file and no link was seen in a directory which is ours alone.
+/// opened: it has its content already. A link in its place is not followed.
 pub(super) fn set_mode(path: &Path, mode: u32) -> Result<(), StoreError> {
-    fault::step(|| fs::set_permissions(path, fs::Permissions::from_mode(mode)))
+    let mode = Mode::from_bits_truncate(mode);
+    fault::step(|| Ok(fchmodat(AT_FDCWD, path, mode, FchmodatFlags::NoFollowSymlink)?))
         .map_err(StoreError::io("change the mode of", path))
 }
 
@@ -103,9 +96,13 @@ pub(super) fn is_there(path: &Path) -> Result<bool, StoreError> {
     path.try_exists().map_err(StoreError::io("look at", path))
 }
 
-/// Waits until the entries of a directory are on the disk.
+/// Waits until the entries of a directory are on the disk. A file system that cannot do that for a directory (CIFS, 9p)
+/// says so by EINVAL, and does what it does.
 pub(super) fn sync_dir(path: &Path) -> Result<(), StoreError> {
-    fault::step(|| File::open(path)?.sync_all()).map_err(StoreError::io("sync", path))
+    match fault::step(|| File::open(path)?.sync_all()) {
+        Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),
+        done => done.map_err(StoreError::io("sync", path)),
+    }
 }
 
 /// Puts `from` in the place of `to`, at once, and waits until that is on the disk. Both in one directory.
@@ -135,7 +132,13 @@ pub(super) fn link(target: &Path, path: &Path) -> Result<(), StoreError> {
 pub(super) fn prepare_link(target: &Path, path: &Path) -> Result<(), StoreError> {
     let new = beside(path);
     remove_file(&new)?;
-    fault::step(|| symlink(target, &new)).map_err(StoreError::io("create", &new))
+    fault::step(|| symlink(target, &new)).map_err(StoreError::io("make the link", &new))
+}
+
+/// Gives a file another name as well, or, where that cannot be, instead. Directories and their sync are the caller's.
+pub(super) fn keep(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fault::step(|| fs::hard_link(from, to).or_else(|_| fs::rename(from, to)))
+        .map_err(StoreError::io("keep", from))
 }
 
 /// Removes a file or link; its absence is fine. The directory is not synced: a leftover is harmless.
@@ -152,6 +155,10 @@ pub(super) fn remove_link(path: &Path) -> Result<(), StoreError> {
 /// Removes a directory and all in it; its absence is fine.
 pub(super) fn remove_tree(path: &Path) -> Result<(), StoreError> {
     absent_is_fine(fault::step(|| fs::remove_dir_all(path)), path)
+}
+
+fn is_denied(done: &Result<(), StoreError>) -> bool {
+    matches!(done, Err(StoreError::Io { source, .. }) if source.raw_os_error() == Some(Errno::EACCES as i32))
 }
 
 fn absent_is_fine(done: io::Result<()>, path: &Path) -> Result<(), StoreError> {
@@ -189,8 +196,7 @@ pub fn make_runtime_dir(path: &Path) -> Result<(), StoreError> {
 
 /// Lets the group of a socket use it. It is made for its owner alone, so that it is never more open than it should be.
 pub fn open_socket_to_group(path: &Path) -> Result<(), StoreError> {
-    fs::set_permissions(path, fs::Permissions::from_mode(0o660))
-        .map_err(StoreError::io("open to its group", path))
+    set_mode(path, 0o660)
 }
 
 /// Removes a socket that nobody listens to any more; its absence is fine.

@@ -7,19 +7,11 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
+use super::acting::Owner;
 use super::atomic;
 use super::error::StoreError;
 use super::layout::{DIR_MODE, Layout};
 use super::lock::{self, Lock};
-
-/// A user and a group by number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Owner {
-    /// The user.
-    pub uid: u32,
-    /// The group.
-    pub gid: u32,
-}
 
 /// What had to be done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +31,7 @@ pub fn hand_over(dir: &Path, owner: Owner) -> Result<Handover, StoreError> {
     if !atomic::is_there(dir)? {
         atomic::create_dir_all(dir, DIR_MODE)?;
     }
+    let dir = &dir.canonicalize().map_err(StoreError::io("look at", dir))?;
     let meta = look_at(dir)?;
     if meta.is_dir() && meta.uid() == owner.uid {
         return Ok(Handover::Theirs);

@@ -3,13 +3,15 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
+
 use crate::machine::Code;
 
 /// The state directory, or something in it, is not as it has to be.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The system refused an operation.
-    #[error("cannot {operation} {}: {source}{}", path.display(), hint(source))]
+    #[error("cannot {operation} {}: {source}{}", path.display(), hint(operation, source))]
     Io {
         /// `create`, `write`, `sync`, …
         operation: &'static str,
@@ -40,6 +42,21 @@ pub enum StoreError {
         /// The other agent's process, where it said so.
         holder: Option<u32>,
     },
+    /// A newer version of this program wrote it. It is not damage: nothing is touched (docs/contract.md section 7).
+    #[error(
+        "{} was written by {} (format {format}), and this version, {}, reads formats up to {known}; install {} again, or a later version",
+        path.display(), newer(written_by), env!("CARGO_PKG_VERSION"), newer(written_by)
+    )]
+    Newer {
+        /// The file.
+        path: PathBuf,
+        /// Its format.
+        format: u32,
+        /// The newest format that this build reads.
+        known: u32,
+        /// The version of the program that wrote it, where the file says so.
+        written_by: Option<String>,
+    },
     /// A file is there and is not what it should be. It is never taken for an empty one.
     #[error("{} is damaged: {problem}", path.display())]
     Corrupt {
@@ -68,6 +85,7 @@ impl StoreError {
             Self::Io { source, .. } => {
                 matches!(source.kind(), io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem)
             }
+            Self::Newer { .. } => true,
             Self::Unsafe { .. } | Self::Corrupt { .. } => false,
         }
     }
@@ -78,22 +96,46 @@ impl StoreError {
             Self::Io { .. } => Code::StateIoError,
             Self::Unsafe { .. } => Code::StateDirUnsafe,
             Self::Locked { .. } => Code::StateDirLocked,
+            Self::Newer { .. } => Code::StateNewer,
             Self::Corrupt { .. } => Code::StateDamaged,
         }
     }
 }
 
-fn hint(error: &io::Error) -> &'static str {
-    let is = |kinds: &[io::ErrorKind]| kinds.contains(&error.kind());
-    if is(&[io::ErrorKind::StorageFull, io::ErrorKind::QuotaExceeded]) {
-        "; make room on that file system and try again"
-    } else if is(&[io::ErrorKind::ReadOnlyFilesystem]) {
-        "; remount that file system for writing and try again"
-    } else if is(&[io::ErrorKind::PermissionDenied]) {
-        "; run as the user that owns the state directory, or as root"
-    } else if error.raw_os_error() == Some(nix::errno::Errno::EIO as i32) {
-        "; the disk fails, see the kernel's log (dmesg): mend or replace it and try again"
-    } else {
-        ""
+fn newer(written_by: &Option<String>) -> String {
+    match written_by {
+        Some(version) => format!("telovix-agent {}", telovix_contract::clean(version, 64)),
+        None => "the newer telovix-agent".to_owned(),
+    }
+}
+
+fn hint(operation: &str, error: &io::Error) -> &'static str {
+    let errno = error.raw_os_error().map(Errno::from_raw);
+    match (operation, errno) {
+        ("lock", Some(Errno::ENOLCK)) => {
+            "; mount NFS with local_lock=flock, or name a state directory on a local disk with --state-dir"
+        }
+        ("lock", Some(Errno::ENOSYS | Errno::EOPNOTSUPP)) => {
+            "; that file system has no locks: name a state directory on a local disk with --state-dir"
+        }
+        ("make the link", Some(Errno::EPERM | Errno::EOPNOTSUPP | Errno::ENOSYS)) => {
+            "; that file system has no symbolic links, which the state directory needs: mount CIFS with mfsymlinks, or \
+             name a state directory on another file system with --state-dir"
+        }
+        ("sync", Some(Errno::EINVAL | Errno::ENOSYS | Errno::EOPNOTSUPP)) => {
+            "; that file system cannot promise that a file stays: name a state directory on another one with --state-dir"
+        }
+        (_, Some(Errno::ENOSPC | Errno::EDQUOT)) => "; make room on that file system and try again",
+        (_, Some(Errno::EROFS)) => "; remount that file system for writing and try again",
+        (_, Some(Errno::EACCES)) => "; run as the user that owns the state directory, or as root",
+        (_, Some(Errno::EPERM)) => {
+            "; run as the user that owns the state directory, or as root, and see whether the file system, an attribute \
+             (lsattr) or a security module forbids it"
+        }
+        (_, Some(Errno::EIO)) => {
+            "; the disk fails, see the kernel's log (dmesg): mend or replace it and try again"
+        }
+        (_, Some(Errno::EMFILE)) => "; raise the limit of open files (ulimit -n)",
+        (_, _) => "",
     }
 }

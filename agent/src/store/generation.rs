@@ -3,7 +3,7 @@
 //! Invariant: a directory under `generations/` that has a number is complete; it got the number by a rename after every
 //! file in it was on the disk.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use telovix_contract::TokenHash;
 use zeroize::Zeroizing;
@@ -12,8 +12,8 @@ use super::error::StoreError;
 use super::layout::{self, Layout, PendingKind};
 use super::pending::Pending;
 use super::permissions::Publication;
-use super::state::SensorState;
-use super::{atomic, read};
+use super::state::{SensorState, WRITTEN_BY};
+use super::{aside, atomic, read};
 use crate::key::KeyError;
 use crate::tls::{ClientIdentity, ServerTrust};
 use crate::verify::Verified;
@@ -79,8 +79,7 @@ impl Generation {
         }
         let new = layout.generation_new();
         let file = new.join(layout::STATE);
-        let mut state_json =
-            serde_json::to_vec_pretty(&state).map_err(|error| StoreError::corrupt(&file, error))?;
+        let mut state_json = to_json(&state).map_err(|error| StoreError::corrupt(&file, error))?;
         state_json.push(b'\n');
         let key = verified.key().to_pem();
         atomic::remove_tree(&new)?;
@@ -96,7 +95,7 @@ impl Generation {
             atomic::write_new(&new.join(name), bytes, publication.file(name, mode))?;
         }
         atomic::sync_dir(&new)?;
-        let number = numbers(layout)?.last().map_or(1, |newest| newest + 1);
+        let number = next_number(layout)?;
         // What is left of its publication is then one rename. The heartbeat that proves it ends its predecessor's life at the
         // Console, so a disk without room has to say so before, and before the generation has its name: one that has it is proven.
         atomic::prepare_link(Path::new(&Layout::relative(number)), &layout.current())?;
@@ -105,7 +104,23 @@ impl Generation {
     }
 }
 
-/// The numbers of the generations that are there, ascending.
+/// With the version of this program, which a later one of an older version can name.
+fn to_json(state: &SensorState) -> Result<Vec<u8>, serde_json::Error> {
+    let mut value = serde_json::to_value(state)?;
+    value[WRITTEN_BY] = env!("CARGO_PKG_VERSION").into();
+    serde_json::to_vec_pretty(&value)
+}
+
+/// The first number after the newest generation that nothing bears, not even what is no generation.
+fn next_number(layout: &Layout) -> Result<u32, StoreError> {
+    let newest = numbers(layout)?.last().copied().max(current_number(layout)?).unwrap_or(0);
+    let is_free = |number: &u32| std::fs::symlink_metadata(layout.generation(*number)).is_err();
+    let full =
+        || StoreError::corrupt(&layout.generations(), "there is no number left; remove the newest directory");
+    newest.checked_add(1).and_then(|next| (next..=u32::MAX).find(is_free)).ok_or_else(full)
+}
+
+/// The numbers of the generations that are there, ascending. An empty directory is none.
 pub(super) fn numbers(layout: &Layout) -> Result<Vec<u32>, StoreError> {
     let place = layout.generations();
     let entries = match std::fs::read_dir(&place) {
@@ -116,7 +131,12 @@ pub(super) fn numbers(layout: &Layout) -> Result<Vec<u32>, StoreError> {
     let mut found = Vec::new();
     for entry in entries {
         let entry = entry.map_err(StoreError::io("read", &place))?;
-        found.extend(entry.file_name().to_str().and_then(Layout::number));
+        // What cannot be looked at may be one.
+        let is_one = |_: &u32| match std::fs::read_dir(entry.path()) {
+            Ok(mut files) => files.next().is_some(),
+            Err(error) => error.kind() != std::io::ErrorKind::NotADirectory,
+        };
+        found.extend(entry.file_name().to_str().and_then(Layout::number).filter(is_one));
     }
     found.sort_unstable();
     Ok(found)
@@ -139,6 +159,9 @@ pub(super) fn current_number(layout: &Layout) -> Result<Option<u32>, StoreError>
 /// Writes down which token paid for the current identity, where that does not stand there yet.
 pub(super) fn write_token_hash(layout: &Layout, current: &Generation) -> Result<(), StoreError> {
     let file = layout.top(layout::TOKEN_HASH);
+    if current.state.token_sha256 == SensorState::no_token() {
+        return Ok(());
+    }
     let hash = format!("{}\n", current.state.token_sha256);
     if read::text(&file).ok().as_deref() == Some(&hash) {
         return Ok(());
@@ -160,25 +183,56 @@ pub(super) fn announces_another_token(layout: &Layout, current: &Generation) -> 
 }
 
 /// Moves `current`. The published names are made first: they lead nowhere until `current` is there, and then all of
-/// them lead to the same generation at once.
-pub(super) fn publish(layout: &Layout, generation: &Generation) -> Result<(), StoreError> {
-    mend_links(layout)?;
+/// them lead to the same generation at once. Returns where files are kept that were in their place.
+pub(super) fn publish(layout: &Layout, generation: &Generation) -> Result<Option<PathBuf>, StoreError> {
+    let Mended { kept, .. } = mend_links(layout)?;
     point_current(layout, generation.number)?;
-    write_token_hash(layout, generation)
+    write_token_hash(layout, generation)?;
+    Ok(kept)
 }
 
-/// Points `current` at a generation.
+/// Publishes a generation that was made of the files under the published names: each name leads to the same key or
+/// certificate before and after.
+pub(super) fn adopt(layout: &Layout, generation: &Generation) -> Result<Option<PathBuf>, StoreError> {
+    let kept = aside::keep(layout, &aside::names(layout))?;
+    point_current(layout, generation.number)?;
+    link(layout, &broken_links(layout))?;
+    write_token_hash(layout, generation)?;
+    Ok(kept)
+}
+
+/// Points `current` at a generation. A directory in its place comes from a backup that followed links.
 pub(super) fn point_current(layout: &Layout, number: u32) -> Result<(), StoreError> {
+    if std::fs::symlink_metadata(layout.current()).is_ok_and(|meta| !meta.file_type().is_symlink()) {
+        aside::keep(layout, &["current"])?;
+        atomic::remove_file(&layout.current())?;
+    }
     atomic::link(Path::new(&Layout::relative(number)), &layout.current())
 }
 
-/// Makes the published names that are missing or are not our links. Returns which.
-pub(super) fn mend_links(layout: &Layout) -> Result<Vec<&'static str>, StoreError> {
-    let broken = broken_links(layout);
-    for name in &broken {
-        atomic::link(&Path::new("current").join(name), &layout.top(name))?;
+/// What was done about the published names.
+#[derive(Debug, Default)]
+pub(super) struct Mended {
+    /// The names that were missing or were not our links.
+    pub(super) links: Vec<&'static str>,
+    /// Where files are kept that were in their place.
+    pub(super) kept: Option<PathBuf>,
+}
+
+/// Makes the published names that are missing or are not our links. Files of somebody else that are in their place are kept,
+/// and all of them go before the first link comes: nobody finds a key beside another one's certificate.
+pub(super) fn mend_links(layout: &Layout) -> Result<Mended, StoreError> {
+    let (links, foreign) = (broken_links(layout), aside::names(layout));
+    let kept = aside::keep(layout, &foreign)?;
+    if kept.is_some() {
+        foreign.iter().try_for_each(|name| atomic::remove_file(&layout.top(name)))?;
     }
-    Ok(broken)
+    link(layout, &links)?;
+    Ok(Mended { links, kept })
+}
+
+fn link(layout: &Layout, names: &[&'static str]) -> Result<(), StoreError> {
+    names.iter().try_for_each(|name| atomic::link(&Path::new("current").join(name), &layout.top(name)))
 }
 
 /// The published names that are missing or are not our links.

@@ -7,6 +7,7 @@
 //! generations/000002/{client.key.pem,client.cert.pem,console-ca.cert.pem,policy-signing.pub,sensor-state.json}
 //! pending/{client.key.pem,request.json}         an enrollment that is under way
 //! renewal/{client.key.pem,request.json}         a renewal that is under way
+//! kept-aside/000001/                            files under the published names that this agent did not make
 //! .enrollment-token-hash  .sensor-ready  .consumers-told  .lock
 //! ```
 
@@ -111,6 +112,11 @@ impl Layout {
         self.top(&format!(".{}.new", kind.dir()))
     }
 
+    /// Where files are kept that this agent did not make.
+    pub(super) fn kept(&self) -> PathBuf {
+        self.top("kept-aside")
+    }
+
     pub(super) fn generations(&self) -> PathBuf {
         self.top("generations")
     }
@@ -131,6 +137,6 @@ impl Layout {
 
     /// The number in a generation's directory name; `None` for any other name.
     pub(super) fn number(name: &str) -> Option<u32> {
-        (name.len() == 6 && name.bytes().all(|b| b.is_ascii_digit())).then(|| name.parse().ok())?
+        name.parse().ok().filter(|number| format!("{number:06}") == name)
     }
 }

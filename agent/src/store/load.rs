@@ -8,11 +8,13 @@ use telovix_contract::SensorId;
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::generation::{Generation, broken_links, current_number, mend_links, numbers, point_current};
+use super::generation::{
+    Generation, Mended, broken_links, current_number, mend_links, numbers, point_current,
+};
 use super::layout::{self, Layout, PendingKind};
-use super::pending::Pending;
+use super::pending::{Pending, REQUEST};
 use super::permissions::Publication;
-use super::state::{STATE_VERSION, SensorState};
+use super::state::{SensorState, check_format};
 use super::{atomic, read};
 use crate::key::KeyPair;
 use crate::verify::{self, Claim, VerifyError};
@@ -28,6 +30,8 @@ pub enum Loaded {
         generation: Box<Generation>,
         /// What was found broken and put right (or would be, when only looking), one sentence each.
         mended: Vec<String>,
+        /// What is broken and could not be put right, one sentence each.
+        unmended: Vec<String>,
     },
     /// There was an identity, and it cannot be used.
     Lost(Loss),
@@ -63,6 +67,7 @@ pub(super) fn load(
     mend: Option<&Publication>,
     now: Timestamp,
 ) -> Result<Loaded, StoreError> {
+    check_formats(layout)?;
     let may_mend = mend.is_some();
     let numbers = numbers(layout)?;
     let current = current_number(layout)?;
@@ -73,8 +78,9 @@ pub(super) fn load(
     let Some(first) = first else {
         return Ok(Loaded::Nothing);
     };
-    // Before reading: a file that nobody may read is mended, not lost.
-    let mut mended = modes(layout, mend, first)?;
+    // Before reading: a file that nobody may read is mended, not lost. A disk that refuses to be mended does not keep an intact
+    // identity from being used.
+    let (mut mended, mut unmended) = modes(layout, mend, first);
     let (generation, failed) = match read_generation(layout, first, now)? {
         Read::Whole(generation) => (Some(*generation), None),
         Read::Lost(loss) => (predecessor(layout, &loss, &numbers, first, now)?, Some(loss)),
@@ -92,21 +98,52 @@ pub(super) fn load(
     } else if current.is_none() {
         mended.push(format!("the link `current` was missing; it names generation {first} again"));
     }
+    let mut try_to = |done: Result<Mended, StoreError>| {
+        done.unwrap_or_else(|error| {
+            unmended.push(error.to_string());
+            Mended::default()
+        })
+    };
     if may_mend && current != Some(generation.number()) {
-        point_current(layout, generation.number())?;
+        try_to(point_current(layout, generation.number()).map(|()| Mended::default()));
     }
-    let links = if may_mend { mend_links(layout)? } else { broken_links(layout) };
+    let (done, Mended { links, kept }) = if may_mend {
+        ("linked again", try_to(mend_links(layout)))
+    } else {
+        let links = broken_links(layout);
+        ("the agent links them again when it runs", Mended { links, kept: None })
+    };
     if !links.is_empty() {
-        let done = if may_mend { "linked again" } else { "the agent links them again when it runs" };
         mended.push(format!("{} did not lead to the current generation; {done}", links.join(", ")));
     }
-    Ok(Loaded::Intact { generation: Box::new(generation), mended })
+    if let Some(kept) = kept {
+        mended.push(format!(
+            "files that this agent did not make were in their place; they are kept in {}",
+            kept.display()
+        ));
+    }
+    Ok(Loaded::Intact { generation: Box::new(generation), mended, unmended })
+}
+
+/// Whether this build knows the format of all that is there.
+///
+/// # Errors
+/// [`StoreError::Newer`].
+pub(super) fn check_formats(layout: &Layout) -> Result<(), StoreError> {
+    let states =
+        numbers(layout).unwrap_or_default().into_iter().map(|n| layout.generation(n).join(layout::STATE));
+    let requests = PendingKind::ALL.map(|kind| layout.pending(kind).join(REQUEST));
+    for file in states.chain(requests) {
+        // What cannot be read is judged where it is needed.
+        read::text(&file).map_or(Ok(()), |text| check_format(&file, &text))?;
+    }
+    Ok(())
 }
 
 /// Finds files of a generation whose mode was changed by hand, and gives them back the mode that they were made with.
-fn modes(layout: &Layout, mend: Option<&Publication>, number: u32) -> Result<Vec<String>, StoreError> {
-    let mut mended = Vec::new();
-    let Some(publication) = mend else { return Ok(mended) };
+fn modes(layout: &Layout, mend: Option<&Publication>, number: u32) -> (Vec<String>, Vec<String>) {
+    let (mut mended, mut unmended) = (Vec::new(), Vec::new());
+    let Some(publication) = mend else { return (mended, unmended) };
     for (name, default) in layout::GENERATION_FILES {
         let path = layout.generation(number).join(name);
         let wanted = publication.file(name, default).mode;
@@ -115,12 +152,15 @@ fn modes(layout: &Layout, mend: Option<&Publication>, number: u32) -> Result<Vec
         if !meta.is_file() || found == wanted {
             continue;
         }
-        atomic::set_mode(&path, wanted)?;
+        if let Err(error) = atomic::set_mode(&path, wanted) {
+            unmended.push(format!("{name} has mode {found:04o} instead of {wanted:04o}: {error}"));
+            continue;
+        }
         let seen = found & !wanted & 0o044 != 0 && name == layout::KEY;
         let advice = if seen { "; others could read the key: run `telovix-agent renew --force`" } else { "" };
         mended.push(format!("{name} had mode {found:04o} and has {wanted:04o} again{advice}"));
     }
-    Ok(mended)
+    (mended, unmended)
 }
 
 /// Where `current` is gone: the newest generation, unless it is one that was committed and never published, which the
@@ -206,7 +246,7 @@ fn is_damage(error: &StoreError) -> bool {
                         | ErrorKind::NotADirectory
                 )
         }
-        StoreError::Unsafe { .. } | StoreError::Locked { .. } => false,
+        StoreError::Unsafe { .. } | StoreError::Locked { .. } | StoreError::Newer { .. } => false,
     }
 }
 
@@ -260,14 +300,7 @@ fn texts(dir: &Path) -> Result<[Zeroizing<String>; 4], StoreError> {
 
 fn read_state(layout: &Layout, number: u32) -> Result<SensorState, StoreError> {
     let file = layout.generation(number).join(layout::STATE);
-    let state: SensorState =
-        serde_json::from_str(&read::text(&file)?).map_err(|error| StoreError::corrupt(&file, error))?;
-    if state.version > STATE_VERSION {
-        let problem = format!(
-            "it has version {}, and this build knows versions up to {STATE_VERSION}; install the newer agent again",
-            state.version
-        );
-        return Err(StoreError::corrupt(&file, problem));
-    }
-    Ok(state)
+    let text = read::text(&file)?;
+    check_format(&file, &text)?;
+    serde_json::from_str(&text).map_err(|error| StoreError::corrupt(&file, error))
 }

@@ -3,41 +3,41 @@
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 
-use super::atomic;
 use super::error::StoreError;
 use super::layout::SECRET_MODE;
+use crate::regular::{self, Links};
 
 /// An advisory lock (flock(2)) that ends with the process, however it ends. It is given up by closing the file: an unlocking that
 /// the file system refuses would have nothing to say.
 #[derive(Debug)]
 pub(super) struct Lock {
     file: File,
+    path: PathBuf,
 }
 
 impl Lock {
-    /// Whether that name leads to what is locked. One that cannot be looked at is taken to: it says nothing.
-    pub(super) fn is_at(&self, path: &Path) -> bool {
+    /// Whether its name leads to what is locked. One that cannot be looked at is taken to: it says nothing.
+    pub(super) fn is_in_place(&self) -> bool {
         let Ok(held) = self.file.metadata() else { return true };
-        match std::fs::symlink_metadata(path) {
+        match std::fs::symlink_metadata(&self.path) {
             Ok(there) => (there.dev(), there.ino()) == (held.dev(), held.ino()),
             Err(error) => !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory),
         }
     }
 
     pub(super) fn take(path: &Path, dir: &Path) -> Result<Self, StoreError> {
-        let io = |error| StoreError::io("open the lock", path)(error);
-        let mut file = open(path).map_err(io)?;
-        atomic::give_to_owner_of(dir, &file, path)?;
+        let (mut file, path) = open(path, dir)?;
+        let path = path.as_path();
         let mut locked = file.try_lock();
         if matches!(&locked, Err(TryLockError::Error(error)) if error.raw_os_error() == Some(Errno::EBADF as i32))
         {
             // NFS takes an exclusive lock only from one who may write.
-            file = options().write(true).open(path).map_err(io)?;
+            file = options().write(true).open(path).map_err(StoreError::io("open the lock", path))?;
             locked = file.try_lock();
         }
         match locked {
@@ -46,7 +46,7 @@ impl Lock {
                 let note =
                     |mut file: File| file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
                 let _ = options().write(true).open(path).and_then(note);
-                Ok(Self { file })
+                Ok(Self { file, path: path.to_owned() })
             }
             Err(TryLockError::WouldBlock) => {
                 let mut text = String::new();
@@ -59,21 +59,45 @@ impl Lock {
     }
 }
 
+/// The directory became somebody else's while it was opened.
+pub(super) fn replaced(dir: &Path) -> StoreError {
+    StoreError::Unsafe {
+        path: dir.to_owned(),
+        problem: "was replaced while it was opened".to_owned(),
+        remedy: "find out who does that, and run the command again".to_owned(),
+    }
+}
+
 /// For reading, and only made where it is missing: a file system on which something is open for writing cannot be made
-/// read-only, and on one that is read-only the identity is still good.
-fn open(path: &Path) -> io::Result<File> {
-    match options().open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            drop(options().write(true).create(true).truncate(false).mode(SECRET_MODE).open(path)?);
-            options().open(path)
+/// read-only. On one that is read-only the identity is still good, and the directory itself can be locked.
+fn open(path: &Path, dir: &Path) -> Result<(File, PathBuf), StoreError> {
+    let io = |error| StoreError::io("open the lock", path)(error);
+    let is = |error: &io::Error, errno: Errno| error.raw_os_error() == Some(errno as i32);
+    match regular::open(path, Links::Refuse) {
+        Err(error) if is(&error, Errno::ENOENT) => {}
+        Err(error) if error.kind() == io::ErrorKind::InvalidData || is(&error, Errno::ELOOP) => {
+            return Err(StoreError::Unsafe {
+                path: path.to_owned(),
+                problem: "is not a file".to_owned(),
+                remedy: format!("remove it: `rm -r {}`", path.display()),
+            });
         }
-        opened => opened,
+        opened => return Ok((opened.map_err(io)?, path.to_owned())),
+    }
+    match options().write(true).create_new(true).mode(SECRET_MODE).open(path) {
+        Err(error) if is(&error, Errno::EROFS) => {
+            let file = File::open(dir).map_err(StoreError::io("open", dir))?;
+            Ok((file, dir.to_owned()))
+        }
+        Err(error) if !is(&error, Errno::EEXIST) => Err(io(error)),
+        Ok(_) | Err(_) => Ok((regular::open(path, Links::Refuse).map_err(io)?, path.to_owned())),
     }
 }
 
 fn options() -> OpenOptions {
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags((OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC).bits());
+    let flags = OFlag::O_NOFOLLOW | OFlag::O_NONBLOCK | OFlag::O_CLOEXEC;
+    options.read(true).custom_flags(flags.bits());
     options
 }
 

@@ -8,10 +8,13 @@
 //! - nothing that works is removed before its successor is in its place, and the previous generation stays;
 //! - what cannot be read is an error that names the file, never "empty".
 
+mod acting;
+mod aside;
 mod atomic;
 mod chown;
 mod error;
 mod fault;
+mod foreign;
 mod generation;
 pub mod layout;
 mod load;
@@ -21,16 +24,20 @@ mod permissions;
 mod read;
 mod state;
 
-use std::path::Path;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use telovix_contract::TokenHash;
 use telovix_contract::enroll::EnrollRequest;
 use telovix_contract::session::RenewRequest;
 
+use self::acting::Acting;
+pub use self::acting::Owner;
 pub use self::atomic::{make_runtime_dir, open_socket_to_group, remove_consumed_token, remove_socket};
-pub use self::chown::{Handover, Owner, hand_over};
+pub use self::chown::{Handover, hand_over};
 pub use self::error::StoreError;
+pub use self::foreign::Foreign;
 pub use self::generation::Generation;
 use self::layout::Layout;
 pub use self::layout::PendingKind;
@@ -45,7 +52,9 @@ use crate::verify::Verified;
 /// One state directory.
 #[derive(Debug)]
 pub struct Store {
-    layout: Layout,
+    place: Layout,
+    /// The directory's owner, where this process is root and the directory is another user's.
+    owner: Option<Owner>,
     access: Access,
     publication: Publication,
 }
@@ -56,6 +65,19 @@ enum Access {
     Read,
     /// Holds the lock.
     Write { lock: Lock },
+}
+
+/// The directory's paths, and the rights of its owner for as long as they are used.
+struct Entered<'a> {
+    place: &'a Layout,
+    _acting: Acting,
+}
+
+impl Deref for Entered<'_> {
+    type Target = Layout;
+    fn deref(&self) -> &Layout {
+        self.place
+    }
 }
 
 /// What [`Store::hold`] found.
@@ -80,13 +102,21 @@ impl Store {
     /// The same, for consumers that are not the agent's own user: new files are made for them, what stands stays as it
     /// is.
     pub fn open_as(dir: &Path, publication: Publication) -> Result<Self, StoreError> {
-        let layout = Layout::new(dir);
+        let place = Layout::new(dir);
         if !atomic::is_there(dir)? {
             atomic::create_dir_all(dir, publication.directory())?;
         }
         lock::check_directory(dir)?;
-        let lock = Lock::take(&layout.lock(), dir)?;
-        Ok(Self { layout, access: Access::Write { lock }, publication })
+        let owner = acting::owner_to_be(dir)?;
+        owner.map_or(Ok(()), |owner| acting::prepare(dir, owner))?;
+        let acting = Acting::start(owner);
+        load::check_formats(&place)?;
+        let lock = Lock::take(&place.lock(), dir)?;
+        drop(acting);
+        if acting::owner_to_be(dir)? != owner {
+            return Err(lock::replaced(dir));
+        }
+        Ok(Self { place, owner, access: Access::Write { lock }, publication })
     }
 
     /// Makes sure that the name of the state directory still leads to the one that this store holds: somebody may have
@@ -96,16 +126,21 @@ impl Store {
     /// As [`Store::open`]; the store then holds nothing that anybody can reach.
     pub fn hold(&mut self) -> Result<HoldOutcome, StoreError> {
         let Access::Write { lock } = &self.access else { return Ok(HoldOutcome::Unchanged) };
-        if lock.is_at(&self.layout.lock()) {
+        let entered = self.layout();
+        let is_in_place = lock.is_in_place();
+        drop(entered);
+        if is_in_place {
             return Ok(HoldOutcome::Unchanged);
         }
-        self.access = Self::open_as(self.layout.root(), self.publication)?.access;
+        *self = Self::open_as(self.dir(), self.publication)?;
         Ok(HoldOutcome::Reopened)
     }
 
     /// Opens a state directory for looking, beside a running agent; nothing is made or mended.
     pub fn peek(dir: &Path) -> Self {
-        Self { layout: Layout::new(dir), access: Access::Read, publication: Publication::default() }
+        // Who only looks changes nothing; where it cannot be done as the owner, it is done as it can be.
+        let owner = acting::owner_to_be(dir).unwrap_or(None);
+        Self { place: Layout::new(dir), owner, access: Access::Read, publication: Publication::default() }
     }
 
     /// Whether this store was opened for looking only.
@@ -131,22 +166,32 @@ impl Store {
 
     /// What keeps the consumers of a publication out, and what to do about it.
     pub fn keeps_out(&self, publication: &Publication) -> Option<String> {
-        publication.barred(&self.layout)
+        publication.barred(&self.layout())
     }
 
     /// Where it is.
     pub fn dir(&self) -> &Path {
-        self.layout.root()
+        self.place.root()
+    }
+
+    fn layout(&self) -> Entered<'_> {
+        Entered { place: &self.place, _acting: Acting::start(self.owner) }
     }
 
     /// Reads the identity of this host and checks it again, at the time `now`. Opened for work, it also mends what can
     /// be mended without the Console: wrong modes, missing links, and a torn generation that has an intact predecessor.
     ///
     /// # Errors
-    /// [`StoreError::Io`] when the disk refuses; a lost identity is not an error but [`Loaded::Lost`].
+    /// [`StoreError::Io`] when the disk refuses to be read; [`StoreError::Newer`]. A lost identity is not an error but
+    /// [`Loaded::Lost`].
     pub fn load(&self, now: Timestamp) -> Result<Loaded, StoreError> {
         let mend = (!self.is_read_only()).then_some(&self.publication);
-        load::load(&self.layout, mend, now)
+        load::load(&self.layout(), mend, now)
+    }
+
+    /// The same, and nothing is mended.
+    pub fn look(&self, now: Timestamp) -> Result<Loaded, StoreError> {
+        load::load(&self.layout(), None, now)
     }
 
     /// The enrollment that is under way, if any.
@@ -154,12 +199,12 @@ impl Store {
     /// # Errors
     /// [`StoreError::Corrupt`] or [`StoreError::Io`] when it is there and cannot be read.
     pub fn pending(&self) -> Result<Option<Pending>, StoreError> {
-        Pending::load(&self.layout, PendingKind::Enrollment)
+        Pending::load(&self.layout(), PendingKind::Enrollment)
     }
 
     /// The renewal that is under way, if any.
     pub fn pending_renewal(&self) -> Result<Option<Pending>, StoreError> {
-        Pending::load(&self.layout, PendingKind::Renewal)
+        Pending::load(&self.layout(), PendingKind::Renewal)
     }
 
     /// Makes an enrollment durable before its first byte leaves, in place of an earlier one.
@@ -169,7 +214,7 @@ impl Store {
         request: &EnrollRequest,
         token_sha256: TokenHash,
     ) -> Result<Pending, StoreError> {
-        Pending::save_enrollment(&self.layout, key, request, token_sha256)
+        Pending::save_enrollment(&self.layout(), key, request, token_sha256)
     }
 
     /// Makes the renewal of an identity durable before its first byte leaves, in place of an earlier one.
@@ -179,43 +224,68 @@ impl Store {
         request: &RenewRequest,
         of: &Generation,
     ) -> Result<Pending, StoreError> {
-        Pending::save_renewal(&self.layout, key, request, (of.state().token_sha256, of.number()))
+        Pending::save_renewal(&self.layout(), key, request, (of.state().token_sha256, of.number()))
+    }
+
+    /// Since when the enrollment that is under way is as it is.
+    pub fn pending_since(&self) -> Option<Timestamp> {
+        let file = self.layout().pending(PendingKind::Enrollment).join(pending::REQUEST);
+        Timestamp::try_from(std::fs::symlink_metadata(file).ok()?.modified().ok()?).ok()
     }
 
     /// Throws away what is pending of this kind, and the generation that was committed for it and never published.
     pub fn discard(&mut self, kind: PendingKind) -> Result<(), StoreError> {
-        generation::discard(&self.layout, kind)
+        generation::discard(&self.layout(), kind)
     }
 
     /// Writes an identity as a new generation. It is whole and on the disk when this returns, and not yet current.
     pub fn commit(&mut self, verified: Verified, state: SensorState) -> Result<Generation, StoreError> {
-        Generation::write(&self.layout, self.publication, verified, state)
+        Generation::write(&self.layout(), self.publication, verified, state)
     }
 
     /// An identity that an earlier process committed and did not live to publish: newer than the current one and made
     /// for the key of the enrollment under way.
     pub fn committed(&self, pending: &Pending, now: Timestamp) -> Result<Option<Generation>, StoreError> {
-        load::committed(&self.layout, pending, now)
+        load::committed(&self.layout(), pending, now)
     }
 
-    /// Makes a generation the current one, publishes its names, and ends the enrollment that made it.
+    /// Makes a generation the current one, publishes its names, and ends the enrollment that made it. Returns where files
+    /// are kept that somebody else had put under the names.
     ///
     /// # Errors
     /// [`StoreError::Io`]; until `current` has moved the old identity stands, after it the new one.
-    pub fn publish(&mut self, generation: &Generation) -> Result<(), StoreError> {
-        generation::publish(&self.layout, generation)?;
-        self.settle(generation)
+    pub fn publish(&mut self, generation: &Generation) -> Result<Option<PathBuf>, StoreError> {
+        let kept = generation::publish(&self.layout(), generation)?;
+        self.settle(generation)?;
+        Ok(kept)
+    }
+
+    /// Files under the published names that this agent did not make, if any.
+    pub fn foreign(&self, now: Timestamp) -> Option<Foreign> {
+        foreign::find(&self.layout(), now)
+    }
+
+    /// Makes an identity of such files the current one, as a generation. Returns where the files are kept as they were.
+    pub fn adopt(&mut self, identity: Verified, state: SensorState) -> Result<Option<PathBuf>, StoreError> {
+        let generation = self.commit(identity, state)?;
+        generation::adopt(&self.layout(), &generation)
+    }
+
+    /// The same, where nothing can be written; it has the number 0.
+    pub fn unwritten(&self, identity: Verified, state: SensorState) -> Generation {
+        Generation::new(0, identity, state)
     }
 
     /// Sweeps up after a publication, this one or one that a crash cut short: token hash, pending enrollment, old
     /// generations. Changes nothing where all is in order.
     pub fn settle(&mut self, current: &Generation) -> Result<(), StoreError> {
-        generation::settle(&self.layout, current)
+        generation::settle(&self.layout(), current)
     }
 
     /// Says to consumers that the Console has accepted the identity, or that it no longer does.
     pub fn set_ready(&mut self, accepted_at: Option<Timestamp>) -> Result<(), StoreError> {
-        let path = self.layout.top(layout::READY);
+        let layout = self.layout();
+        let path = layout.top(layout::READY);
         match accepted_at {
             Some(at) => atomic::replace(&path, format!("{at:.0}\n").as_bytes(), layout::PUBLIC_MODE),
             None => atomic::remove_file(&path),
@@ -224,24 +294,24 @@ impl Store {
 
     /// When the Console accepted the identity, as `.sensor-ready` tells; `None` where it is missing or unreadable.
     pub fn ready_since(&self) -> Option<Timestamp> {
-        read::text(&self.layout.top(layout::READY)).ok()?.trim().parse().ok()
+        read::text(&self.layout().top(layout::READY)).ok()?.trim().parse().ok()
     }
 
     /// Writes down that consumers know the identity.
     pub fn set_told(&mut self, current: &Generation) -> Result<(), StoreError> {
         let line = format!("{}\n", current.verified().serial_hex());
-        atomic::replace(&self.layout.top(layout::TOLD), line.as_bytes(), layout::SECRET_MODE)
+        atomic::replace(&self.layout().top(layout::TOLD), line.as_bytes(), layout::SECRET_MODE)
     }
 
     /// Whether that was written down of this identity.
     pub fn was_told(&self, current: &Generation) -> bool {
-        read::text(&self.layout.top(layout::TOLD))
+        read::text(&self.layout().top(layout::TOLD))
             .is_ok_and(|line| line.trim() == current.verified().serial_hex())
     }
 
     /// Hash of the token that paid for the identity here, as `.enrollment-token-hash` tells.
     pub fn paid_by(&self) -> Option<TokenHash> {
-        read::text(&self.layout.top(layout::TOKEN_HASH)).ok()?.parse().ok()
+        read::text(&self.layout().top(layout::TOKEN_HASH)).ok()?.parse().ok()
     }
 
     /// Removes the identity and all that belongs to it. The names of consumers go first, the keys last.
@@ -249,19 +319,19 @@ impl Store {
     /// # Errors
     /// [`StoreError::Io`] when the disk refuses; calling it again goes on.
     pub fn reset(&mut self) -> Result<(), StoreError> {
-        atomic::remove_file(&self.layout.top(layout::READY))?;
+        atomic::remove_file(&self.layout().top(layout::READY))?;
         for (name, _) in layout::GENERATION_FILES {
-            atomic::remove_file(&self.layout.top(name))?;
+            atomic::remove_file(&self.layout().top(name))?;
         }
-        atomic::remove_link(&self.layout.current())?;
-        atomic::remove_file(&self.layout.top(layout::TOKEN_HASH))?;
-        atomic::remove_file(&self.layout.top(layout::TOLD))?;
+        atomic::remove_link(&self.layout().current())?;
+        atomic::remove_file(&self.layout().top(layout::TOKEN_HASH))?;
+        atomic::remove_file(&self.layout().top(layout::TOLD))?;
         for kind in PendingKind::ALL {
-            atomic::remove_tree(&self.layout.pending(kind))?;
-            atomic::remove_tree(&self.layout.pending_new(kind))?;
+            atomic::remove_tree(&self.layout().pending(kind))?;
+            atomic::remove_tree(&self.layout().pending_new(kind))?;
         }
-        atomic::remove_tree(&self.layout.generations())?;
-        atomic::sync_dir(self.layout.root())
+        atomic::remove_tree(&self.layout().generations())?;
+        atomic::sync_dir(self.layout().root())
     }
 }
 

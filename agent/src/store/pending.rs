@@ -16,10 +16,13 @@ use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::layout::{self, Layout, PendingKind};
+use super::state::{STATE_VERSION, check_format};
 use super::{atomic, read};
+use crate::facts::machine_id::{KnownId, is_of_another};
 use crate::key::KeyPair;
 
-const REQUEST: &str = "request.json";
+/// What is asked, and for which token.
+pub(super) const REQUEST: &str = "request.json";
 const TOKEN_KEY: &str = "enrollment_token";
 
 /// An enrollment or a renewal that was begun and has not ended.
@@ -60,6 +63,9 @@ pub struct Asked {
 
 #[derive(Serialize, Deserialize)]
 struct OnDisk {
+    /// [`STATE_VERSION`] of the build that wrote it; the first ones wrote none.
+    #[serde(default)]
+    version: u32,
     token_sha256: TokenHash,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     renews: Option<u32>,
@@ -80,10 +86,10 @@ impl Pending {
         request.map_err(|error| StoreError::corrupt(Path::new("pending").join(REQUEST).as_path(), error))
     }
 
-    /// The machine that an enrollment was begun on, as its request names it; `None` for a renewal, or where the host
-    /// had no machine id.
-    pub fn begun_on(&self) -> Option<&str> {
-        self.request.get("host")?.get("machine_id_sha256")?.as_str()
+    /// Whether an enrollment was begun on another machine than this one, as far as its request and these ids tell.
+    pub fn is_of_another_machine(&self, known: &[KnownId]) -> bool {
+        let fact = |name: &str| self.request.get("host")?.get(name)?.as_str();
+        is_of_another(fact("machine_id_sha256"), fact("machine_id_source"), known)
     }
 
     /// What the request of an enrollment says of the host.
@@ -136,7 +142,7 @@ impl Pending {
     ) -> Result<Self, StoreError> {
         let new = layout.pending_new(kind);
         let request = request.map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
-        let on_disk = OnDisk { token_sha256, renews, request };
+        let on_disk = OnDisk { version: STATE_VERSION, token_sha256, renews, request };
         let bytes = serde_json::to_vec_pretty(&on_disk)
             .map_err(|error| StoreError::corrupt(&new.join(REQUEST), error))?;
         let place = layout.pending(kind);
@@ -176,9 +182,11 @@ impl Pending {
         let pem = Zeroizing::new(half(read::text(&key_file))?);
         let key = KeyPair::from_pem(&pem).map_err(|error| StoreError::corrupt(&key_file, error))?;
         let file = place.join(REQUEST);
-        let on_disk: OnDisk = serde_json::from_str(&half(read::text(&file))?)
-            .map_err(|error| StoreError::corrupt(&file, error))?;
-        let OnDisk { token_sha256, renews, request } = on_disk;
+        let text = half(read::text(&file))?;
+        check_format(&file, &text)?;
+        let on_disk: OnDisk =
+            serde_json::from_str(&text).map_err(|error| StoreError::corrupt(&file, error))?;
+        let OnDisk { token_sha256, renews, request, .. } = on_disk;
         Ok(Some(Self { key, token_sha256, renews, request }))
     }
 

@@ -1,12 +1,41 @@
 //! What the agent remembers of an enrollment beside the certificate: `sensor-state.json`.
 
+use std::path::Path;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{ClusterName, InstallId, NodeName, NodeRole, SensorId, TokenHash};
 
-/// Version of the file that this build writes. A file of a later version is refused, not guessed at.
+use super::error::StoreError;
+use crate::facts::machine_id::{KnownId, is_of_another};
+
+/// Format of the files that this build writes. One of a later format is not damage: [`StoreError::Newer`].
 pub const STATE_VERSION: u32 = 1;
+
+/// Beside [`SensorState`] in its file: the version of the program that wrote it.
+pub(super) const WRITTEN_BY: &str = "written_by";
+
+/// What a file says of its own format, whatever else is in it.
+#[derive(Debug, Deserialize)]
+struct Header {
+    version: u32,
+    #[serde(default)]
+    written_by: Option<String>,
+}
+
+/// Whether a file of ours is of a format that this build reads; a torn one is judged elsewhere.
+///
+/// # Errors
+/// [`StoreError::Newer`].
+pub(super) fn check_format(path: &Path, text: &str) -> Result<(), StoreError> {
+    match serde_json::from_str(text) {
+        Ok(Header { version: format, written_by }) if format > STATE_VERSION => {
+            Err(StoreError::Newer { path: path.to_owned(), format, known: STATE_VERSION, written_by })
+        }
+        Ok(Header { .. }) | Err(_) => Ok(()),
+    }
+}
 
 /// The content of `sensor-state.json`. No secret in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,6 +64,9 @@ pub struct SensorState {
     /// The machine that it was made on; another one has copied it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub machine_id_sha256: Option<String>,
+    /// Where the id of that machine was from; the first versions recorded none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub machine_id_source: Option<String>,
     /// What the Console thought of it when it was issued.
     pub trust_state: TrustState,
     /// Seconds between heartbeats, as the Console asked.
@@ -44,9 +76,14 @@ pub struct SensorState {
 }
 
 impl SensorState {
-    /// Whether it was made on another machine than this one, of this machine id: then it came here with a copied state
-    /// directory and is somebody else's. Where either is not known, it is taken for this one's.
-    pub fn is_of_another_machine(&self, machine_id_sha256: Option<&str>) -> bool {
-        matches!((self.machine_id_sha256.as_deref(), machine_id_sha256), (Some(then), Some(now)) if then != now)
+    /// Where it is not known which token paid.
+    pub fn no_token() -> TokenHash {
+        TokenHash::from_bytes([0; 32])
+    }
+
+    /// Whether it was made on another machine than this one, of these ids: then it came here with a copied state
+    /// directory and is somebody else's. Where it cannot be known, it is taken for this one's.
+    pub fn is_of_another_machine(&self, known: &[KnownId]) -> bool {
+        is_of_another(self.machine_id_sha256.as_deref(), self.machine_id_source.as_deref(), known)
     }
 }

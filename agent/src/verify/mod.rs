@@ -15,7 +15,7 @@ use x509_parser::prelude::*;
 use crate::key::KeyPair;
 
 /// Most certificates that a chain or a CA bundle may hold.
-const MAX_CERTIFICATES: usize = 16;
+pub(crate) const MAX_CERTIFICATES: usize = 16;
 
 /// What somebody says is an identity: the answer of a Console, or files. Not trusted.
 #[derive(Debug, Clone, Copy)]
@@ -199,6 +199,24 @@ fn policy_key(pem: &str) -> Result<(), VerifyError> {
     } else {
         Err(unreadable("not an Ed25519 key"))
     }
+}
+
+/// The sensor that the first certificate of a text names.
+///
+/// # Errors
+/// [`VerifyError::Unreadable`], [`VerifyError::SensorUris`].
+pub(crate) fn named_sensor(certificate_pem: &str) -> Result<SensorId, VerifyError> {
+    let chain = certificates("the certificate", certificate_pem)?;
+    let unreadable = |error: x509_parser::nom::Err<X509Error>| VerifyError::Unreadable {
+        part: "the certificate",
+        problem: error.to_string(),
+    };
+    sensor_of(&X509Certificate::from_der(&chain[0]).map_err(unreadable)?.1)
+}
+
+/// Whether a certificate is for this key.
+pub(crate) fn is_for(certificate: &CertificateDer<'_>, key: &KeyPair) -> bool {
+    X509Certificate::from_der(certificate).is_ok_and(|(_, leaf)| leaf.public_key().raw == key.public_der())
 }
 
 fn dates(leaf: &X509Certificate<'_>) -> Option<(Timestamp, Timestamp)> {

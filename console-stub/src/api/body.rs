@@ -89,5 +89,5 @@ impl Fields {
 
 /// The reason, without whatever a hostile client wants to see in a log.
 fn short(error: &serde_json::Error) -> String {
-    crate::domain::audit::clean(&error.to_string(), 200)
+    telovix_contract::clean(&error.to_string(), 200)
 }

@@ -23,7 +23,6 @@ use http::header;
 use telovix_contract::{ErrorCode, paths};
 
 use crate::domain::Refusal;
-use crate::domain::audit::clean;
 use doc::{Book, Op};
 
 pub(crate) use body::read as read_body;
@@ -78,6 +77,9 @@ async fn not_found() -> Failure {
 }
 
 async fn method_not_allowed(request: Request) -> Failure {
-    let message = format!("The path does not take {}; check the call.", clean(request.method().as_str(), 16));
+    let message = format!(
+        "The path does not take {}; check the call.",
+        telovix_contract::clean(request.method().as_str(), 16)
+    );
     Refusal::new(ErrorCode::MethodNotAllowed, message).into()
 }

@@ -15,7 +15,7 @@ use super::guard::Guard;
 use super::problem::Failure;
 use crate::config::{DataDir, Limits};
 use crate::domain::Refusal;
-use crate::domain::audit::{Origin, clean};
+use crate::domain::audit::Origin;
 use crate::service::Console;
 
 /// Who is at the other end of the connection; the server puts it into every request's extensions.
@@ -82,6 +82,6 @@ pub(super) fn origin(peer: &Peer, headers: &HeaderMap) -> Origin {
         actor_email: None,
         api_key: None,
         client_ip: Some(peer.address.ip().to_canonical().to_string()),
-        user_agent: agent.map(|agent| clean(&agent, 256)),
+        user_agent: agent.map(|agent| telovix_contract::clean(&agent, 256)),
     }
 }

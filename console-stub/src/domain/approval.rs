@@ -9,6 +9,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use telovix_contract::states::TokenType;
+use telovix_contract::text::is_plain;
 use telovix_contract::{ClusterName, ErrorCode, NodeRole};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -196,7 +197,7 @@ pub struct RuleDraft {
 
 pub(crate) fn check_rule(draft: &RuleDraft) -> Result<(), Refusal> {
     let label = &draft.label;
-    if label.is_empty() || label.chars().count() > MAX_RULE_LABEL || label.chars().any(char::is_control) {
+    if label.is_empty() || label.chars().count() > MAX_RULE_LABEL || !label.chars().all(is_plain) {
         return Err(Refusal::field(
             "label",
             format!("1 to {MAX_RULE_LABEL} printable characters are allowed"),

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use telovix_contract::SensorId;
+pub(crate) use telovix_contract::clean;
 
 macro_rules! actions {
     ($($(#[$doc:meta])* $name:ident = $word:literal;)+) => {
@@ -115,7 +116,7 @@ impl Detail {
         Self::default()
     }
 
-    /// Adds one; control characters and spaces in the value become `_`, so that a record stays one line.
+    /// Adds one; spaces and what does not show itself in the value become `_`, so that a record stays one line.
     pub(crate) fn with(mut self, key: &str, value: impl std::fmt::Display) -> Self {
         let plain: String = clean(&value.to_string(), 256).replace(' ', "_");
         // Writing to a String cannot fail.
@@ -135,19 +136,13 @@ impl Detail {
     }
 }
 
-/// A text from outside, fit for a record or a list: no control characters, at most `longest` characters.
-pub(crate) fn clean(text: &str, longest: usize) -> String {
-    text.chars().filter(|c| !c.is_control()).take(longest).collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn detail_stays_one_line_of_pairs() {
-        let detail = Detail::new().with("a", "x y\n").maybe("b", None::<u8>).maybe("c", Some(3));
+        let detail = Detail::new().with("a", "x\u{202e}y\n").maybe("b", None::<u8>).maybe("c", Some(3));
         assert_eq!(detail.as_str(), "a=x_y c=3");
-        assert_eq!(clean("a\u{7}bcd", 3), "abc");
     }
 }

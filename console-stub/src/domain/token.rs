@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use telovix_contract::states::{TokenStatus, TokenType};
+use telovix_contract::text::is_plain;
 use telovix_contract::{ClusterName, SensorId};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -176,7 +177,7 @@ pub(crate) fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpe
         TokenType::Cluster => cluster_lifetime(&draft, lifetimes)?,
     };
     if let Some(label) = &draft.label
-        && (label.is_empty() || label.chars().count() > MAX_LABEL || label.chars().any(char::is_control))
+        && (label.is_empty() || label.chars().count() > MAX_LABEL || !label.chars().all(is_plain))
     {
         return Err(Refusal::field("label", format!("1 to {MAX_LABEL} printable characters are allowed")));
     }

@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
 use telovix_contract::ErrorCode;
+use telovix_contract::text::is_plain;
 use telovix_contract::token::hex;
 
 use super::Refusal;
@@ -21,7 +22,7 @@ pub(crate) const MOST_FAILURES: i64 = 5;
 pub(crate) const LOCKED_FOR: i64 = 15 * 60;
 
 pub(crate) fn check_email(field: &str, email: &str) -> Result<(), Refusal> {
-    let plain = email.len() <= 254 && email.chars().all(|c| !c.is_control() && !c.is_whitespace());
+    let plain = email.len() <= 254 && email.chars().all(|c| is_plain(c) && !c.is_whitespace());
     let parts = email.split('@').filter(|part| !part.is_empty()).count();
     if plain && parts == 2 && email.matches('@').count() == 1 {
         Ok(())

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::ErrorCode;
+use telovix_contract::text::is_plain;
 use telovix_contract::token::hex;
 use utoipa::ToSchema;
 use zeroize::Zeroizing;
@@ -76,7 +77,7 @@ impl Console {
         if scopes.is_empty() {
             return Err(Refusal::field("scopes", "name sensors:read, sensors:write or both").into());
         }
-        if label.chars().count() > MAX_LABEL || label.chars().any(char::is_control) {
+        if label.chars().count() > MAX_LABEL || !label.chars().all(is_plain) {
             let problem = format!("at most {MAX_LABEL} printable characters are allowed");
             return Err(Refusal::field("label", problem).into());
         }

@@ -180,6 +180,7 @@ fn facts() -> HostFacts {
         cpu_count: 4,
         memory_bytes: 8 << 30,
         machine_id_sha256: None,
+        machine_id_source: None,
         k8s_deployment: None,
     }
 }

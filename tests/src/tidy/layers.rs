@@ -8,8 +8,9 @@ use super::{Source, code_of};
 
 /// The agent's modules in the order of its story (ARCHITECTURE.md).
 pub const AGENT_ORDER: &[&str] = &[
-    "clock", "config", "cli", "confine", "facts", "key", "csr", "tls", "machine", "console", "verify",
-    "store", "driver", "watcher", "notify", "hook", "metrics", "server", "doctor", "daemon", "commands",
+    "clock", "regular", "config", "cli", "confine", "facts", "key", "csr", "tls", "machine", "console",
+    "verify", "store", "driver", "watcher", "notify", "hook", "metrics", "server", "doctor", "daemon",
+    "commands",
 ];
 
 /// The stub's layers (ARCHITECTURE.md).

@@ -20,6 +20,7 @@ use crate::config::keys;
 use crate::config::layers::{CommandLine, Entry, Layers};
 use crate::config::redact::looks_like_token;
 use crate::config::sourced::Origin;
+use crate::regular::{self, Links};
 
 /// Name of the credential that systemd hands over.
 pub const CREDENTIAL_NAME: &str = "telovix.enrollment-token";
@@ -106,6 +107,10 @@ impl TokenSource {
     fn has_to_exist(&self) -> bool {
         matches!(self, Self::Stdin | Self::File { origin: Origin::Flag(_), .. })
     }
+
+    fn reading(&self) -> Reading {
+        if self.has_to_exist() { Reading::Whatever } else { Reading::Regular }
+    }
 }
 
 impl fmt::Display for TokenSource {
@@ -125,7 +130,7 @@ impl FoundToken {
     pub fn is_still_there(&self) -> bool {
         let Some(path) = self.source.path() else { return false };
         let Ok(metadata) = std::fs::metadata(path) else { return false };
-        let bytes = || from_file(path, &mut Vec::new()).ok();
+        let bytes = || from_file(path, Reading::Regular, &mut Vec::new()).ok();
         let same = |token: EnrollmentToken| token.hash() == self.token.hash();
         !metadata.is_file() || bytes().is_some_and(|bytes| token_of(&bytes).is_ok_and(same))
     }
@@ -173,7 +178,7 @@ impl TokenSources {
             let mut warnings = Vec::new();
             let bytes = match (content, source.path()) {
                 (Some(bytes), _) => Ok(bytes.clone()),
-                (None, Some(path)) => from_file(path, &mut warnings),
+                (None, Some(path)) => from_file(path, source.reading(), &mut warnings),
                 (None, None) => from_reader(stdin),
             };
             let bytes = match bytes {
@@ -221,8 +226,20 @@ impl fmt::Debug for TokenSources {
     }
 }
 
-fn from_file(path: &Path, warnings: &mut Vec<String>) -> io::Result<Zeroizing<Vec<u8>>> {
-    let mut file = File::open(path)?;
+/// What a token may be read from.
+#[derive(Clone, Copy)]
+enum Reading {
+    /// Also from a pipe: somebody has just named it on the command line.
+    Whatever,
+    /// Never from what the agent could wait at.
+    Regular,
+}
+
+fn from_file(path: &Path, reading: Reading, warnings: &mut Vec<String>) -> io::Result<Zeroizing<Vec<u8>>> {
+    let mut file = match reading {
+        Reading::Whatever => File::open(path)?,
+        Reading::Regular => regular::open(path, Links::Follow)?,
+    };
     let metadata = file.metadata()?;
     if metadata.is_file() && metadata.mode() & 0o004 != 0 {
         warnings.push(format!(

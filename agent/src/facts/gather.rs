@@ -2,25 +2,20 @@
 //!
 //! Invariant: nothing here fails. A fact that cannot be had is missing, and no rule of the Console hangs on it.
 
-use std::fs::File;
-use std::io::Read as _;
 use std::path::Path;
 
 use nix::sys::sysinfo::sysinfo;
 use nix::unistd::{SysconfVar, sysconf};
-use sha2::{Digest as _, Sha256};
 use sysinfo::System;
-use telovix_contract::facts::HostFacts;
-use telovix_contract::token::hex;
+use telovix_contract::clean;
+use telovix_contract::facts::{HostFacts, LONGEST_FACT};
 
+use super::machine_id;
 use crate::config::Config;
+use crate::regular::{self, Links};
 
-/// Goes before the machine id in its hash, so that the hash is of use to nobody else (machine-id(5) asks for that).
-const MACHINE_ID_SALT: &str = "telovix-sensor:";
-/// Most bytes that are read of a file of facts.
-const LONGEST_FILE: u64 = 64 * 1024;
-/// Most characters of a fact; longer ones are cut.
-const LONGEST_FACT: usize = 256;
+/// Largest file of facts, in bytes.
+const LARGEST_FILE: u64 = 64 * 1024;
 
 /// The facts of this host.
 pub fn gather(config: &Config) -> HostFacts {
@@ -29,10 +24,12 @@ pub fn gather(config: &Config) -> HostFacts {
 
 /// The facts of this host, its files read under `root`. For tests.
 pub fn gather_in(root: &Path, config: &Config) -> HostFacts {
+    let machine = machine_id::known(root, &config.machine_id.value).into_iter().next();
+    let (machine_id_source, machine_id_sha256) = machine.map(|id| (id.source.to_owned(), id.sha256)).unzip();
     HostFacts {
-        architecture: clean(&System::cpu_arch()),
+        architecture: shown(&System::cpu_arch()),
         os: os_name(root),
-        kernel_version: System::kernel_version().map(|version| clean(&version)).unwrap_or_default(),
+        kernel_version: System::kernel_version().map(|version| shown(&version)).unwrap_or_default(),
         // By system calls: a confined service sees no /proc/meminfo and no /proc/stat (ProcSubset=pid, systemd.exec(5)).
         cpu_count: sysconf(SysconfVar::_NPROCESSORS_ONLN)
             .ok()
@@ -40,20 +37,10 @@ pub fn gather_in(root: &Path, config: &Config) -> HostFacts {
             .and_then(|count| u32::try_from(count).ok())
             .unwrap_or(0),
         memory_bytes: sysinfo().map_or(0, |info| info.ram_total()),
-        machine_id_sha256: machine_id_sha256(root),
+        machine_id_sha256,
+        machine_id_source,
         k8s_deployment: config.k8s_deployment.as_ref().map(|setting| setting.value.clone()),
     }
-}
-
-/// Lower-case hex SHA-256 of the salt and the machine id (machine-id(5)); `None` where there is none, or none yet: an
-/// image that waits for its first boot says `uninitialized`.
-pub fn machine_id_sha256(root: &Path) -> Option<String> {
-    ["etc/machine-id", "var/lib/dbus/machine-id"].into_iter().find_map(|path| {
-        let text = read(&root.join(path))?;
-        let id = text.trim();
-        let known = !id.is_empty() && id != "uninitialized";
-        known.then(|| hex(&Sha256::digest(format!("{MACHINE_ID_SALT}{id}").as_bytes())))
-    })
 }
 
 /// `PRETTY_NAME` of os-release(5), `Linux` where it says none, as that page asks.
@@ -63,7 +50,7 @@ fn os_name(root: &Path) -> String {
         .find_map(|path| {
             let text = read(&root.join(path))?;
             let value = text.lines().find_map(|line| line.trim().strip_prefix("PRETTY_NAME="))?;
-            Some(clean(&unquote(value))).filter(|name| !name.is_empty())
+            Some(shown(&unquote(value))).filter(|name| !name.is_empty())
         })
         .unwrap_or_else(|| "Linux".to_owned())
 }
@@ -84,13 +71,13 @@ fn unquote(value: &str) -> String {
 }
 
 /// Facts are shown on pages and terminals.
-fn clean(text: &str) -> String {
-    text.trim().chars().filter(|c| !c.is_control()).take(LONGEST_FACT).collect()
+fn shown(text: &str) -> String {
+    clean(text, LONGEST_FACT)
 }
 
-fn read(path: &Path) -> Option<String> {
-    let mut bytes = Vec::new();
-    File::open(path).ok()?.take(LONGEST_FILE).read_to_end(&mut bytes).ok()?;
+/// A text file of facts, if there is one.
+pub(super) fn read(path: &Path) -> Option<String> {
+    let bytes = regular::read(path, Links::Follow, LARGEST_FILE).ok()?;
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
@@ -99,8 +86,6 @@ mod tests {
     use super::*;
     use crate::cli;
     use crate::config::{Environment, Sources, load_from};
-
-    const ID: &str = "0123456789abcdef0123456789abcdef";
 
     #[expect(clippy::disallowed_methods, reason = "a test lays out its files")]
     fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -133,35 +118,12 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_id_is_salted_and_falls_back() {
-        let expected = hex(&Sha256::digest(format!("telovix-sensor:{ID}").as_bytes()));
-        let with_newline = format!("{ID}\n");
-        let (etc, dbus) = ("etc/machine-id", "var/lib/dbus/machine-id");
-        for files in [
-            &[(etc, with_newline.as_str())][..],
-            &[(dbus, ID)],
-            &[(etc, ""), (dbus, ID)],
-            &[(etc, "uninitialized\n"), (dbus, ID)],
-            &[(etc, ID), (dbus, "another")],
-        ] {
-            assert_eq!(
-                machine_id_sha256(root(files).path()).as_deref(),
-                Some(expected.as_str()),
-                "{files:?}"
-            );
-        }
-        for files in [&[][..], &[(etc, "\n")], &[(etc, "uninitialized")]] {
-            assert_eq!(machine_id_sha256(root(files).path()), None, "{files:?}");
-        }
-    }
-
-    #[test]
     fn os_release_is_read_as_a_shell_would() {
         for (content, name) in [
             ("PRETTY_NAME=Alpine", "Alpine"),
             ("PRETTY_NAME='A \"B\" \\C'", "A \"B\" \\C"),
             ("PRETTY_NAME=\"A \\\"B\\\" \\$C\"", "A \"B\" $C"),
-            ("PRETTY_NAME=\"red \u{1b}[31m\"", "red [31m"),
+            ("PRETTY_NAME=\"red \u{1b}[31m\"", "red  [31m"),
             ("PRETTY_NAME=\"\"", "Linux"),
             ("PRETTY_NAME=\"", "\""),
             ("", "Linux"),
@@ -170,6 +132,6 @@ mod tests {
         }
         assert_eq!(os_name(root(&[("usr/lib/os-release", "PRETTY_NAME=X")]).path()), "X");
         let long = format!("PRETTY_NAME={}", "x".repeat(1000));
-        assert_eq!(os_name(root(&[("etc/os-release", &long)]).path()).len(), LONGEST_FACT);
+        assert_eq!(os_name(root(&[("etc/os-release", &long)]).path()).chars().count(), LONGEST_FACT);
     }
 }
