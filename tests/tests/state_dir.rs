@@ -12,12 +12,20 @@ use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use telovix_contract::token::hex;
 use telovix_tests::snapshot::Snapshot;
-use telovix_tests::{Agent, World};
+use telovix_tests::{Agent, Run, World};
 
 const LOCAL_STATE: i32 = 8;
 const NAMES: [&str; 4] = ["client.key.pem", "client.cert.pem", "console-ca.cert.pem", "policy-signing.pub"];
 /// Far more than a command takes that does not wait.
 const LIMIT: Duration = Duration::from_secs(20);
+
+/// Insists that a command has printed each of these texts, wherever.
+#[track_caller]
+fn printed(run: &Run, texts: &[&str]) {
+    for text in texts {
+        assert!(run.output().contains(text), "no {text:?} in {}", run.report());
+    }
+}
 
 /// A host that is enrolled.
 fn enrolled(world: &World, name: &str) -> Agent {
@@ -42,8 +50,8 @@ fn files_of_the_vendors_sensor_are_taken_over() {
     let world = World::new();
     let theirs = enrolled(&world, "host");
     let ours = with_files_of(&world, &theirs, "host-2");
-    ours.clone_for(&["status"]).run().says(&["the agent adopts it when it runs"]);
-    ours.run().expect(0).says(&["already enrolled", "which was adopted", "kept-aside/000001"]);
+    printed(&ours.clone_for(&["status"]).run(), &["the agent adopts it when it runs"]);
+    printed(ours.run().expect(0), &["already enrolled", "which was adopted", "kept-aside/000001"]);
     assert_eq!((world.db().sensors(), world.db().certificates()), (1, 1), "it enrolled");
     assert_eq!(ours.key_pem(), theirs.key_pem());
     assert_eq!(ours.read("kept-aside/000001/client.key.pem"), theirs.key_pem());
@@ -56,9 +64,9 @@ fn files_that_are_no_identity_are_named_and_kept() {
     let theirs = enrolled(&world, "host");
     let ours = with_files_of(&world, &theirs, "host-2");
     fs::write(ours.state_dir().join("client.cert.pem"), "no certificate").unwrap();
-    ours.clone_for(&["status"]).run().says(&["client.key.pem", "are no identity"]);
+    printed(&ours.clone_for(&["status"]).run(), &["client.key.pem", "are no identity"]);
     let ours = ours.token(&world.once().token);
-    ours.run().expect(0).says(&["are kept in", "kept-aside/000001"]);
+    printed(ours.run().expect(0), &["are kept in", "kept-aside/000001"]);
     assert_eq!(ours.read("kept-aside/000001/client.key.pem"), theirs.key_pem());
     assert_eq!(ours.read("kept-aside/000001/client.cert.pem"), "no certificate");
     assert_ne!(ours.key_pem(), theirs.key_pem());
@@ -75,13 +83,13 @@ fn an_older_agent_leaves_a_newer_state_alone() {
     newer["written_by"] = json!("7.2.0");
     fs::write(&file, newer.to_string()).unwrap();
     let before = Snapshot::of(host.state_dir(), &[]);
-    for command in [&["status"][..], &["enroll", "--console-url", &world.url()], &["run", "--console-url", &world.url()][..1]] {
-        let run = host.clone_for(command).env("TELOVIX_CONSOLE_URL", world.url()).limit(LIMIT).run();
+    for command in ["status", "enroll", "run"] {
+        let run = host.clone_for(&[command]).env("TELOVIX_CONSOLE_URL", world.url()).limit(LIMIT).run();
         run.expect(LOCAL_STATE).says(&["install telovix-agent 7.2.0 again"]);
     }
     before.assert_same(&Snapshot::of(host.state_dir(), &[]), "an older agent");
     fs::write(&file, text).unwrap();
-    host.run().expect(0).says(&["already enrolled"]);
+    printed(host.run().expect(0), &["already enrolled"]);
 }
 
 #[test]
@@ -97,7 +105,7 @@ fn a_disk_that_cannot_be_mended_is_used_as_it_is() {
         fs::remove_file(host.state_dir().join(missing)).unwrap();
     }
     let run = world.enroll("host").env("TELOVIX_FAULT", "EROFS:1+").run();
-    run.expect(0).says(&["already enrolled", "mode 0640 instead of 0600", "remount that file system"]);
+    printed(run.expect(0), &["already enrolled", "mode 0640 instead of 0600", "remount that file system"]);
     // And what was broken is mended once that can be.
     host.run().expect(0);
     assert!(host.has("client.cert.pem") && host.has(".enrollment-token-hash") && host.has(".sensor-ready"));
@@ -114,7 +122,7 @@ fn a_hash_that_ends_in_a_newline_announces_the_token_too() {
     }
     let announced = format!("{}\n", hex(&Sha256::digest(format!("{next}\n").as_bytes())));
     fs::write(host.state_dir().join(".enrollment-token-hash"), &announced).unwrap();
-    world.enroll("host").token(&next).run().expect(0).says(&["enrolled"]);
+    world.enroll("host").token(&next).run().expect(0);
     assert_eq!(world.db().sensors(), 2, "a clean enrollment");
     assert_eq!(host.read(".enrollment-token-hash"), announced, "the init container compares it again");
 }
@@ -128,10 +136,11 @@ fn pipes_in_place_of_files_never_hang() {
     pipe(&token);
     let ask = |what: &str, command: &[&str], expect: i32| {
         let run = host.clone_for(command).env("TELOVIX_ENROLLMENT_TOKEN_FILE", &token).limit(LIMIT).run();
-        assert_eq!(run.status, Some(expect), "{what}: {}", run.report());
+        assert_eq!(run.code, Some(expect), "{what}: {}", run.report());
     };
     ask("token file", &["status"], 0);
-    host.clone_for(&["doctor"]).env("TELOVIX_ENROLLMENT_TOKEN_FILE", &token).limit(LIMIT).run().says(&["regular file"]);
+    let doctor = host.clone_for(&["doctor"]).env("TELOVIX_ENROLLMENT_TOKEN_FILE", &token).limit(LIMIT).run();
+    printed(&doctor, &["regular file"]);
     let state = host.state_dir().join("generations/000001/sensor-state.json");
     fs::remove_file(&state).unwrap();
     pipe(&state);

@@ -4,10 +4,11 @@
 //! (setfsuid(2) takes root's away), so a link that the owner has put there leads nowhere that the owner could not go, and
 //! what is made there is the owner's.
 
+use std::cell::Cell;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use nix::unistd::{Gid, Uid, geteuid, setfsgid, setfsuid, setgroups};
+use nix::unistd::{Gid, Uid, getegid, geteuid, getgroups, setfsgid, setfsuid, setgroups};
 
 use super::error::StoreError;
 
@@ -23,7 +24,12 @@ pub struct Owner {
 /// Rights on file systems that end with this value.
 #[derive(Debug)]
 pub(super) struct Acting {
-    back: Option<Owner>,
+    back: Option<Option<Owner>>,
+}
+
+thread_local! {
+    /// Whom this thread acts as, where that is not the process's own user.
+    static AS: Cell<Option<Owner>> = const { Cell::new(None) };
 }
 
 /// The user to act as in a directory; `None` where this process is itself.
@@ -38,11 +44,13 @@ pub(super) fn owner_to_be(dir: &Path) -> Result<Option<Owner>, StoreError> {
 /// Makes sure that this process can act as that user.
 pub(super) fn prepare(dir: &Path, owner: Owner) -> Result<(), StoreError> {
     // Root's groups would go with the user's rights.
-    let left = setgroups(&[]);
+    let alone = setgroups(&[]).is_ok() || getgroups().is_ok_and(|groups| groups.is_empty());
     let acting = Acting::start(Some(owner));
-    let is_owner = current() == owner;
+    // No user has this number: nothing is changed, and what is in force is told.
+    let is_owner = setfsgid(Gid::from_raw(u32::MAX)).as_raw() == owner.gid
+        && setfsuid(Uid::from_raw(u32::MAX)).as_raw() == owner.uid;
     drop(acting);
-    if left.is_ok() && is_owner {
+    if alone && is_owner {
         return Ok(());
     }
     Err(StoreError::Unsafe {
@@ -55,39 +63,33 @@ pub(super) fn prepare(dir: &Path, owner: Owner) -> Result<(), StoreError> {
 impl Acting {
     /// Acts as this user, where there is one.
     pub(super) fn start(owner: Option<Owner>) -> Self {
-        let Some(owner) = owner else { return Self { back: None } };
-        let back = current();
-        set(owner);
-        Self { back: Some(back) }
+        Self { back: owner.map(|owner| change(Some(owner))) }
     }
 
     /// Acts as root again, for what only root can do with a file that is open.
     pub(super) fn as_root() -> Self {
-        let root = Owner { uid: 0, gid: 0 };
-        Self::start((geteuid().is_root() && current() != root).then_some(root))
-    }
-
-    /// Whether this thread has other rights now than before.
-    pub(super) fn is_needed(&self) -> bool {
-        self.back.is_some()
+        Self { back: current().map(|_| change(None)) }
     }
 }
 
 impl Drop for Acting {
     fn drop(&mut self) {
         if let Some(back) = self.back {
-            set(back);
+            change(back);
         }
     }
 }
 
-/// Whom this thread is on file systems.
-pub(super) fn current() -> Owner {
-    // No user has this number, so nothing is changed, and what was in force is told.
-    Owner { uid: setfsuid(Uid::from_raw(u32::MAX)).as_raw(), gid: setfsgid(Gid::from_raw(u32::MAX)).as_raw() }
+/// Whom this thread acts as.
+pub(super) fn current() -> Option<Owner> {
+    AS.get()
 }
 
-fn set(owner: Owner) {
-    setfsgid(Gid::from_raw(owner.gid));
-    setfsuid(Uid::from_raw(owner.uid));
+/// From now on, and what it was.
+fn change(owner: Option<Owner>) -> Option<Owner> {
+    let own = Owner { uid: geteuid().as_raw(), gid: getegid().as_raw() };
+    let Owner { uid, gid } = owner.unwrap_or(own);
+    setfsgid(Gid::from_raw(gid));
+    setfsuid(Uid::from_raw(uid));
+    AS.replace(owner)
 }

@@ -54,11 +54,11 @@ fn give(file: &File, path: &Path, access: Access) -> Result<(), StoreError> {
     if access.owner.is_none() && access.group.is_none() {
         return Ok(());
     }
-    let made_by = acting::current().uid;
-    let as_root = Acting::as_root();
-    let give = || match as_root.is_needed() && file.metadata()?.uid() != made_by {
-        true => Err(Errno::EPERM.into()),
-        false => fchown(file, access.owner, access.group),
+    let user = acting::current();
+    let _as_root = Acting::as_root();
+    let give = || match user {
+        Some(user) if file.metadata()?.uid() != user.uid => Err(Errno::EPERM.into()),
+        Some(_) | None => fchown(file, access.owner, access.group),
     };
     fault::step(give).map_err(StoreError::io("change the owner or group of", path))
 }

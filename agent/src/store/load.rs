@@ -295,7 +295,9 @@ fn read_generation(layout: &Layout, number: u32, now: Timestamp) -> Result<Read,
 /// Key, certificate, CA and policy key as they stand there.
 fn texts(dir: &Path) -> Result<[Zeroizing<String>; 4], StoreError> {
     let text = |name| read::text(&dir.join(name)).map(Zeroizing::new);
-    Ok([text(layout::KEY)?, text(layout::CERTIFICATE)?, text(layout::CA)?, text(layout::POLICY_KEY)?])
+    // A Console need not have a policy key.
+    let policy_key = Zeroizing::new(read::text_or_blank(&dir.join(layout::POLICY_KEY))?);
+    Ok([text(layout::KEY)?, text(layout::CERTIFICATE)?, text(layout::CA)?, policy_key])
 }
 
 fn read_state(layout: &Layout, number: u32) -> Result<SensorState, StoreError> {

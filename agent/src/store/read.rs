@@ -8,11 +8,14 @@ use crate::regular::{self, Links};
 /// Largest file that we ever write, in bytes.
 const MAX_FILE: u64 = 1024 * 1024;
 
-/// The whole of a text file.
+/// The whole of a text file that is never empty.
 pub(super) fn text(path: &Path) -> Result<String, StoreError> {
+    let text = text_or_blank(path)?;
+    if text.is_empty() { Err(StoreError::corrupt(path, "empty")) } else { Ok(text) }
+}
+
+/// The whole of a text file.
+pub(super) fn text_or_blank(path: &Path) -> Result<String, StoreError> {
     let bytes = regular::read(path, Links::Refuse, MAX_FILE).map_err(StoreError::io("read", path))?;
-    if bytes.is_empty() {
-        return Err(StoreError::corrupt(path, "empty"));
-    }
     String::from_utf8(bytes).map_err(|_| StoreError::corrupt(path, "not UTF-8"))
 }
