@@ -10,12 +10,8 @@ use sysinfo::System;
 use telovix_contract::clean;
 use telovix_contract::facts::{HostFacts, LONGEST_FACT};
 
-use super::machine_id;
+use super::machine_id::{self, read};
 use crate::config::Config;
-use crate::regular::{self, Links};
-
-/// Largest file of facts, in bytes.
-const LARGEST_FILE: u64 = 64 * 1024;
 
 /// The facts of this host.
 pub fn gather(config: &Config) -> HostFacts {
@@ -73,12 +69,6 @@ fn unquote(value: &str) -> String {
 /// Facts are shown on pages and terminals.
 fn shown(text: &str) -> String {
     clean(text, LONGEST_FACT)
-}
-
-/// A text file of facts, if there is one.
-pub(super) fn read(path: &Path) -> Option<String> {
-    let bytes = regular::read(path, Links::Follow, LARGEST_FILE).ok()?;
-    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 #[cfg(test)]

@@ -9,9 +9,11 @@ use nix::sys::statfs::{FsType, OVERLAYFS_SUPER_MAGIC, TMPFS_MAGIC, statfs};
 use sha2::{Digest as _, Sha256};
 use telovix_contract::token::hex;
 
-use super::gather::read;
 use crate::config::MachineId;
+use crate::regular::{self, Links};
 
+/// Largest file of facts, in bytes.
+const LARGEST_FILE: u64 = 64 * 1024;
 /// Goes before the machine id in its hash, so that the hash is of use to nobody else (machine-id(5) asks for that).
 const SALT: &str = "telovix-sensor:";
 /// A file of machine-id(5).
@@ -75,6 +77,12 @@ fn read_id(file: &Path) -> Option<String> {
         MachineId::Fixed(id) => Some(id),
         MachineId::Auto | MachineId::Ignore => None,
     })
+}
+
+/// A text file of facts, if there is one.
+pub(super) fn read(path: &Path) -> Option<String> {
+    let bytes = regular::read(path, Links::Follow, LARGEST_FILE).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Whether a file is gone with the next start: in memory, or in a layer of an overlay that is.
@@ -189,9 +197,9 @@ mod tests {
     fn the_layer_that_an_overlay_writes_to_is_found() {
         let mounts = "22 1 0:21 / / rw,relatime - overlay overlay rw,lowerdir=/a,upperdir=/media/root-rw/o,workdir=/w\n\
                       30 22 0:5 / /proc rw - proc proc rw\n\
-                      31 22 8:1 / /home rw shared:1 - ext4 /dev/sda1 rw\n";
+                      31 22 8:1 / /srv rw shared:1 - ext4 /dev/sda1 rw\n";
         assert_eq!(upper_layer(mounts, Path::new("/etc/machine-id")), Some("/media/root-rw/o".into()));
-        assert_eq!(upper_layer(mounts, Path::new("/home/x")), None);
+        assert_eq!(upper_layer(mounts, Path::new("/srv/x")), None);
         assert_eq!(upper_layer("", Path::new("/x")), None);
     }
 }
