@@ -8,8 +8,8 @@ use crate::text::clean;
 pub const LONGEST_FACT: usize = 256;
 
 /// The host as it describes itself. Everything but the architecture may be missing: an older sensor or a confined
-/// container does not always know, and no rule of the Console hangs on it. Its texts are [cleaned](crate::text) when it is
-/// read.
+/// container does not always know, and no rule of the Console hangs on it. Its texts are cleaned when
+/// they are read.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 #[serde(default)]

@@ -301,7 +301,7 @@ fn a_clone_never_speaks_with_the_copied_identity() {
     let seen = last_seen(&world, &sensor(&before));
     daemon.run();
     let lost = daemon.until("the clone to be noticed", |status| status["state"] != "starting");
-    if telovix_agent::facts::machine_id_sha256(std::path::Path::new("/")).is_none() {
+    if telovix_agent::facts::machine_id::machine_id_sha256(std::path::Path::new("/")).is_none() {
         eprintln!("this host has no machine id, so a clone cannot be told");
         return;
     }

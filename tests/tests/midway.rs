@@ -135,7 +135,7 @@ fn consumers_that_were_not_told_before_a_restart_are_told_after_it() {
 /// A golden image that was taken in the middle of an enrollment: committed, not published, begun on another machine.
 #[test]
 fn an_interrupted_enrollment_that_was_copied_here_is_not_finished() {
-    if telovix_agent::facts::machine_id_sha256(Path::new("/")).is_none() {
+    if telovix_agent::facts::machine_id::machine_id_sha256(Path::new("/")).is_none() {
         eprintln!("this host has no machine id, so a copy cannot be told");
         return;
     }
