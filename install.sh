@@ -204,13 +204,130 @@ fetch() {
     shift 2
     need curl
     curl -q -fsS --proto =https --connect-timeout 20 --max-time 600 "$@" 2>"$work/curl" || code=$?
+    # curl quotes a proxy's address with its password.
+    said=$(sed 's|[^ /]*@||g' "$work/curl")
     case $code in
         0) return ;;
-        5 | 6 | 7 | 28 | 97) fail 13 "$console_url cannot be reached; check the address, the route and HTTPS_PROXY ($(cat "$work/curl"))" ;;
-        23) fail 18 "there is no room in ${work%/*}; make some, or name another directory in TMPDIR ($(cat "$work/curl"))" ;;
-        35 | 51 | 58 | 60 | 77 | 83 | 90) fail 14 "$console_url is not trusted; nothing was sent ($(cat "$work/curl"))" ;;
-        *) fail "$otherwise" "$sentence ($(cat "$work/curl"))" ;;
+        5 | 6 | 7 | 28 | 97) fail 13 "$console_url cannot be reached; check the address, the route and the proxy ($said)" ;;
+        23) fail 18 "there is no room in ${work%/*}; make some, or name another directory in TMPDIR ($said)" ;;
+        35 | 51 | 58 | 60 | 77 | 83 | 90) fail 14 "$console_url is not trusted; nothing was sent ($said)" ;;
+        *) fail "$otherwise" "$sentence ($said)" ;;
     esac
+}
+
+# Reads the proxies of the environment as the agent reads them, and leaves them in https_proxy and no_proxy alone, in the
+# forms that every curl takes. What would be misread or ignored is refused by name.
+proxy_settings() {
+    proxy='' from='' bypass=${no_proxy:-${NO_PROXY-}}
+    for name in https_proxy HTTPS_PROXY all_proxy ALL_PROXY http_proxy HTTP_PROXY; do
+        eval "proxy=\$(printf %s \"\${$name-}\" | sed 's/^[[:space:]]*//; s/[[:space:]]*\$//')"
+        [ -z "$proxy" ] || { from=$name; break; }
+    done
+    [ -n "$proxy" ] || return 0
+    problem=$(proxy_problem "$proxy")
+    case $problem:$from in
+        :*) ;;
+        # Every call is https: a bad proxy for http hurts nobody.
+        *:http_proxy | *:HTTP_PROXY) say "note: $from $problem (not used)"; proxy=''; return ;;
+        *) fail 2 "$from $problem" ;;
+    esac
+    no_proxy=$(bypasses) || exit $?
+    https_proxy=$proxy
+    unset HTTPS_PROXY all_proxy ALL_PROXY http_proxy HTTP_PROXY NO_PROXY
+    export https_proxy no_proxy
+}
+
+# What is wrong with a proxy's address. Never prints it: it may hold a password.
+proxy_problem() {
+    right='write it as http://proxy.example:3128'
+    case $1 in
+        [Hh][Tt][Tt][Pp]://*) rest=${1#*://} ;;
+        *://*) say "names a proxy of another kind than http, which is not supported; $right"; return ;;
+        *) rest=$1 ;;
+    esac
+    case $rest in
+        *:/*) say "is not a proxy's address; $right"; return ;;
+    esac
+    authority=${rest%%[/?#]*}
+    case ${rest#"$authority"}${authority#*@} in
+        *@*) say 'holds a user name or password with a raw @, /, ? or #; write these as %40, %2F, %3F and %23'; return ;;
+    esac
+    host=${authority##*@}
+    case $host in
+        \[*\] | \[*\]:*) port=${host##*\]} host=${host%%\]*} host=${host#\[} port=${port#:} ;;
+        *:*) port=${host#*:} host=${host%%:*} ;;
+        *) port='' ;;
+    esac
+    case $host in
+        '') say "names no host; $right"; return ;;
+        *[!A-Za-z0-9.:_-]*) say "is not a proxy's address; $right"; return ;;
+    esac
+    case $port in
+        *[!0-9]* | ??????* | 0) say "has an impossible port; $right"; return ;;
+    esac
+    [ "${port:-1}" -le 65535 ] || { say "has an impossible port; $right"; return; }
+    case $authority in
+        *[[:space:][:cntrl:]]*) say "is not a proxy's address: it holds white space; $right" ;;
+    esac
+}
+
+# The entries of NO_PROXY in the forms that every curl takes, separated by commas.
+bypasses() {
+    bypass=$(printf %s "$bypass" | tr '[:upper:],' '[:lower:] ' | sed 's/^[[:space:]]*//; s/[[:space:]]*$//')
+    [ "$bypass" != '*' ] || { say '*'; return; }
+    target=$(printf %s "${console_url#https://}" | tr '[:upper:]' '[:lower:]' | sed 's|/.*||; s|^\[\(.*\)\].*|\1|; t; s|:.*||; s|\.$||')
+    list='' unclear='' direct=no
+    set -f
+    for entry in $(printf '%s\n' "$bypass"); do
+        if printf '%s\n' "$entry" | grep -qE -e '^[0-9]{1,3}(\.[0-9]{1,3}){3}(/([1-9]|[12][0-9]|3[0-2]))?$' \
+            -e '^[0-9a-f]*:[0-9a-f:.]*:[0-9a-f.]*(/([1-9][0-9]?|1[01][0-9]|12[0-8]))?$'; then
+            [ "$entry" != "$target" ] || direct=yes
+        elif printf '%s\n' "$entry" | grep -qE '^[a-z0-9._-]*[a-z_-][a-z0-9_-]*\.?$'; then
+            entry=${entry%.} entry=${entry#.}
+            ! covered "$entry" || direct=yes
+        else
+            if meant "$entry"; then unclear=${unclear:-$entry}; else ignored "$entry" '(it does not concern the Console)' >&2; fi
+            continue
+        fi
+        list=$list${list:+,}$entry
+    done
+    set +f
+    [ -z "$unclear" ] || [ "$direct" = yes ] || fail 2 "$(ignored "$unclear")"
+    say "$list"
+}
+
+ignored() {
+    say "NO_PROXY: \"$1\" is not understood; write a host (console.example), a domain (.example), an address (192.0.2.7," \
+        "2001:db8::7) or a network (192.0.2.0/24), without a port, brackets or wildcards${2:+ $2}"
+}
+
+# Whether a name covers the Console's. A name never covers an address.
+covered() {
+    case $target in
+        *:* | *.[0-9] | *.[0-9][0-9] | *.[0-9][0-9][0-9]) return 1 ;;
+        "$1" | *."$1") return 0 ;;
+    esac
+    return 1
+}
+
+# Whether an entry that is not understood may be meant for the Console: with quotes, a scheme, brackets, a port or a wildcard
+# taken off, it covers it.
+meant() {
+    core=$(printf %s "$1" | sed "s|[\"']||g; s|^[a-z]*://||")
+    case $core:$target in
+        '*':* | */*:*:* | */*:*.[0-9] | */*:*.[0-9][0-9] | */*:*.[0-9][0-9][0-9]) return 0 ;;
+    esac
+    core=$(printf %s "$core" | sed 's|/.*||; s|^\[\([^]]*\)\].*|\1|; s|^\([^:]*\):[0-9]*$|\1|')
+    case $core in
+        *[*]*)
+            first=${core%%[*]*} last=${core##*[*]}
+            case $target in
+                "$first"*"$last") return 0 ;;
+            esac
+            return 1 ;;
+    esac
+    core=${core#.} core=${core%.}
+    [ "$core" = "$target" ] || covered "$core"
 }
 
 # Finds out whom to trust. With a fingerprint: fetches the Console's CA over a connection that carries no secret, and
@@ -228,9 +345,18 @@ trust() {
     sed -n '/-----BEGIN CERTIFICATE-----/,/-----END CERTIFICATE-----/{p;/-----END/q;}' "$work/ca.pem" >"$work/root.pem"
     [ -s "$work/root.pem" ] || fail 13 "$stranger; check the address, and what stands between"
     found=$(grep -v -e '-----' "$work/root.pem" | base64 -d 2>/dev/null | sha256sum | cut -d ' ' -f 1)
+    for other in "file (as sha256sum prints it)=$(sha256sum <"$work/root.pem")" "public key=$(public_key "$work/root.pem" | sha256sum)"; do
+        [ "$found" = "$pin" ] || [ "$(printf %s "${other#*=}" | cut -d ' ' -f 1)" != "$pin" ] \
+            || fail 14 "sha256:$pin is the SHA-256 of the CA's ${other%%=*}, not of the certificate, whose fingerprint is sha256:$found; pin that one"
+    done
     [ "$found" = "$pin" ] \
         || fail 14 "the CA of $console_url has fingerprint sha256:$found, but sha256:$pin is pinned; nothing was sent"
     ca=$work/root.pem
+}
+
+# The public key of a certificate in DER, where there is openssl to take it out.
+public_key() {
+    { openssl x509 -in "$1" -noout -pubkey | openssl pkey -pubin -outform der; } 2>/dev/null || :
 }
 
 # Gets the agent into "$work", from the Console or from a directory, with the checksum that came with it.
@@ -317,10 +443,10 @@ settings() {
 
 # A service does not see the proxies of the shell that installed it. They may hold a password.
 proxies() {
-    { [ -n "${https_proxy-}${HTTPS_PROXY-}" ] && [ ! -e /etc/default/telovix-agent ]; } || return 0
+    { [ -n "$proxy" ] && [ ! -e /etc/default/telovix-agent ]; } || return 0
     {
-        say "HTTPS_PROXY=${https_proxy:-$HTTPS_PROXY}"
-        say "NO_PROXY=${no_proxy:-${NO_PROXY-}}"
+        printf 'HTTPS_PROXY="%s"\n' "$(printf %s "$proxy" | sed 's/[\\"$`]/\\&/g')"
+        printf 'NO_PROXY="%s"\n' "$no_proxy"
     } | put 600 /etc/default/telovix-agent
 }
 
@@ -550,6 +676,7 @@ main() {
     if [ -n "$token_file" ]; then exec 3<"$token_file"; else exec 3<&0; fi
     exec </dev/null
     architecture
+    proxy_settings
     umask 022
     present
     work='' ran=no

@@ -23,7 +23,7 @@ pub struct CsrError {
 
 impl Csr {
     /// Asks for `CN=<node_name>, O=Telovix Sensor`. A name over 64 characters goes in full into a DNS subject
-    /// alternative name, and its first 64 characters into the CN (docs/contract.md section 3).
+    /// alternative name, where it is a valid DNS name, and its first 64 characters into the CN (docs/contract.md section 3).
     pub fn build(key: &KeyPair, node_name: &NodeName) -> Result<Self, CsrError> {
         let failed = |source| CsrError { node_name: node_name.clone(), source };
         let mut params = CertificateParams::default();
@@ -31,7 +31,7 @@ impl Csr {
         subject.push(DnType::CommonName, common_name(node_name));
         subject.push(DnType::OrganizationName, SENSOR_ORGANIZATION);
         params.distinguished_name = subject;
-        if node_name.as_str().len() > MAX_COMMON_NAME {
+        if node_name.as_str().len() > MAX_COMMON_NAME && node_name.is_dns_name() {
             let full = node_name.as_str().try_into().map_err(failed)?;
             params.subject_alt_names = vec![SanType::DnsName(full)];
         }
@@ -74,6 +74,16 @@ mod tests {
         assert_eq!(subject, "CN=edge-1, O=Telovix Sensor");
         assert_eq!(public, key.public_der());
         assert!(!extensions);
+    }
+
+    #[test]
+    fn a_long_name_that_is_no_dns_name_asks_for_none() {
+        let key = KeyPair::generate(KeyType::P256).unwrap();
+        for name in [format!("a..b{}", "n".repeat(62)), "n".repeat(65), format!("a_b.{}", "n".repeat(62))] {
+            let (subject, _, extensions) = read(&Csr::build(&key, &name.parse().unwrap()).unwrap());
+            assert_eq!(subject, format!("CN={}, O=Telovix Sensor", &name[..64]));
+            assert!(!extensions, "{name}");
+        }
     }
 
     #[test]

@@ -29,7 +29,7 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn claim(&self) -> Claim<'_> {
         Claim {
-            sensor_id: self.sensor_id,
+            sensor_id: Some(self.sensor_id),
             certificate_pem: &self.certificate,
             ca_pem: &self.ca,
             policy_key_pem: &self.policy_key,

@@ -17,8 +17,12 @@ pub enum ServerTrust {
         /// What they are, for error texts: `the CA file /etc/…`.
         named: String,
     },
-    /// Chains to the operating system's roots.
-    SystemRoots,
+    /// Chains to the operating system's roots, or to one of these certificates, which the host holds from an earlier
+    /// enrollment (docs/contract.md section 2).
+    SystemRoots {
+        /// The certificates; often none.
+        or: Vec<CertificateDer<'static>>,
+    },
     /// Takes any server. For a call that carries no secret, and for the explicit opt-in.
     DangerAnyServer,
 }
@@ -45,12 +49,30 @@ pub fn random() -> u64 {
     }
 }
 
+/// A name of the TLS libraries, `BadCertificateStatus`, in words: `bad certificate status`.
+pub fn words(name: &str) -> String {
+    let mut text = String::new();
+    for c in name.chars().take_while(char::is_ascii_alphanumeric) {
+        if c.is_ascii_uppercase() && text.ends_with(|last: char| last.is_ascii_lowercase()) {
+            text.push(' ');
+        }
+        text.push(c.to_ascii_lowercase());
+    }
+    text
+}
+
 impl ServerTrust {
     /// What a server's certificate is checked against, for error texts.
     pub fn describe(&self) -> String {
         match self {
             Self::Anchors { named, .. } => format!("checked against {named}"),
-            Self::SystemRoots => "checked against the system's root certificates".to_owned(),
+            Self::SystemRoots { or } if or.is_empty() => {
+                "checked against the system's root certificates".to_owned()
+            }
+            Self::SystemRoots { .. } => {
+                "checked against the CA of the earlier enrollment and the system's root certificates"
+                    .to_owned()
+            }
             Self::DangerAnyServer => "not checked".to_owned(),
         }
     }

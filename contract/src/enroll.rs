@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::HostFacts;
 use crate::ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tags};
+use crate::reading;
 use crate::states::{TokenType, TrustState};
 use crate::token::EnrollmentToken;
 
@@ -22,7 +23,8 @@ pub struct TrustBootstrap {
     pub control_plane_ca_certificate_pem: String,
 }
 
-/// Body of `POST enroll`. Key names are ours but for the first three.
+/// Body of `POST enroll`. Key names are ours but for the first three. What decides is read strictly; tags, flavor, version and
+/// host only advise, and what cannot be read of them is left out (docs/contract.md section 3).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(feature = "openapi", derive(utoipa::ToSchema))]
 pub struct EnrollRequest {
@@ -33,7 +35,7 @@ pub struct EnrollRequest {
     /// The node's name, also in the request's subject.
     pub node_name: NodeName,
     /// What the node is for.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::null_as_default")]
     pub declared_role: NodeRole,
     /// The cluster that the node belongs to; has to match where the token is bound to one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,13 +44,13 @@ pub struct EnrollRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub install_id: Option<InstallId>,
     /// Labels for the fleet list.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     pub tags: Tags,
     /// Edition of the product.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     pub flavor: Flavor,
     /// Version of the software that asks.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::or_default")]
     pub sensor_version: String,
     /// The identity that this enrollment replaces, when the host holds or held one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -59,7 +61,7 @@ pub struct EnrollRequest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub new_sensor: Option<bool>,
     /// The host as it describes itself.
-    #[serde(default)]
+    #[serde(default, deserialize_with = "reading::null_as_default")]
     pub host: HostFacts,
 }
 
@@ -120,6 +122,48 @@ mod tests {
         assert_eq!(request.new_sensor, None);
         let again: EnrollRequest = serde_json::from_str(&serde_json::to_string(&request).unwrap()).unwrap();
         assert_eq!(again, request);
+    }
+
+    #[test]
+    fn what_advises_never_spoils_a_request_and_what_decides_is_read_strictly() {
+        let token = EnrollmentToken::from_bytes(&[1; TOKEN_BYTES]);
+        let whole = |key: &str, value: serde_json::Value| {
+            let mut body =
+                serde_json::json!({"enrollment_token": token.expose(), "csr_pem": "x", "node_name": "n"});
+            body[key] = value;
+            serde_json::from_value::<EnrollRequest>(body)
+        };
+        for (key, value) in [
+            ("tags", serde_json::json!(null)),
+            ("tags", serde_json::json!([1])),
+            ("flavor", serde_json::json!("vanilla")),
+            ("sensor_version", serde_json::json!(5)),
+            ("host", serde_json::json!(null)),
+            ("host", serde_json::json!({"cpu_count": "4", "memory_bytes": -1, "os": null, "new": {}})),
+            ("declared_role", serde_json::json!(null)),
+            ("cluster_name", serde_json::json!(null)),
+            ("sensor_id", serde_json::json!(null)),
+        ] {
+            let request = whole(key, value.clone()).unwrap_or_else(|e| panic!("{key} {value}: {e}"));
+            assert_eq!((request.flavor, request.host.memory_bytes), (Flavor::Standard, 0));
+        }
+        for (key, value) in [
+            ("enrollment_token", serde_json::json!("tse_")),
+            ("csr_pem", serde_json::json!(null)),
+            ("node_name", serde_json::json!("a b")),
+            ("declared_role", serde_json::json!("A B")),
+            ("cluster_name", serde_json::json!(1)),
+            ("install_id", serde_json::json!("a b")),
+            ("sensor_id", serde_json::json!("x")),
+            ("new_sensor", serde_json::json!("false")),
+        ] {
+            assert!(whole(key, value.clone()).is_err(), "{key} {value}");
+        }
+        let twice = format!(
+            r#"{{"enrollment_token":"{0}","enrollment_token":"{0}","csr_pem":"x","node_name":"n"}}"#,
+            token.expose()
+        );
+        assert!(serde_json::from_str::<EnrollRequest>(&twice).is_err());
     }
 
     #[test]

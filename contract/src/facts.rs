@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+use crate::reading;
 use crate::text::clean;
 
 /// Most characters of a fact; longer ones are cut.
@@ -24,8 +25,10 @@ pub struct HostFacts {
     #[serde(deserialize_with = "cleaned")]
     pub kernel_version: String,
     /// Logical processors.
+    #[serde(deserialize_with = "cpu_count")]
     pub cpu_count: u32,
     /// Physical memory in bytes.
+    #[serde(deserialize_with = "memory_bytes")]
     pub memory_bytes: u64,
     /// Lower-case hex SHA-256 of machine-id(5) with an application salt, so that the id itself is not given away; what
     /// tells a cloned image. Absent where the host has no machine id.
@@ -39,8 +42,16 @@ pub struct HostFacts {
     pub k8s_deployment: Option<String>,
 }
 
+fn memory_bytes<'de, D: Deserializer<'de>>(from: D) -> Result<u64, D::Error> {
+    Ok(reading::count(from)?.unwrap_or(0))
+}
+
+fn cpu_count<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    Ok(u32::try_from(memory_bytes(from)?).unwrap_or(u32::MAX))
+}
+
 fn cleaned_if_there<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
-    Ok(Option::<String>::deserialize(deserializer)?.map(|text| clean(&text, LONGEST_FACT)))
+    Ok(reading::maybe::<String, D>(deserializer)?.map(|text| clean(&text, LONGEST_FACT)))
 }
 
 fn cleaned<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {

@@ -145,6 +145,16 @@ text_name!(
     |text| host_like("node name", text, MAX_NODE_NAME)
 );
 
+impl NodeName {
+    /// Whether it is a valid DNS name as well (RFC 1123 section 2.1): only then a certificate can have it as one.
+    pub fn is_dns_name(&self) -> bool {
+        self.0.split('.').all(|label| {
+            let hyphens = label.starts_with('-') || label.ends_with('-');
+            (1..=63).contains(&label.len()) && !hyphens && !label.contains('_')
+        })
+    }
+}
+
 text_name!(
     /// What a node is for, `[a-z0-9_]{1,64}`: `generic_linux`, `o_du`, `amf`, … (docs/contract.md section 1).
     NodeRole,
@@ -334,6 +344,17 @@ mod tests {
         }
         for bad in ["", "-a", "a-", ".a", "a b", "a\n", "<b>", "ä", "a/b", &"n".repeat(254)] {
             assert!(bad.parse::<NodeName>().is_err(), "{bad:?} was taken");
+        }
+    }
+
+    #[test]
+    fn not_every_node_name_is_a_dns_name() {
+        let name = |text: &str| text.parse::<NodeName>().unwrap();
+        for good in ["a", "edge-1", "a.b.c", "1.2", &"n".repeat(63)] {
+            assert!(name(good).is_dns_name(), "{good}");
+        }
+        for bad in ["a..b", "a_b", "a.-b", "a-.b", &"n".repeat(64)] {
+            assert!(!name(bad).is_dns_name(), "{bad}");
         }
     }
 

@@ -3,8 +3,8 @@
 //! This crate is the one place where the contract stands in code: names and their limits ([`ids`]), the enrollment
 //! token and its hash ([`token`]), the pinned CA fingerprint ([`fingerprint`]), what a host says of itself
 //! ([`facts`]), the calls and their answers ([`enroll`], [`session`]), what refusals are called and what follows
-//! from them ([`problem`]), the states that a sensor goes through ([`states`]), how text from outside is
-//! shown ([`text`]), and where the calls live ([`paths`]).
+//! from them ([`problem`]), the states that a sensor goes through ([`states`]), how answers and requests are read
+//! ([`reading`]), how text from outside is shown ([`text`]), and where the calls live ([`paths`]).
 //!
 //! It does no I/O, knows no async runtime and no command line. Every type parses instead of validating: a value that
 //! exists is a value that keeps its rule, on both sides of the wire. Section numbers in the doc comments are those of
@@ -16,6 +16,7 @@ pub mod fingerprint;
 pub mod ids;
 pub mod paths;
 pub mod problem;
+pub mod reading;
 #[cfg(feature = "openapi")]
 mod schema;
 pub mod session;

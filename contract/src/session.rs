@@ -1,10 +1,11 @@
 //! Life after enrollment: heartbeat, renewal, decommission (docs/contract.md section 3). All over mutual TLS.
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
 use crate::ids::SensorId;
+use crate::reading;
 use crate::states::TrustState;
 
 /// Body of the heartbeat. The certificate says who speaks; the rest is for the fleet list.
@@ -29,17 +30,33 @@ pub struct Heartbeat {
 pub struct HeartbeatAnswer {
     /// The sensor that the certificate belongs to.
     pub sensor_id: SensorId,
-    /// What the Console thinks of the identity.
+    /// What the Console thinks of the identity. It is trusted where this says no word that is known.
+    #[serde(default = "trusted", deserialize_with = "trust_state")]
+    #[cfg_attr(feature = "openapi", schema(required = true))]
     pub trust_state: TrustState,
     /// Seconds until the next heartbeat.
-    #[serde(default = "crate::enroll::default_heartbeat")]
+    #[serde(default = "crate::enroll::default_heartbeat", deserialize_with = "interval")]
     pub heartbeat_interval_seconds: u32,
     /// Asks for a renewal within this window, earlier than the sensor would renew on its own (as RFC 9773 does).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "reading::maybe", skip_serializing_if = "Option::is_none")]
     pub renew_between: Option<RenewalWindow>,
     /// What the operator of the host should know, in whole sentences.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, deserialize_with = "reading::sentences", skip_serializing_if = "Vec::is_empty")]
     pub notices: Vec<String>,
+}
+
+fn trusted() -> TrustState {
+    TrustState::Trusted
+}
+
+fn trust_state<'de, D: Deserializer<'de>>(from: D) -> Result<TrustState, D::Error> {
+    Ok(reading::maybe(from)?.unwrap_or_else(trusted))
+}
+
+fn interval<'de, D: Deserializer<'de>>(from: D) -> Result<u32, D::Error> {
+    let seconds = reading::count(from)?;
+    Ok(seconds
+        .map_or_else(crate::enroll::default_heartbeat, |seconds| u32::try_from(seconds).unwrap_or(u32::MAX)))
 }
 
 /// When to renew: a moment drawn between the two, so that a fleet does not come at once.
@@ -76,4 +93,28 @@ pub struct Renewed {
     pub policy_signing_public_key_pem: String,
     /// What the Console thinks of the identity.
     pub trust_state: TrustState,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn of_a_heartbeats_answer_only_the_sensor_is_required() {
+        let sensor_id = SensorId::random();
+        let plain: HeartbeatAnswer = serde_json::from_value(json!({"sensor_id": sensor_id})).unwrap();
+        assert_eq!((plain.trust_state, plain.heartbeat_interval_seconds), (TrustState::Trusted, 15));
+        let odd: HeartbeatAnswer = serde_json::from_value(json!({
+            "sensor_id": sensor_id, "trust_state": "new_word", "heartbeat_interval_seconds": "20", "notices": null,
+            "renew_between": {"start": "x"}, "more": [],
+        }))
+        .unwrap();
+        assert_eq!(odd, HeartbeatAnswer { heartbeat_interval_seconds: 20, ..plain.clone() });
+        let revoked =
+            json!({"sensor_id": sensor_id, "trust_state": "trust_revoked", "heartbeat_interval_seconds": -1});
+        let revoked: HeartbeatAnswer = serde_json::from_value(revoked).unwrap();
+        assert_eq!(revoked, HeartbeatAnswer { trust_state: TrustState::TrustRevoked, ..plain });
+        assert!(serde_json::from_value::<HeartbeatAnswer>(json!({"trust_state": "trusted"})).is_err());
+    }
 }

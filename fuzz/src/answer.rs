@@ -16,7 +16,7 @@ use telovix_agent::machine::Code;
 use telovix_agent::tls::ServerTrust;
 use telovix_contract::CaFingerprint;
 use telovix_contract::enroll::{Enrolled, EnrollmentWaiting, TrustBootstrap};
-use telovix_contract::problem::{Advice, ErrorCode, Problem};
+use telovix_contract::problem::{Advice, ErrorCode};
 use telovix_contract::session::{HeartbeatAnswer, Renewed};
 
 use crate::kit::{fit_for_a_log, now, the_same_again};
@@ -86,7 +86,7 @@ fn head(headers: &HeaderMap) {
 }
 
 fn refused(answer: &RawAnswer, error: &ConsoleError) {
-    let problem = serde_json::from_slice::<Problem>(&answer.body).ok();
+    let problem = answer::problem(&answer.body);
     if let Some(problem) = &problem {
         the_same_again(problem);
     }
@@ -106,13 +106,17 @@ fn refused(answer: &RawAnswer, error: &ConsoleError) {
             assert!(problem.is_none() && *status == answer.status);
         }
         ConsoleError::Unreachable { .. }
+        | ConsoleError::OutOfResources { .. }
+        | ConsoleError::Forbidden { .. }
         | ConsoleError::Proxy { .. }
         | ConsoleError::Deadline { .. }
         | ConsoleError::NotTrusted { .. }
         | ConsoleError::PinMismatch { .. }
+        | ConsoleError::PinMistaken { .. }
         | ConsoleError::NoSystemRoots { .. }
         | ConsoleError::Handshake { .. }
         | ConsoleError::CertificateRefused { .. }
+        | ConsoleError::CertificateRefusedEarly { .. }
         | ConsoleError::Broken { .. }
         | ConsoleError::TooLarge { .. }
         | ConsoleError::Setup { .. } => panic!("an answer became {error:?}"),
@@ -142,7 +146,7 @@ fn read_all(answer: &RawAnswer) {
                 certificates.iter().all(|der| CaFingerprint::of_der(der) == pin) && certificates.len() == 1
             );
         }
-        Ok(ServerTrust::SystemRoots | ServerTrust::DangerAnyServer) => panic!("a pin gives one anchor"),
+        Ok(ServerTrust::SystemRoots { .. } | ServerTrust::DangerAnyServer) => panic!("a pin gives one anchor"),
         Err(error) => told(&error),
     }
 }

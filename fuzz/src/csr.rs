@@ -96,7 +96,7 @@ fn issued(checked: &CheckedCsr, node: &NodeName) {
     let made = authority.issue_client(checked, *sensor, node, NOW, LIFE).expect("a certificate");
     let certificate_pem = authority.chain_pem(&made.der, authority.signer_id());
     let claim = Claim {
-        sensor_id: *sensor,
+        sensor_id: Some(*sensor),
         certificate_pem: &certificate_pem,
         ca_pem: authority.ca_pem(),
         policy_key_pem: authority.policy_public_key_pem(),

@@ -7,7 +7,7 @@ use http::Request;
 use telovix_agent::console::{EnrollReply, answer};
 use telovix_agent::key::KeyPair;
 use telovix_agent::verify::{self, Claim};
-use telovix_contract::enroll::{EnrollRequest, Enrolled};
+use telovix_contract::enroll::EnrollRequest;
 use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewed};
 use telovix_contract::{ErrorCode, paths};
 
@@ -49,9 +49,14 @@ fn send(console: &Console, path: &str, body: &str, as_a_sensor: bool) -> Answer 
     answer
 }
 
+/// What the Console reads: no key is in a body twice.
+fn unambiguous<T: serde::de::DeserializeOwned>(body: &str) -> serde_json::Result<T> {
+    telovix_contract::reading::unambiguous(body.as_bytes()).and_then(serde_json::from_value)
+}
+
 fn enroll(console: &Console, body: &str) {
     let answer = send(console, paths::ENROLL, body, false);
-    let read = serde_json::from_str::<EnrollRequest>(body);
+    let read = unambiguous::<EnrollRequest>(body);
     if let Ok(request) = &read {
         assert_ne!(
             answer.refusal(),
@@ -66,12 +71,11 @@ fn enroll(console: &Console, body: &str) {
     }
     match answer::enrollment(&answer.raw(), TARGET) {
         Ok(EnrollReply::Enrolled(enrolled)) => {
-            let Enrolled { sensor_id, policy_signing_public_key_pem, .. } = &*enrolled;
             let claim = Claim {
-                sensor_id: *sensor_id,
+                sensor_id: enrolled.sensor_id,
                 certificate_pem: &enrolled.control_plane_certificate_pem,
                 ca_pem: &enrolled.control_plane_ca_certificate_pem,
-                policy_key_pem: policy_signing_public_key_pem,
+                policy_key_pem: enrolled.policy_signing_public_key_pem.as_deref().expect("a policy key"),
             };
             holds(console, claim);
         }
@@ -82,7 +86,7 @@ fn enroll(console: &Console, body: &str) {
 
 fn heartbeat(console: &Console, body: &str) {
     let answer = send(console, paths::HEARTBEAT, body, true);
-    if let Ok(beat) = serde_json::from_str::<Heartbeat>(body) {
+    if let Ok(beat) = unambiguous::<Heartbeat>(body) {
         the_same_again(&beat);
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
     }
@@ -93,7 +97,7 @@ fn heartbeat(console: &Console, body: &str) {
 
 fn renew(console: &Console, body: &str) {
     let answer = send(console, paths::RENEW, body, true);
-    if let Ok(request) = serde_json::from_str::<RenewRequest>(body) {
+    if let Ok(request) = unambiguous::<RenewRequest>(body) {
         the_same_again(&request);
         assert_ne!(
             answer.refusal(),
@@ -105,7 +109,7 @@ fn renew(console: &Console, body: &str) {
     if answer.status == 200 {
         let renewed = answer::read::<Renewed>(&answer.raw(), TARGET).expect("the agent reads it");
         let claim = Claim {
-            sensor_id: renewed.sensor_id,
+            sensor_id: Some(renewed.sensor_id),
             certificate_pem: &renewed.control_plane_certificate_pem,
             ca_pem: &renewed.control_plane_ca_certificate_pem,
             policy_key_pem: &renewed.policy_signing_public_key_pem,

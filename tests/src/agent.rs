@@ -109,6 +109,11 @@ impl Agent {
         self.program().by_way_of(Path::new("strace"), words).run()
     }
 
+    /// Runs it to its end by way of another program, which is given these words before the whole command line.
+    pub fn run_by_way_of(&self, program: &str, words: &[&str]) -> Run {
+        self.program().by_way_of(Path::new(program), words).run()
+    }
+
     /// Starts it.
     pub fn spawn(&self) -> Running {
         self.program().spawn()

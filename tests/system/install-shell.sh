@@ -91,6 +91,21 @@ failures() {
   try 2 'letters, digits' --console-url https://x --prefix '/opt/a&b' --token-stdin
   try 2 'does not see' --console-url https://x --prefix /root --token-stdin
   try 2 'goes with --uninstall' --console-url https://x --purge --token-stdin
+  local form
+  for form in 'http://u:hunter@2@p:1' 'http://u:hunter#2@p:1' 'socks5://u:hunter2@p:1' 'http://u:hunter2@p:99999' 'http:/p'; do
+    ALL_PROXY=$form try 2 'ALL_PROXY (holds|names|has|is)' --console-url https://c.example --token-stdin --dry-run
+    if grep -q hunter "$SCRATCH/out" "$SCRATCH/err"; then fail "$shell: the password was printed"; fi
+  done
+  for form in '*.example' 'c.example:443' 'a,*' '"c.example"' 'https://c.example'; do
+    HTTPS_PROXY=http://p:1 NO_PROXY=$form try 2 'NO_PROXY: .* is not understood' --console-url https://c.example --token-stdin --dry-run
+  done
+  for form in '[2001:db8::7]' '[2001:db8::7]:443'; do
+    HTTPS_PROXY=http://p:1 NO_PROXY=$form try 2 'NO_PROXY: .* is not understood' --console-url 'https://[2001:db8::7]' --token-stdin --dry-run
+  done
+  for form in '*' 'localhost. 127.0.0.0/8,::1' 'registry:5000, 127.0.0.1 localhost'; do
+    HTTPS_PROXY=http://127.0.0.1:1 NO_PROXY=$form dry 0 'would enroll'
+  done
+  ALL_PROXY=http://127.0.0.1:1 dry 13 'cannot be reached; check'
   try 2 'not enrolled: --token-stdin' --console-url "$console_url" --ca-fingerprint "$ca_fingerprint"
 
   fake id 'echo 1000'

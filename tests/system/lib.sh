@@ -6,7 +6,7 @@ if [[ -z ${SCRATCH-} ]]; then
   SCRATCH=$(mktemp -d)
   own_scratch=true
 fi
-unset "${!TELOVIX_@}" HTTP_PROXY HTTPS_PROXY http_proxy https_proxy
+unset "${!TELOVIX_@}" HTTP_PROXY HTTPS_PROXY ALL_PROXY NO_PROXY http_proxy https_proxy all_proxy no_proxy
 
 undo=()
 # Arguments for the Console that start_console sets up and starts.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use telovix_contract::paths;
+use telovix_contract::{SensorId, paths};
 use telovix_tests::pki::{Ca, Flaw};
 use telovix_tests::place::made_up_token;
 use telovix_tests::rogue::{After, Request, Rogue, Script, console};
@@ -125,17 +125,63 @@ fn answers_with_a_part_that_is_not_what_it_should_be() {
         &["does not chain"],
     );
     changed(
-        "rubbish for a policy key",
-        |a| a["policy_signing_public_key_pem"] = json!("rubbish"),
-        &["policy"],
-    );
-    changed(
         "a sensor id that is none",
         |a| a["sensor_id"] = json!("../../etc/passwd"),
         &["not an answer of a Console"],
     );
-    changed("a missing part", |a| drop(a.as_object_mut().unwrap().remove("sensor_id")), &["sensor_id"]);
+    changed(
+        "a missing part",
+        |a| drop(a.as_object_mut().unwrap().remove("control_plane_ca_certificate_pem")),
+        &["control_plane_ca_certificate_pem"],
+    );
+    changed("another sensor", |a| a["sensor_id"] = json!(SensorId::random()), &["but the answer says"]);
     changed("a list", |a| *a = json!([1, 2, 3]), &["not an answer of a Console"]);
+}
+
+#[test]
+fn what_only_advises_costs_no_token() {
+    let changes: [(&str, fn(&mut Value)); 9] = [
+        ("unknown words", |a| {
+            a["trust_state"] = json!("new_word");
+            a["token_type"] = json!("new_word");
+        }),
+        ("nulls", |a| {
+            for key in ["trust_state", "token_type", "warnings", "heartbeat_interval_seconds", "sensor_id"] {
+                a[key] = json!(null);
+            }
+        }),
+        ("a number as text", |a| a["heartbeat_interval_seconds"] = json!("15")),
+        ("a fraction", |a| a["heartbeat_interval_seconds"] = json!(15.5)),
+        ("no sensor id", |a| drop(a.as_object_mut().unwrap().remove("sensor_id"))),
+        ("no policy key", |a| drop(a.as_object_mut().unwrap().remove("policy_signing_public_key_pem"))),
+        ("rubbish for a policy key", |a| a["policy_signing_public_key_pem"] = json!("rubbish")),
+        ("text around the CA", |a| {
+            let ca = a["control_plane_ca_certificate_pem"].as_str().unwrap();
+            let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+            a["control_plane_ca_certificate_pem"] = json!(format!("\u{1b}[31m{key}{ca}"));
+        }),
+        ("200,000 warnings", |a| a["warnings"] = json!(vec!["w"; 200_000])),
+    ];
+    for (what, change) in changes {
+        let stage = Stage::new(move |request, ca| {
+            let mut answer = serde_json::to_value(ca.enrolled(&request.csr_pem(), None)).unwrap();
+            change(&mut answer);
+            Script::json(201, &answer)
+        });
+        let run = stage.enroll_within("30s", "new", 1, &[]);
+        run.expect(0);
+        assert!(run.output().lines().count() < 40, "{what}: {} lines", run.output().lines().count());
+        let state = stage.place.path().join("new");
+        let ca = std::fs::read_to_string(state.join("console-ca.cert.pem")).unwrap();
+        assert_eq!(ca, stage.ca.pem(), "{what}");
+        let host = stage.place.host("new");
+        let status = host.args(["status", "--output", "json"]).run().json();
+        assert_eq!(
+            (&status["state"], &status["accepted"]),
+            (&json!("active"), &json!(true)),
+            "{what}: {status:#}"
+        );
+    }
 }
 
 #[test]

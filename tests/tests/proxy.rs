@@ -35,7 +35,7 @@ fn credentials() -> Credentials {
 
 #[test]
 fn every_call_goes_through_the_tunnel_and_mutual_tls_survives_it() {
-    for variable in ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy"] {
+    for variable in ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy", "HTTP_PROXY", "http_proxy"] {
         let stage = Stage::new(&["127.0.0.1"]);
         let proxy = ConnectProxy::start(None);
         let pin = stage.ca.fingerprint().to_string();
@@ -89,8 +89,8 @@ fn a_proxy_that_refuses_is_named_and_its_password_is_not() {
     let address = proxy.url().replace("http://", "");
     run.expect(5).says(&[
         &address,
-        "gives no tunnel",
-        "proxy authorization required",
+        "through the proxy",
+        "it answered CONNECT with 407 Proxy Authentication Required",
         "  do: check HTTPS_PROXY",
     ]);
     Secrets::new().text("password", "wr0ng-passw0rd").assert_not_in("the output", run.output());

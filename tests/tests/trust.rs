@@ -47,7 +47,9 @@ fn a_listener_without_tls_gets_a_hello_and_nothing_else() {
         let rogue = Rogue::plain(reply);
         let url = format!("https://{}", rogue.address());
         let run = agent(&place, &url).args(["--bootstrap-ca", ca.to_str().unwrap()]).run();
-        nothing_sent(&run, 5, &["error: "], &rogue);
+        let says: &[&str] =
+            if reply.is_empty() { &["error: "] } else { &["does not speak TLS; it may be plain HTTP"] };
+        nothing_sent(&run, 5, says, &rogue);
         assert!(rogue.raw_bytes().starts_with(&[0x16, 0x03]), "a TLS handshake record came first");
         assert!(!rogue.raw_bytes().windows(4).any(|w| w == b"POST"), "something was sent in plain text");
     }
@@ -190,6 +192,86 @@ fn the_dangerous_way_is_loud_and_suffers_nothing_stricter_beside_it() {
     nothing_sent(&run, 2, &["contradicts"], &rogue);
     danger.run().expect(5).says(&["DANGER"]);
     assert!(!rogue.requests_to(paths::ENROLL).is_empty(), "that is what was asked for");
+}
+
+#[test]
+fn the_dangerous_way_ends_where_a_ca_is_stored() {
+    let place = Place::new();
+    let ca = Arc::new(Ca::root("Console"));
+    let console =
+        Rogue::https(ca.server(&["127.0.0.1"]), console::console(Arc::clone(&ca), console::enrolled));
+    let wire = FaultProxy::start(console.address());
+    let url = format!("https://{}", wire.address());
+    let danger = || agent(&place, &url).args(["--danger-accept-unverified-console"]);
+    danger().run().expect(0).says(&["DANGER"]);
+    let before = Snapshot::of_state(&place.path().join("state"));
+
+    // An impostor at the same address, and an operator's new token.
+    let impostor = impostor(Ca::root("Impostor").server(&["127.0.0.1"]), Ca::root("Impostor"));
+    wire.lead_to(impostor.address());
+    let lost = place.path().join("state/current/client.key.pem");
+    let key = std::fs::read(&lost).unwrap();
+    for broken in [false, true] {
+        // Also where the rest of the identity is of no use any more.
+        if broken {
+            std::fs::write(&lost, "torn").unwrap();
+        }
+        let run = danger().args(["--new-sensor"]).token(&made_up_token(2)).run();
+        run.expect(NOT_TRUSTED).says(&["no token was sent", "is ignored"]);
+        assert!(impostor.requests_to(paths::ENROLL).is_empty(), "the token went to an impostor");
+    }
+    std::fs::write(&lost, key).unwrap();
+    before.assert_same(&Snapshot::of_state(&place.path().join("state")), "an impostor changed the state");
+}
+
+#[test]
+fn a_stored_ca_does_not_hide_the_systems_roots() {
+    let place = Place::new();
+    let [first, second, stranger] = ["First", "Second", "Stranger"].map(|name| Arc::new(Ca::root(name)));
+    let rogues = [&first, &second, &stranger].map(|ca| {
+        Rogue::https(ca.server(&["127.0.0.1"]), console::console(Arc::clone(ca), console::enrolled))
+    });
+    let wire = FaultProxy::start(rogues[0].address());
+    let url = format!("https://{}", wire.address());
+    let enroll = |roots: &str, token: u8| {
+        let roots = place.write("roots.pem", roots);
+        let agent = agent(&place, &url).args(["--new-sensor"]).token(&made_up_token(token));
+        agent.env("SSL_CERT_FILE", roots).env("SSL_CERT_DIR", "/nonexistent").run()
+    };
+    enroll(first.pem(), 1).expect(0);
+    // The Console moved to a certificate of a CA that the system trusts.
+    wire.lead_to(rogues[1].address());
+    enroll(second.pem(), 2).expect(0);
+    // Back under the CA that is stored now, which the system does not trust.
+    enroll(first.pem(), 3).expect(0);
+    wire.lead_to(rogues[2].address());
+    let run = enroll(first.pem(), 4);
+    run.expect(NOT_TRUSTED).says(&["the CA of the earlier enrollment and the system's root certificates"]);
+    assert!(rogues[2].requests_to(paths::ENROLL).is_empty());
+}
+
+#[test]
+fn a_pin_of_the_cas_file_is_told_from_somebody_else() {
+    let place = Place::new();
+    let ca = Ca::root("Console");
+    let pin = telovix_contract::CaFingerprint::of_der(ca.pem().as_bytes()).to_string();
+    let right = ca.fingerprint().to_string();
+    let rogue = impostor(ca.server(&["127.0.0.1"]), ca);
+    let run = agent(&place, &rogue.url()).args(["--ca-fingerprint", &pin]).run();
+    nothing_sent(&run, NOT_TRUSTED, &["the CA's file", &right, "pin the certificate's fingerprint"], &rogue);
+    assert!(!run.output().contains("somebody else"), "{}", run.report());
+}
+
+#[test]
+fn a_missing_intermediate_certificate_is_named() {
+    let place = Place::new();
+    let root = Ca::root("Root");
+    let mut identity = root.below("Middle").server(&["127.0.0.1"]);
+    identity.chain.truncate(1);
+    let file = place.write("ca.pem", root.pem());
+    let rogue = impostor(identity, Ca::root("Console"));
+    let run = agent(&place, &rogue.url()).args(["--bootstrap-ca", file.to_str().unwrap()]).run();
+    nothing_sent(&run, NOT_TRUSTED, &["Middle", "have the server send its whole chain"], &rogue);
 }
 
 #[test]

@@ -2,10 +2,11 @@
 
 use std::fmt::{Arguments, Display};
 use std::io::{self, IsTerminal as _, Read, Write as _};
+use std::os::unix::net::UnixStream;
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::machine::Exit;
+use crate::machine::{Code, Exit};
 
 /// Prints a line on standard output. Whoever closed it (`| head`) has read enough: that is no failure of the command.
 pub(super) fn say_line(line: Arguments<'_>) {
@@ -38,9 +39,15 @@ impl Read for TokenInput {
     }
 }
 
-/// What a command's calls run on.
+/// What calls run on.
 pub(super) fn runtime() -> Result<Runtime, Exit> {
-    Builder::new_current_thread().enable_all().build().map_err(|error| failure(&error, "", Exit::Unexpected))
+    // The runtime panics where no descriptors are left for its own pipe of signals: as many as it takes are asked for first.
+    let spare = [UnixStream::pair(), UnixStream::pair(), UnixStream::pair()];
+    let built = spare.into_iter().collect::<io::Result<Vec<_>>>().map(drop);
+    built.and_then(|()| Builder::new_current_thread().enable_all().build()).map_err(|error| {
+        let message = format!("cannot start: {error}");
+        failure(&message, Code::OutOfResources.action(), Code::OutOfResources.exit())
+    })
 }
 
 /// Prints a failure on standard error and passes the exit status on.

@@ -1,7 +1,6 @@
 //! `telovix-agent run`: the daemon.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 
@@ -20,9 +19,6 @@ use crate::store::{self, Publication, Store};
 
 /// Requests of people that may wait for their turn.
 const QUEUE: usize = 16;
-/// How long the thread that has asked the resolver stays for another name. A heartbeat asks once: for longer, and it would wake the host
-/// a second time to end.
-const NEXT_NAME: Duration = Duration::from_millis(50);
 
 pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> Exit {
     let console_url = match config.require_console_url() {
@@ -38,10 +34,9 @@ pub(super) fn run(cli: Cli, env: Environment, config: Config, clock: Clock) -> E
         let _ = store::make_runtime_dir(parent);
     }
     tracing::info!("{}", confine::apply(&config));
-    let mut builder = tokio::runtime::Builder::new_current_thread();
-    let runtime = match builder.enable_all().thread_keep_alive(NEXT_NAME).build() {
+    let runtime = match report::runtime() {
         Ok(runtime) => runtime,
-        Err(error) => return report::failure(&error, "", Exit::Unexpected),
+        Err(exit) => return exit,
     };
     let facts = facts::gather(&config);
     let done = runtime.block_on(async {

@@ -20,7 +20,7 @@ pub const CONFIG_VARIABLE: &str = "TELOVIX_CONFIG";
 pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY";
 
 /// The variables that are no settings, but for the token's.
-const OTHERS: [&str; 12] = [
+const OTHERS: [&str; 14] = [
     CONFIG_VARIABLE,
     CREDENTIALS_VARIABLE,
     "JOURNAL_STREAM",
@@ -29,6 +29,8 @@ const OTHERS: [&str; 12] = [
     "WATCHDOG_PID",
     "https_proxy",
     "HTTPS_PROXY",
+    "all_proxy",
+    "ALL_PROXY",
     "http_proxy",
     "HTTP_PROXY",
     "no_proxy",

@@ -7,6 +7,7 @@
 //! - `env`, `file`: the environment, read in one place, and `agent.toml` with its drop-ins
 //! - `layers`: which value wins
 //! - `sourced`, `error`, `redact`: a value and where it came from, the mistakes, and how no text holds a token
+//! - `pem`: certificates as text
 //! - `trust`, `token`, `proxy`, `service`, `daemon`: settings that belong together
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ mod file;
 pub(crate) mod keys;
 mod layers;
 mod parse;
+pub mod pem;
 mod proxy;
 mod redact;
 mod service;
@@ -37,12 +39,12 @@ pub use env::Environment;
 pub use error::{ConfigError, ConfigErrors};
 pub use keys::DEFAULT_STATE_DIR;
 pub use layers::CommandLine;
-pub use proxy::ProxySettings;
+pub use proxy::{Proxy, ProxySettings};
 pub use redact::{looks_like_token, redact_tokens};
 pub use service::ServiceSettings;
 pub use sourced::{Origin, Sourced};
 pub use token::{FoundToken, TokenError, TokenSource, TokenSources};
-pub use trust::{Trust, TrustSettings};
+pub use trust::{MistakenPin, Trust, TrustSettings};
 pub use url::ConsoleUrl;
 pub use values::{KeyType, LogFormat, LogLevel, MachineId, ReloadSignal, SocketMode};
 
@@ -170,8 +172,10 @@ fn main_file<'a>(sources: &Sources<'a>) -> (&'a Path, Presence) {
 }
 
 fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
+    let console_url = layers.read(&keys::CONSOLE_URL);
+    let url = console_url.as_ref().map(|url| url.value.clone());
     Config {
-        console_url: layers.read(&keys::CONSOLE_URL),
+        console_url,
         trust: TrustSettings::read(layers),
         node_name: node_name(sources, layers),
         node_role: layers.read_or_default(&keys::NODE_ROLE),
@@ -182,7 +186,7 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
         key_type: layers.read_or_default(&keys::KEY_TYPE),
         state_dir: layers.read_or_default(&keys::STATE_DIR),
         token: TokenSources::read(sources.args, sources.env, layers),
-        proxy: ProxySettings::read(sources.env, layers),
+        proxy: ProxySettings::read(sources.env, layers, url.as_ref()),
         timeout: layers.read_or_default(&keys::TIMEOUT),
         machine_id: layers.read_or_default(&keys::MACHINE_ID),
         k8s_deployment: layers.read(&keys::K8S_DEPLOYMENT),

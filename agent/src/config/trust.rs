@@ -7,12 +7,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use rustls_pki_types::CertificateDer;
-use rustls_pki_types::pem::PemObject as _;
 use telovix_contract::CaFingerprint;
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::keys;
 use crate::config::layers::Layers;
+use crate::config::pem;
 use crate::config::sourced::{Origin, Sourced};
 use crate::regular::{self, Links};
 
@@ -44,6 +45,36 @@ pub enum Trust {
     SystemRoots,
     /// DANGER: anyone. The token goes to whoever answers.
     DangerAcceptAnyConsole,
+}
+
+/// A pin that is the SHA-256 of something else than the CA's certificate.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{pinned} is the SHA-256 of {what}, not of the certificate, whose fingerprint is {right}")]
+pub struct MistakenPin {
+    pinned: CaFingerprint,
+    what: &'static str,
+    right: CaFingerprint,
+}
+
+impl MistakenPin {
+    /// Looks whether the pin is the hash of the file that these certificates are in, or of the public key of one. Then it
+    /// belongs to this CA all the same: nobody else can make another with this hash.
+    pub fn of(pinned: &CaFingerprint, text: &str, certificates: &[CertificateDer<'_>]) -> Option<Self> {
+        certificates.iter().find_map(|der| {
+            let right = CaFingerprint::of_der(der);
+            let of = |bytes: &[u8]| CaFingerprint::of_der(bytes) == *pinned;
+            let alone = pem::encode(pem::CERTIFICATE, der);
+            let read = X509Certificate::from_der(der).ok();
+            let what = if of(text.as_bytes()) || of(alone.as_bytes()) || of(alone.trim_end().as_bytes()) {
+                "the CA's file (as sha256sum prints it)"
+            } else if read.is_some_and(|(_, certificate)| of(certificate.public_key().raw)) {
+                "the CA's public key"
+            } else {
+                return None;
+            };
+            (right != *pinned).then_some(Self { pinned: *pinned, what, right })
+        })
+    }
 }
 
 impl TrustSettings {
@@ -96,19 +127,21 @@ fn certificates_of(
     let bytes = read(path).map_err(|error| {
         format!("cannot read the CA file {shown}: {error}; name a file that the agent may read")
     })?;
-    let certificates: Vec<CertificateDer<'static>> =
-        CertificateDer::pem_slice_iter(&bytes).collect::<Result<_, _>>().map_err(|error| {
-            format!("the CA file {shown} is malformed PEM: {error}; get it again from the Console")
-        })?;
+    let text = String::from_utf8_lossy(&bytes);
+    let certificates: Vec<CertificateDer<'static>> = pem::blocks(pem::CERTIFICATE, &text)
+        .map(|block| block.map(CertificateDer::from))
+        .collect::<Result<_, _>>()
+        .map_err(|_| format!("the CA file {shown} is malformed PEM; get it again from the Console"))?;
     if certificates.is_empty() {
         return Err(format!(
             "the CA file {shown} holds no certificate; it has to hold one in PEM (-----BEGIN CERTIFICATE-----)"
         ));
     }
     for (at, certificate) in certificates.iter().enumerate() {
-        webpki::anchor_from_trusted_cert(certificate).map_err(|error| {
+        webpki::anchor_from_trusted_cert(certificate).map_err(|_| {
             format!(
-                "certificate {} of the CA file {shown} cannot be used: {error:?}; get the file again",
+                "certificate {} of the CA file {shown} cannot be used: it is not an X.509 certificate that can vouch for \
+                 others; get the file again from the Console",
                 at + 1
             )
         })?;
@@ -117,6 +150,12 @@ fn certificates_of(
         None => Ok(certificates),
         Some(pinned) => {
             let wanted = pinned.value;
+            if let Some(mistake) = MistakenPin::of(&wanted, &text, &certificates) {
+                return Err(format!(
+                    "the CA file {shown} does not have the pinned fingerprint ({}): {mistake}",
+                    pinned.origin
+                ));
+            }
             certificates.into_iter().find(|der| CaFingerprint::of_der(der) == wanted).map(|der| vec![der]).ok_or_else(
                 || {
                     format!(
@@ -178,6 +217,42 @@ mod tests {
              {other} (flag --ca-fingerprint); one of the two belongs to another Console"
         );
         assert_eq!(complaints, [expected]);
+    }
+
+    #[test]
+    fn a_pin_of_the_file_or_of_the_key_is_told_from_that_of_another_console() {
+        let (pem, right) = ca("one");
+        let der: Vec<u8> = pem::blocks(pem::CERTIFICATE, &pem).next().unwrap().unwrap();
+        let key = X509Certificate::from_der(&der).unwrap().1.public_key().raw.to_vec();
+        let certificate = CertificateDer::from(der);
+        for (bytes, what) in [(pem.as_bytes(), "the CA's file"), (&key[..], "the CA's public key")] {
+            let pin = CaFingerprint::of_der(bytes);
+            let complaints = with_ca(&pem).args(&["--ca-fingerprint", &pin.to_string()]).complaints();
+            assert!(
+                complaints[0].contains(what) && complaints[0].contains(&right.to_string()),
+                "{complaints:?}"
+            );
+        }
+        assert_eq!(MistakenPin::of(&right, &pem, &[certificate.clone()]), None);
+        assert_eq!(MistakenPin::of(&CaFingerprint::of_der(b"x"), &pem, &[certificate]), None);
+    }
+
+    #[test]
+    fn a_ca_file_is_read_however_its_lines_are_broken() {
+        let (pem, _) = ca("one");
+        for form in [
+            pem.replace('\n', " "),
+            pem.replace('\n', "\\n"),
+            format!("\u{feff}{pem}"),
+            pem.replace('\n', "\r\n"),
+        ] {
+            let Trust::CaFile { certificates, .. } =
+                with_ca(form).load().unwrap().trust.resolve().unwrap().value
+            else {
+                panic!("a CA file")
+            };
+            assert_eq!(certificates.len(), 1);
+        }
     }
 
     #[test]

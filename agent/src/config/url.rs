@@ -100,7 +100,8 @@ impl FromStr for ConsoleUrl {
         }
         let host =
             host.strip_prefix('[').and_then(|h| h.strip_suffix(']')).unwrap_or(host).to_ascii_lowercase();
-        let server_name = ServerName::try_from(host.as_str())
+        // A certificate has no final dot (RFC 5280 section 4.2.1.6); the look-up needs it, for it bypasses search domains.
+        let server_name = ServerName::try_from(host.strip_suffix('.').unwrap_or(&host))
             .map_err(|_| invalid(&format!("{host:?} is neither a DNS name nor an IP address")))?
             .to_owned();
         Ok(Self { host, port, server_name })
@@ -130,6 +131,11 @@ mod tests {
             assert_eq!((url.host(), url.port()), (host, port), "{text}");
             assert_eq!((url.authority().as_str(), url.to_string().as_str()), (authority, shown));
         }
+        let whole = url("https://c.example.:1");
+        assert_eq!(
+            (whole.host(), whole.server_name()),
+            ("c.example.", url("https://c.example").server_name())
+        );
         assert!(matches!(url("https://[::1]").server_name(), ServerName::IpAddress(_)));
         assert!(matches!(url("https://c.example").server_name(), ServerName::DnsName(_)));
     }

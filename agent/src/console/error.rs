@@ -4,11 +4,59 @@
 //! Invariant: no text here holds a token, a key, a proxy's password or a piece of a request's body. Text that came from
 //! the other side is cut short and cleaned of control characters before it is shown.
 
+use std::fmt;
 use std::time::Duration;
 
 use telovix_contract::problem::{Advice, ErrorCode};
 
+use crate::config::MistakenPin;
 use crate::machine::Code;
+
+/// The phases of a call, each with a limit of its own (docs/contract.md section 2).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Phase {
+    /// Name look-up.
+    LookUp,
+    /// TCP.
+    Connect,
+    /// The proxy's tunnel.
+    Tunnel,
+    /// TLS handshake.
+    Handshake,
+    /// The request.
+    Request,
+    /// The head of the answer.
+    Answer,
+    /// Its body.
+    Body,
+    /// All of a decommission.
+    Decommission,
+}
+
+impl Phase {
+    /// Whether the server has proven in it who it is.
+    pub fn is_beyond_handshake(self) -> bool {
+        match self {
+            Self::LookUp | Self::Connect | Self::Tunnel | Self::Handshake => false,
+            Self::Request | Self::Answer | Self::Body | Self::Decommission => true,
+        }
+    }
+}
+
+impl fmt::Display for Phase {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::LookUp => "name look-up",
+            Self::Connect => "connecting",
+            Self::Tunnel => "the proxy's answer to CONNECT",
+            Self::Handshake => "the TLS handshake",
+            Self::Request => "sending the request",
+            Self::Answer => "waiting for the answer",
+            Self::Body => "receiving the answer",
+            Self::Decommission => "the decommission call",
+        })
+    }
+}
 
 /// One failed call to the Console.
 #[derive(Debug, thiserror::Error)]
@@ -21,8 +69,24 @@ pub enum ConsoleError {
         /// The system's word.
         cause: String,
     },
-    /// The proxy is there but gives no tunnel.
-    #[error("the proxy {proxy} gives no tunnel to {target}: {cause}")]
+    /// This host lacks what a connection takes: descriptors, threads, memory.
+    #[error("this host has no resources left for a connection to {target}: {cause}")]
+    OutOfResources {
+        /// Host and port that were tried.
+        target: String,
+        /// The system's word.
+        cause: String,
+    },
+    /// This host forbids the agent to connect.
+    #[error("this host does not allow a connection to {target}: {cause}")]
+    Forbidden {
+        /// Host and port that were tried.
+        target: String,
+        /// The system's word.
+        cause: String,
+    },
+    /// The proxy is not reached, or gives no tunnel.
+    #[error("cannot reach {target} through the proxy {proxy}: {cause}")]
     Proxy {
         /// The proxy without its user and password.
         proxy: String,
@@ -32,12 +96,12 @@ pub enum ConsoleError {
         cause: String,
     },
     /// A phase took longer than it may.
-    #[error("{target} did not finish {phase} within {} s", limit.as_secs())]
+    #[error("{phase} took longer than {} s ({target})", limit.as_secs())]
     Deadline {
-        /// Host and port.
+        /// Host and port, and what was tried of it.
         target: String,
         /// What was going on.
-        phase: &'static str,
+        phase: Phase,
         /// How long it was given.
         limit: Duration,
     },
@@ -63,6 +127,15 @@ pub enum ConsoleError {
         /// What the operator pinned.
         pinned: String,
     },
+    /// What is pinned is not the fingerprint of the CA's certificate, but belongs to the CA which the server shows all the
+    /// same. Nothing secret was sent.
+    #[error("the pin does not fit the CA of {target}: {mistake}")]
+    PinMistaken {
+        /// Host and port.
+        target: String,
+        /// What it is instead.
+        mistake: MistakenPin,
+    },
     /// The trust store of this host holds no certificate at all.
     #[error("this host has no system root certificates{}", if cause.is_empty() { String::new() } else { format!(": {cause}") })]
     NoSystemRoots {
@@ -82,16 +155,27 @@ pub enum ConsoleError {
     CertificateRefused {
         /// Host and port.
         target: String,
-        /// The TLS alert.
+        /// The TLS alert, by its name.
+        alert: String,
+    },
+    /// The same, before the server's keys protected the connection, as in TLS 1.2: anybody may have said it.
+    #[error(
+        "{target} refused this sensor's certificate: {alert}; in TLS 1.2 something between may have said so, and it is \
+         not taken for the Console's word"
+    )]
+    CertificateRefusedEarly {
+        /// Host and port.
+        target: String,
+        /// The TLS alert, by its name.
         alert: String,
     },
     /// The connection broke while a request or an answer was under way: it may have arrived.
-    #[error("the connection to {target} broke during {phase}: {cause}")]
+    #[error("the connection to {target} broke ({phase}): {cause}")]
     Broken {
         /// Host and port.
         target: String,
         /// What was going on.
-        phase: &'static str,
+        phase: Phase,
         /// The library's word.
         cause: String,
     },
@@ -152,14 +236,18 @@ impl ConsoleError {
     pub fn code(&self) -> Code {
         match self {
             Self::Unreachable { .. } => Code::ConsoleUnreachable,
+            Self::OutOfResources { .. } => Code::OutOfResources,
+            Self::Forbidden { .. } => Code::ConnectionForbidden,
             Self::Proxy { .. } => Code::ProxyFailed,
             Self::Deadline { .. } => Code::DeadlineExceeded,
             Self::NotTrusted { about_time: true, .. } => Code::ConsoleCertificateDates,
             Self::NotTrusted { about_time: false, .. } => Code::ConsoleNotTrusted,
             Self::PinMismatch { .. } => Code::PinMismatch,
+            Self::PinMistaken { .. } => Code::PinMistaken,
             Self::NoSystemRoots { .. } => Code::NoSystemRoots,
             Self::Handshake { .. } => Code::TlsHandshakeFailed,
             Self::CertificateRefused { .. } => Code::CertificateRefused,
+            Self::CertificateRefusedEarly { .. } => Code::CertificateRefusedEarly,
             Self::Broken { .. } => Code::ConnectionBroken,
             Self::TooLarge { .. } => Code::AnswerTooLarge,
             Self::Redirect { .. } => Code::RedirectRefused,

@@ -1,58 +1,35 @@
-//! One call over one connection. The one file that opens sockets.
+//! One call over one connection.
 //!
 //! Invariant: the request leaves only after the TLS handshake has verified the server; every phase has a deadline and
 //! every answer a cap; nothing is redirected, cached or kept alive.
 
 use std::future::Future;
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, header};
 use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
-use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::client::proxy::matcher::Matcher;
 use hyper_util::rt::TokioIo;
 use rustls::ClientConfig;
 use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
-use tower_service::Service as _;
+use tokio_rustls::client::TlsStream;
 use zeroize::Zeroizing;
 
-use super::error::{ConsoleError, clean};
+use super::dial::Route;
+pub use super::dial::{Deadlines, MAX_HEAD};
+use super::error::{ConsoleError, Phase};
+use super::reason;
+use super::sending::Sending;
 use crate::config::{ConsoleUrl, ProxySettings};
 use crate::tls::ServerTrust;
 
 /// Largest answer body: certificates, CA and key of an enrollment are under 16 KiB.
 pub const MAX_BODY: usize = 1024 * 1024;
-/// Largest answer head.
-pub const MAX_HEAD: usize = 64 * 1024;
-
-/// The phase before the server is verified.
-const HANDSHAKE: &str = "the TLS handshake";
-
-/// How long each phase of a call may take.
-#[derive(Debug, Clone, Copy)]
-pub struct Deadlines {
-    /// Name resolution and TCP, and the proxy's tunnel where there is one.
-    pub connect: Duration,
-    /// TLS handshake.
-    pub handshake: Duration,
-    /// From the first byte sent to the end of the answer's head.
-    pub answer: Duration,
-    /// The answer's body.
-    pub body: Duration,
-}
-
-impl Default for Deadlines {
-    fn default() -> Self {
-        let seconds = Duration::from_secs;
-        Self { connect: seconds(10), handshake: seconds(10), answer: seconds(30), body: seconds(15) }
-    }
-}
 
 /// What to say.
 pub struct Request {
@@ -76,26 +53,20 @@ pub struct RawAnswer {
 
 /// Where the Console is and how to get there.
 pub struct Transport {
-    url: ConsoleUrl,
-    proxy: Matcher,
+    route: Route,
     deadlines: Deadlines,
 }
 
 impl Transport {
     /// For this Console, through the proxies of the environment (docs/contract.md section 2).
     pub fn new(url: ConsoleUrl, proxy: &ProxySettings, deadlines: Deadlines) -> Self {
-        // Our calls are all https. Where only HTTP_PROXY is set it serves for them too (docs/decisions).
-        let https = proxy.https.as_deref().or(proxy.http.as_deref()).unwrap_or_default();
-        let none = proxy.no_proxy.as_deref().unwrap_or_default();
-        // The library takes `*` for every name, but not for an address.
-        let https = if none.split(',').any(|entry| entry.trim() == "*") { "" } else { https };
-        let proxy = Matcher::builder().https(https.to_owned()).no(none.to_owned()).build();
-        Self { url, proxy, deadlines }
+        let proxy = proxy.to(&url).cloned();
+        Self { route: Route::new(url, proxy), deadlines }
     }
 
     /// Host and port, for error texts.
     pub fn target(&self) -> String {
-        self.url.authority()
+        self.route.url().authority()
     }
 
     /// Makes one call.
@@ -108,105 +79,60 @@ impl Transport {
         trust: &ServerTrust,
         call: Request,
     ) -> Result<RawAnswer, ConsoleError> {
+        let (stream, address) = self.route.dial(&self.deadlines).await?;
+        let done = self.speak(stream, tls, trust, call).await;
+        self.route.note(address, done.is_ok());
+        done
+    }
+
+    async fn speak(
+        &self,
+        stream: TcpStream,
+        tls: ClientConfig,
+        trust: &ServerTrust,
+        call: Request,
+    ) -> Result<RawAnswer, ConsoleError> {
         let has_identity = tls.client_auth_cert_resolver.has_certs();
-        let stream = self.within("connecting", self.deadlines.connect, self.connect()).await?;
+        let phase = Exchange { transport: self, trust, has_identity };
         let connector = TlsConnector::from(Arc::new(tls));
         let handshake = async {
-            connector
-                .connect(self.url.server_name(), stream)
-                .await
-                .map_err(|error| self.tls_error(&error, trust, has_identity, HANDSHAKE))
+            let connected = connector.connect(self.route.url().server_name(), stream).await;
+            connected.map_err(|error| phase.tls_error(&error, Phase::Handshake))
         };
-        let stream = self.within(HANDSHAKE, self.deadlines.handshake, handshake).await?;
-        let phase = Exchange { transport: self, trust, has_identity };
+        let stream = self.within(Phase::Handshake, self.deadlines.handshake, handshake).await?;
         phase.run(stream, call).await
     }
 
     /// The proxy for this Console, without its user and password.
     pub(super) fn proxy_shown(&self) -> Option<String> {
-        let target = self.url.to_string().parse().ok()?;
-        self.proxy.intercept(&target).map(|proxy| shown(proxy.uri()))
+        self.route.proxy().map(ToString::to_string)
+    }
+
+    /// What a call under way is at.
+    pub(super) fn phase(&self) -> Phase {
+        self.route.phase()
     }
 
     /// Looks up the host that a connection is made to.
-    pub(super) async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
-        let target = self.url.to_string().parse().ok();
-        let proxy = target.and_then(|target| self.proxy.intercept(&target)).map(|proxy| proxy.uri().clone());
-        let (host, port) = match &proxy {
-            Some(uri) => (uri.host().unwrap_or_default(), uri.port_u16().unwrap_or(80)),
-            None => (self.url.host(), self.url.port()),
-        };
-        let host = host.trim_matches(['[', ']']);
-        let found = tokio::time::timeout(self.deadlines.connect, tokio::net::lookup_host((host, port))).await;
-        Ok(found.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??.collect())
+    pub(super) async fn resolve(&self) -> Result<Vec<SocketAddr>, ConsoleError> {
+        self.route.resolve(self.deadlines.look_up).await
     }
 
     /// Connects and hangs up.
     pub(super) async fn dial(&self) -> Result<(), ConsoleError> {
-        self.within("connecting", self.deadlines.connect, self.connect()).await.map(drop)
-    }
-
-    async fn connect(&self) -> Result<TcpStream, ConsoleError> {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        // A tunnel asks for host and port as they stand in the URI, so the port has to be explicit.
-        let explicit: http::Uri = format!("https://{}/", self.url.authority())
-            .parse()
-            .expect("an authority that was parsed once parses again");
-        if let Some(proxy) = self.proxy.intercept(&explicit) {
-            let mut tunnel = Tunnel::new(proxy.uri().clone(), connector);
-            if let Some(auth) = proxy.basic_auth() {
-                tunnel = tunnel.with_auth(auth.clone());
-            }
-            let stream = tunnel.call(explicit).await.map_err(|error| ConsoleError::Proxy {
-                proxy: shown(proxy.uri()),
-                target: self.target(),
-                cause: chain(&error),
-            })?;
-            return Ok(stream.into_inner());
-        }
-        match connector.call(explicit).await {
-            Ok(stream) => Ok(stream.into_inner()),
-            Err(error) => Err(ConsoleError::Unreachable { target: self.target(), cause: chain(&error) }),
-        }
+        self.route.dial(&self.deadlines).await.map(drop)
     }
 
     async fn within<T>(
         &self,
-        phase: &'static str,
+        phase: Phase,
         limit: Duration,
         work: impl Future<Output = Result<T, ConsoleError>>,
     ) -> Result<T, ConsoleError> {
-        match tokio::time::timeout(limit, work).await {
+        self.route.enter(phase);
+        match timeout(limit, work).await {
             Ok(done) => done,
             Err(_) => Err(ConsoleError::Deadline { target: self.target(), phase, limit }),
-        }
-    }
-
-    fn tls_error(
-        &self,
-        error: &(dyn std::error::Error + 'static),
-        trust: &ServerTrust,
-        has_identity: bool,
-        phase: &'static str,
-    ) -> ConsoleError {
-        let target = self.target();
-        match find_tls(error) {
-            Some(rustls::Error::InvalidCertificate(cause)) => ConsoleError::NotTrusted {
-                target,
-                against: trust.describe(),
-                cause: clean(&sentence(cause), 300),
-                about_time: is_about_time(cause),
-            },
-            // An alert during the handshake may come from anybody: only one after it is the Console's word.
-            Some(rustls::Error::AlertReceived(alert))
-                if has_identity && phase != HANDSHAKE && blames_certificate(*alert) =>
-            {
-                ConsoleError::CertificateRefused { target, alert: format!("{alert:?}") }
-            }
-            Some(cause) => ConsoleError::Handshake { target, cause: clean(&cause.to_string(), 300) },
-            None => ConsoleError::Broken { target, phase, cause: clean(&chain(error), 300) },
         }
     }
 }
@@ -218,28 +144,36 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    async fn run(
-        &self,
-        stream: tokio_rustls::client::TlsStream<TcpStream>,
-        call: Request,
-    ) -> Result<RawAnswer, ConsoleError> {
+    async fn run(&self, stream: TlsStream<TcpStream>, call: Request) -> Result<RawAnswer, ConsoleError> {
+        let unsent = Arc::new(AtomicBool::new(true));
+        let stream = Sending::new(stream, Arc::clone(&unsent));
         let (mut sender, connection) = hyper::client::conn::http1::Builder::new()
             .max_buf_size(MAX_HEAD)
             .handshake(TokioIo::new(stream))
             .await
-            .map_err(|error| self.http_error(&error, "sending the request"))?;
+            .map_err(|error| self.http_error(&error, Phase::Request))?;
         let request = self.request(call);
+        let limits = self.transport.deadlines;
         let exchange = async {
-            let limit = self.transport.deadlines.answer;
-            let answer = self
-                .transport
-                .within("answering", limit, async {
-                    let sent = sender.send_request(request).await;
-                    sent.map_err(|error| self.http_error(&error, "waiting for the answer"))
-                })
-                .await?;
-            let limit = self.transport.deadlines.body;
-            self.transport.within("sending its answer", limit, self.collect(answer)).await
+            let asked = self.transport.within(Phase::Answer, limits.answer, async {
+                let sent = sender.send_request(request).await;
+                sent.map_err(|error| self.http_error(&error, Phase::Answer))
+            });
+            let stuck = async {
+                sleep(limits.request).await;
+                if !unsent.load(Ordering::SeqCst) {
+                    std::future::pending::<()>().await;
+                }
+            };
+            let answer = tokio::select! {
+                biased;
+                answer = asked => answer?,
+                () = stuck => {
+                    let (target, limit) = (self.transport.target(), limits.request);
+                    return Err(ConsoleError::Deadline { target, phase: Phase::Request, limit });
+                }
+            };
+            self.transport.within(Phase::Body, limits.body, self.collect(answer)).await
         };
         // The connection's own future does the reading and writing; it ends with the exchange.
         tokio::pin!(exchange, connection);
@@ -258,7 +192,7 @@ impl Exchange<'_> {
         let mut request = http::Request::builder()
             .method(call.method)
             .uri(call.path)
-            .header(header::HOST, self.transport.url.authority())
+            .header(header::HOST, self.transport.target())
             .header(header::ACCEPT, "application/json")
             .header(header::CONNECTION, "close")
             .header(header::USER_AGENT, concat!("telovix-agent/", env!("CARGO_PKG_VERSION")));
@@ -286,11 +220,11 @@ impl Exchange<'_> {
                 Ok(RawAnswer { status: head.status.as_u16(), headers: head.headers, body: body.to_bytes() })
             }
             Err(error) if error.is::<LengthLimitError>() => Err(too_large()),
-            Err(error) => Err(self.http_error(error.as_ref(), "receiving the answer")),
+            Err(error) => Err(self.http_error(error.as_ref(), Phase::Body)),
         }
     }
 
-    fn http_error(&self, error: &(dyn std::error::Error + 'static), phase: &'static str) -> ConsoleError {
+    fn http_error(&self, error: &(dyn std::error::Error + 'static), phase: Phase) -> ConsoleError {
         // hyper tells a head that is too large from other parse errors by method on servers alone, else by its text.
         if let Some(error) = error.downcast_ref::<hyper::Error>()
             && error.is_parse()
@@ -311,7 +245,32 @@ impl Exchange<'_> {
                 found: "something that is not HTTP".to_owned(),
             };
         }
-        self.transport.tls_error(error, self.trust, self.has_identity, phase)
+        self.tls_error(error, phase)
+    }
+
+    fn tls_error(&self, error: &(dyn std::error::Error + 'static), phase: Phase) -> ConsoleError {
+        let target = self.transport.target();
+        match reason::find_tls(error) {
+            Some(rustls::Error::InvalidCertificate(cause)) => ConsoleError::NotTrusted {
+                target,
+                against: self.trust.describe(),
+                cause: reason::certificate(cause),
+                about_time: reason::is_about_time(cause),
+            },
+            Some(rustls::Error::AlertReceived(alert))
+                if self.has_identity && reason::blames_certificate(*alert) =>
+            {
+                let alert = reason::alert(*alert);
+                // In the handshake it may come from anybody: only one after it is the Console's word.
+                if phase == Phase::Handshake {
+                    ConsoleError::CertificateRefusedEarly { target, alert }
+                } else {
+                    ConsoleError::CertificateRefused { target, alert }
+                }
+            }
+            Some(cause) => ConsoleError::Handshake { target, cause: reason::handshake(cause) },
+            None => ConsoleError::Broken { target, phase, cause: reason::chain(error) },
+        }
     }
 }
 
@@ -323,74 +282,105 @@ impl AsRef<[u8]> for Wiped {
     }
 }
 
-/// The alerts by which a server says that it does not take the client's certificate (RFC 8446 section 6.2).
-fn blames_certificate(alert: rustls::AlertDescription) -> bool {
-    use rustls::AlertDescription as A;
-    matches!(
-        alert,
-        A::BadCertificate
-            | A::UnsupportedCertificate
-            | A::CertificateRevoked
-            | A::CertificateExpired
-            | A::CertificateUnknown
-            | A::UnknownCA
-            | A::CertificateRequired
-    )
-}
+#[cfg(test)]
+mod tests {
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    use tokio::io::AsyncReadExt as _;
+    use tokio_rustls::TlsAcceptor;
 
-/// Why a server's certificate is not trusted, for people.
-fn sentence(cause: &rustls::CertificateError) -> String {
-    use rustls::CertificateError as C;
-    if matches!(cause, C::UnknownIssuer) {
-        "it was issued by a CA that is not among those trusted".to_owned()
-    } else if matches!(cause, C::BadSignature) {
-        "it claims a trusted CA as its issuer, whose signature it does not bear".to_owned()
-    } else {
-        cause.to_string()
+    use super::*;
+    use crate::config::pem;
+    use crate::console::client_config;
+    use crate::testpki::{answer, authority};
+    use crate::tls::{ClientIdentity, provider};
+
+    fn certificate() -> (CertificateDer<'static>, PrivateKeyDer<'static>) {
+        let key = rcgen::KeyPair::generate().unwrap();
+        let params = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        (certificate.der().clone(), PrivateKeyDer::try_from(key.serialize_der()).unwrap())
     }
-}
 
-/// Whether a certificate failed on its dates.
-fn is_about_time(cause: &rustls::CertificateError) -> bool {
-    use rustls::CertificateError as C;
-    matches!(cause, C::Expired | C::ExpiredContext { .. } | C::NotValidYet | C::NotValidYetContext { .. })
-}
-
-/// The TLS library's error, wherever in the chain it stands.
-fn find_tls<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a rustls::Error> {
-    let mut next: Option<&'a (dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = next {
-        if let Some(found) = error.downcast_ref::<rustls::Error>() {
-            return Some(found);
-        }
-        // An io::Error hides its inner error from `source`.
-        if let Some(inner) = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref)
-            && let Some(found) = find_tls(inner)
-        {
-            return Some(found);
-        }
-        next = error.source();
+    /// A TLS server that takes a request and says nothing.
+    fn silent_server() -> TlsAcceptor {
+        let (certificate, key) = certificate();
+        let config = rustls::ServerConfig::builder_with_provider(provider());
+        let config = config.with_safe_default_protocol_versions().unwrap().with_no_client_auth();
+        TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate], key).unwrap()))
     }
-    None
-}
 
-/// An error and its sources, in one line.
-fn chain(error: &(dyn std::error::Error + 'static)) -> String {
-    let mut text = error.to_string();
-    let mut next = error.source();
-    while let Some(error) = next {
-        let more = error.to_string();
-        if !text.ends_with(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        next = error.source();
+    /// A server of this TLS version that wants a certificate of an unknown CA.
+    fn refusing_server(version: &'static rustls::SupportedProtocolVersion) -> TlsAcceptor {
+        let mut roots = rustls::RootCertStore::empty();
+        let other = pem::blocks(pem::CERTIFICATE, &authority().0).next().unwrap().unwrap();
+        roots.add(other.into()).unwrap();
+        let verifier =
+            rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider()).build();
+        let config = rustls::ServerConfig::builder_with_provider(provider());
+        let config = config.with_protocol_versions(&[version]).unwrap();
+        let config = config.with_client_cert_verifier(verifier.unwrap());
+        let (certificate, key) = certificate();
+        TlsAcceptor::from(Arc::new(config.with_single_cert(vec![certificate], key).unwrap()))
     }
-    clean(&text, 300)
-}
 
-/// A proxy's address without user and password.
-fn shown(proxy: &http::Uri) -> String {
-    let host = proxy.host().unwrap_or("?");
-    proxy.port_u16().map_or_else(|| host.to_owned(), |port| format!("{host}:{port}"))
+    #[tokio::test]
+    async fn a_certificate_that_is_refused_is_told_in_both_versions_and_believed_in_one() {
+        for version in [&rustls::version::TLS13, &rustls::version::TLS12] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+            let transport = Transport::new(url, &ProxySettings::default(), Deadlines::default());
+            let made = answer(|_| {});
+            let chain =
+                pem::blocks(pem::CERTIFICATE, &made.certificate).map(|der| der.unwrap().into()).collect();
+            let identity = ClientIdentity { chain, key: made.key().to_private_der().unwrap() };
+            let any = ServerTrust::DangerAnyServer;
+            let tls = client_config(&crate::clock::system(), &any, Some(identity)).unwrap();
+            let call = Request { method: Method::GET, path: "/readyz", body: None };
+            let server = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                let refused = refusing_server(version).accept(stream).into_fallible().await;
+                let (_, mut stream) = refused.map(drop).unwrap_err();
+                // A close with something unread in it could overtake the alert.
+                let _ = stream.read_to_end(&mut Vec::new()).await;
+            };
+            let (called, ()) = tokio::join!(transport.call(tls, &any, call), server);
+            let error = called.err().unwrap();
+            let believed = matches!(error, ConsoleError::CertificateRefused { .. });
+            let early = matches!(error, ConsoleError::CertificateRefusedEarly { .. });
+            let is_13 = version.version == rustls::ProtocolVersion::TLSv1_3;
+            assert_eq!((believed, early), (is_13, !is_13), "{error}");
+            assert!(error.to_string().contains("refused this sensor's certificate"), "{error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn each_phase_that_runs_out_is_named() {
+        let short = Duration::from_millis(100);
+        for (phase, limits) in [
+            (Phase::Handshake, Deadlines { handshake: short, ..Deadlines::default() }),
+            (Phase::Answer, Deadlines { answer: short, ..Deadlines::default() }),
+        ] {
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let url = format!("https://{}", listener.local_addr().unwrap()).parse().unwrap();
+            let transport = Transport::new(url, &ProxySettings::default(), limits);
+            let tls = client_config(&crate::clock::system(), &ServerTrust::DangerAnyServer, None).unwrap();
+            let call = Request { method: Method::GET, path: "/readyz", body: None };
+            let server = async {
+                let (stream, _) = listener.accept().await.unwrap();
+                if phase == Phase::Answer {
+                    let _open = silent_server().accept(stream).await.unwrap();
+                    std::future::pending::<()>().await;
+                }
+                std::future::pending::<()>().await;
+            };
+            let error = tokio::select! {
+                called = transport.call(tls, &ServerTrust::DangerAnyServer, call) => called.err().unwrap(),
+                () = server => unreachable!("it never ends"),
+            };
+            assert!(
+                matches!(error, ConsoleError::Deadline { phase: named, .. } if named == phase),
+                "{error}"
+            );
+        }
+    }
 }

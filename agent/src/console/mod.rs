@@ -4,10 +4,15 @@
 //! had to state (docs/contract.md section 2). Only [`Console::trust_pin`] calls an unverified server, and carries nothing.
 
 pub mod answer;
+mod dial;
 pub mod error;
 pub mod http;
 mod observe;
 mod probe;
+mod reason;
+mod resolve;
+mod sending;
+mod server_cert;
 mod tls;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -15,13 +20,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::http::Method;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewed};
+use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest};
 use telovix_contract::{CaFingerprint, paths};
 use zeroize::Zeroizing;
 
 use self::answer::date_of;
-pub use self::answer::{EnrollReply, LONGEST_RETRY_AFTER};
-pub use self::error::ConsoleError;
+pub use self::answer::{EnrollReply, Issued, LONGEST_RETRY_AFTER};
+pub use self::error::{ConsoleError, Phase};
 use self::http::{Deadlines, RawAnswer, Request, Transport};
 pub use self::observe::CallObserver;
 pub use self::tls::client_config;
@@ -136,7 +141,7 @@ impl Console {
         trust: &ServerTrust,
         identity: ClientIdentity,
         csr_pem: &str,
-    ) -> Result<Renewed, ConsoleError> {
+    ) -> Result<Issued, ConsoleError> {
         let said = RenewRequest { csr_pem: csr_pem.to_owned() };
         self.post(trust, identity, paths::RENEW, &said).await
     }

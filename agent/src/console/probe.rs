@@ -1,13 +1,12 @@
 //! The way to the Console, one step at a time, for a diagnosis. Carries no secret and changes nothing.
 
-use std::io;
 use std::net::SocketAddr;
 
 use ::http::Method;
 use telovix_contract::paths;
 
 use super::http::Request;
-use super::{Console, ConsoleError};
+use super::{Console, ConsoleError, Phase};
 use crate::tls::{ClientIdentity, ServerTrust};
 
 impl Console {
@@ -16,8 +15,13 @@ impl Console {
         self.transport.proxy_shown()
     }
 
-    /// Addresses of the host that a connection is made to: the proxy, or the Console itself.
-    pub async fn resolve(&self) -> io::Result<Vec<SocketAddr>> {
+    /// What the call under way is at.
+    pub fn phase(&self) -> Phase {
+        self.transport.phase()
+    }
+
+    /// Addresses of the host that a connection is made to: the proxy, or the Console itself. At least one.
+    pub async fn resolve(&self) -> Result<Vec<SocketAddr>, ConsoleError> {
         self.transport.resolve().await
     }
 

@@ -12,6 +12,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::error::ConsoleError;
+use super::server_cert;
 use crate::clock::Clock;
 use crate::tls::{ClientIdentity, ServerTrust, provider};
 
@@ -36,9 +37,12 @@ pub fn client_config(
             for certificate in certificates {
                 roots.add(certificate.clone()).map_err(setup)?;
             }
-            builder.with_root_certificates(roots)
+            builder.dangerous().with_custom_certificate_verifier(server_cert::verifier(roots)?)
         }
-        ServerTrust::SystemRoots => builder.with_root_certificates(system_roots()?),
+        ServerTrust::SystemRoots { or } => {
+            let roots = system_roots(or)?;
+            builder.dangerous().with_custom_certificate_verifier(server_cert::verifier(roots)?)
+        }
         ServerTrust::DangerAnyServer => {
             let verifier = DangerAnyServer(provider.signature_verification_algorithms);
             builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier))
@@ -53,9 +57,10 @@ pub fn client_config(
     Ok(config)
 }
 
-fn system_roots() -> Result<RootCertStore, ConsoleError> {
+fn system_roots(or: &[CertificateDer<'static>]) -> Result<RootCertStore, ConsoleError> {
     let found = rustls_native_certs::load_native_certs();
     let mut roots = RootCertStore::empty();
+    roots.add_parsable_certificates(or.iter().cloned());
     roots.add_parsable_certificates(found.certs);
     if roots.is_empty() {
         let cause = found.errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");

@@ -11,6 +11,7 @@ use crate::config::{Config, ConsoleUrl};
 use crate::console::http::Deadlines;
 use crate::console::{Console, ConsoleError};
 use crate::driver::FirstContact;
+use crate::machine::Code;
 use crate::store::Generation;
 use crate::tls::ServerTrust;
 
@@ -27,7 +28,7 @@ const STEP: Duration = Duration::from_secs(5);
 pub(super) async fn examine(config: &Config, clock: &Clock, held: Option<&Generation>) -> Vec<Finding> {
     // Without one the first check has failed already.
     let Some(url) = &config.console_url else { return Vec::new() };
-    let deadlines = Deadlines { connect: STEP, handshake: STEP, answer: STEP, body: STEP };
+    let deadlines = Deadlines::all(STEP);
     let console = Console::with_deadlines(url.value.clone(), &config.proxy, clock.clone(), deadlines);
     let mut findings = vec![names(&console, &url.value).await];
     // A name that only the proxy can resolve is not looked up here, so a failure is one of the host that is dialled.
@@ -52,9 +53,6 @@ async fn names(console: &Console, url: &ConsoleUrl) -> Finding {
     }
     let remedy = "check the name, /etc/resolv.conf and /etc/hosts";
     match console.resolve().await {
-        Ok(found) if found.is_empty() => {
-            Finding::fail(NAMES, Kind::NotReached, format!("{host} has no address"), remedy)
-        }
         Ok(found) => {
             let mut shown: Vec<String> = found.iter().map(|address| address.ip().to_string()).collect();
             shown.dedup();
@@ -62,7 +60,9 @@ async fn names(console: &Console, url: &ConsoleUrl) -> Finding {
             Finding::ok(NAMES, format!("{host} is {}", shown.join(", ")))
         }
         Err(error) => {
-            Finding::fail(NAMES, Kind::NotReached, format!("{host} cannot be looked up: {error}"), remedy)
+            let own = error.code() != Code::ConsoleUnreachable;
+            let remedy = if own { error.code().action() } else { remedy };
+            Finding::fail(NAMES, Kind::NotReached, error.to_string(), remedy)
         }
     }
 }
@@ -127,7 +127,7 @@ async fn trust(
     }
     match config.trust.resolve() {
         Ok(configured) => {
-            let contact = FirstContact { configured, stored: None };
+            let contact = FirstContact { configured, stored: Vec::new() };
             contact.trust(console).await.map_err(Untrusted::Console)
         }
         Err(errors) => {
@@ -140,11 +140,15 @@ fn error_of_tls(error: &ConsoleError) -> bool {
     match error {
         ConsoleError::NotTrusted { .. }
         | ConsoleError::PinMismatch { .. }
+        | ConsoleError::PinMistaken { .. }
         | ConsoleError::NoSystemRoots { .. }
         | ConsoleError::Handshake { .. }
         | ConsoleError::CertificateRefused { .. }
+        | ConsoleError::CertificateRefusedEarly { .. }
         | ConsoleError::Setup { .. } => true,
         ConsoleError::Unreachable { .. }
+        | ConsoleError::OutOfResources { .. }
+        | ConsoleError::Forbidden { .. }
         | ConsoleError::Proxy { .. }
         | ConsoleError::Deadline { .. }
         | ConsoleError::Broken { .. }
@@ -160,19 +164,25 @@ fn tls(asked: &Result<(), ConsoleError>, trust: &str, sighting: Option<Sighting>
     if !error_of_tls(error) {
         return match error {
             // The tunnel or the server hung up before anybody could judge.
+            ConsoleError::Deadline { phase, .. } if phase.is_beyond_handshake() => {
+                Finding::ok(TLS, format!("the Console is trusted, {trust}"))
+            }
             ConsoleError::Unreachable { .. }
+            | ConsoleError::OutOfResources { .. }
+            | ConsoleError::Forbidden { .. }
             | ConsoleError::Proxy { .. }
             | ConsoleError::Broken { .. }
-            | ConsoleError::Deadline { phase: "connecting" | "the TLS handshake", .. } => {
+            | ConsoleError::Deadline { .. } => {
                 Finding::fail(TLS, Kind::NotReached, error.to_string(), error.code().action())
             }
             ConsoleError::NotTrusted { .. }
             | ConsoleError::PinMismatch { .. }
+            | ConsoleError::PinMistaken { .. }
             | ConsoleError::NoSystemRoots { .. }
             | ConsoleError::Handshake { .. }
             | ConsoleError::CertificateRefused { .. }
+            | ConsoleError::CertificateRefusedEarly { .. }
             | ConsoleError::Setup { .. }
-            | ConsoleError::Deadline { .. }
             | ConsoleError::TooLarge { .. }
             | ConsoleError::Redirect { .. }
             | ConsoleError::NotAConsole { .. }
@@ -188,7 +198,7 @@ fn tls(asked: &Result<(), ConsoleError>, trust: &str, sighting: Option<Sighting>
         (ConsoleError::Handshake { .. } | ConsoleError::Setup { .. }, _) => {
             Finding::fail(TLS, Kind::NotReached, error.to_string(), error.code().action())
         }
-        (ConsoleError::CertificateRefused { .. }, _) => {
+        (ConsoleError::CertificateRefused { .. } | ConsoleError::CertificateRefusedEarly { .. }, _) => {
             Finding::fail(TLS, Kind::NoIdentity, error.to_string(), error.code().action())
         }
         (_, _) => Finding::fail(TLS, Kind::NotTrusted, error.to_string(), error.code().action()),

@@ -7,14 +7,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telovix_contract::SensorId;
-use telovix_contract::session::{HeartbeatAnswer, Renewed};
+use telovix_contract::session::HeartbeatAnswer;
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
 use super::enroll::{self, FirstContact};
 use super::error::DriverError;
 use crate::config::ConsoleUrl;
-use crate::console::{Console, ConsoleError, EnrollReply};
+use crate::console::{Console, ConsoleError, EnrollReply, Issued, Phase};
 use crate::store::Pending;
 use crate::tls::{ClientIdentity, ServerTrust};
 
@@ -30,7 +30,7 @@ pub struct Reply(pub(super) Answered);
 /// The reply, by the call.
 pub(super) enum Answered {
     Enroll { pending: Pending, of: ConsoleUrl, reply: Result<EnrollReply, DriverError> },
-    Renew { pending: Pending, reply: Result<Renewed, ConsoleError> },
+    Renew { pending: Pending, reply: Result<Issued, ConsoleError> },
     Heartbeat { of: SensorId, reply: Result<HeartbeatAnswer, ConsoleError> },
     Clock(Result<(), ConsoleError>),
     Decommission(Result<(), ConsoleError>),
@@ -86,7 +86,7 @@ pub(super) fn decommission(console: Arc<Console>, credentials: Credentials, targ
     call(async move {
         let told =
             timeout(DECOMMISSION, console.decommission(&credentials.trust, credentials.identity)).await;
-        let late = ConsoleError::Deadline { target, phase: "the decommission call", limit: DECOMMISSION };
+        let late = ConsoleError::Deadline { target, phase: Phase::Decommission, limit: DECOMMISSION };
         Answered::Decommission(told.unwrap_or(Err(late)))
     })
 }

@@ -1,8 +1,9 @@
 //! The steps that turn a token into a committed generation.
 
 use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
 use telovix_contract::SensorId;
-use telovix_contract::enroll::{EnrollRequest, Enrolled};
+use telovix_contract::enroll::EnrollRequest;
 use telovix_contract::{EnrollmentToken, TokenHash};
 use zeroize::Zeroizing;
 
@@ -10,7 +11,7 @@ use super::error::DriverError;
 use super::host::Host;
 use crate::clock::TOLERATED_SKEW;
 use crate::config::{ConsoleUrl, Sourced, Trust};
-use crate::console::{Console, ConsoleError, EnrollReply};
+use crate::console::{Console, ConsoleError, EnrollReply, Issued};
 use crate::csr::Csr;
 use crate::key::KeyPair;
 use crate::store::{Generation, Pending, STATE_VERSION, SensorState, Store, StoreError};
@@ -135,12 +136,16 @@ fn nothing_sent(error: ConsoleError) -> DriverError {
     match error {
         ConsoleError::NotTrusted { .. }
         | ConsoleError::PinMismatch { .. }
+        | ConsoleError::PinMistaken { .. }
         | ConsoleError::NoSystemRoots { .. } => DriverError::NotTrusted(error),
         ConsoleError::Unreachable { .. }
+        | ConsoleError::OutOfResources { .. }
+        | ConsoleError::Forbidden { .. }
         | ConsoleError::Proxy { .. }
         | ConsoleError::Deadline { .. }
         | ConsoleError::Handshake { .. }
         | ConsoleError::CertificateRefused { .. }
+        | ConsoleError::CertificateRefusedEarly { .. }
         | ConsoleError::Broken { .. }
         | ConsoleError::TooLarge { .. }
         | ConsoleError::Redirect { .. }
@@ -156,7 +161,7 @@ pub struct FirstContact {
     /// The configuration.
     pub configured: Sourced<Trust>,
     /// The CA of the identity that is being replaced.
-    pub stored: Option<ServerTrust>,
+    pub stored: Vec<CertificateDer<'static>>,
 }
 
 impl FirstContact {
@@ -172,7 +177,15 @@ impl FirstContact {
                 named: format!("the CA file {}", path.display()),
             },
             Trust::Pinned(fingerprint) => console.trust_pin(fingerprint).await?,
-            Trust::SystemRoots => self.stored.clone().unwrap_or(ServerTrust::SystemRoots),
+            Trust::SystemRoots => ServerTrust::SystemRoots { or: self.stored.clone() },
+            // It counts only where no CA is stored.
+            Trust::DangerAcceptAnyConsole if !self.stored.is_empty() => {
+                tracing::warn!(
+                    set_by = %self.configured.origin,
+                    "danger_accept_unverified_console is ignored: this host holds the Console's CA from an earlier enrollment"
+                );
+                ServerTrust::SystemRoots { or: self.stored.clone() }
+            }
             Trust::DangerAcceptAnyConsole => {
                 tracing::warn!(
                     set_by = %self.configured.origin,
@@ -193,21 +206,23 @@ impl FirstContact {
 pub(super) fn commit(
     store: &mut Store,
     pending: Pending,
-    enrolled: &Enrolled,
+    enrolled: &Issued,
     console_url: &ConsoleUrl,
     now: Timestamp,
 ) -> Result<(Generation, Vec<String>), DriverError> {
     let asked = pending.asked()?;
+    let mut warnings = enrolled.warnings();
+    let policy_key = policy_key(enrolled, &mut warnings);
     let claim = Claim {
         sensor_id: enrolled.sensor_id,
         certificate_pem: &enrolled.control_plane_certificate_pem,
         ca_pem: &enrolled.control_plane_ca_certificate_pem,
-        policy_key_pem: &enrolled.policy_signing_public_key_pem,
+        policy_key_pem: policy_key.unwrap_or_default(),
     };
     let verified = verify::check(claim, pending.key, now).map_err(DriverError::BadAnswer)?;
     let state = SensorState {
         version: STATE_VERSION,
-        sensor_id: enrolled.sensor_id,
+        sensor_id: verified.sensor_id(),
         node_name: asked.node_name,
         node_role: asked.declared_role,
         cluster_name: asked.cluster_name,
@@ -217,18 +232,28 @@ pub(super) fn commit(
         token_type: enrolled.token_type,
         machine_id_sha256: asked.host.machine_id_sha256,
         machine_id_source: asked.host.machine_id_source,
-        trust_state: enrolled.trust_state,
-        heartbeat_interval_seconds: enrolled.heartbeat_interval_seconds,
+        trust_state: enrolled.trust_state(),
+        heartbeat_interval_seconds: enrolled.heartbeat_interval_seconds(),
         enrolled_at: now,
     };
-    let mut warnings: Vec<String> =
-        enrolled.warnings.iter().map(|w| crate::console::error::clean(w, 500)).collect();
     if let Some(replaced) = asked.sensor_id
-        && replaced != enrolled.sensor_id
+        && replaced != state.sensor_id
         && warnings.is_empty()
     {
         warnings
             .push(format!("the Console made a new record; the one of sensor {replaced} still stands there"));
     }
     Ok((store.commit(verified, state)?, warnings))
+}
+
+/// The policy key of an answer. One that cannot be read costs nobody the identity; the next renewal brings it again.
+pub(super) fn policy_key<'a>(issued: &'a Issued, warnings: &mut Vec<String>) -> Option<&'a str> {
+    let text = issued.policy_signing_public_key_pem.as_deref()?;
+    match verify::policy_key(text) {
+        Ok(found) => found.map(|_| text),
+        Err(problem) => {
+            warnings.push(format!("{problem}; it was left out"));
+            None
+        }
+    }
 }

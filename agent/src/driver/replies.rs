@@ -1,8 +1,6 @@
 //! The replies to the calls, looked at: an answer is committed before the machine hears of it.
 
-use telovix_contract::enroll::Enrolled;
 use telovix_contract::problem::ErrorCode;
-use telovix_contract::session::Renewed;
 
 use super::calls::{Answered, Reply};
 use super::drive::{Attempt, Driver, Event};
@@ -11,7 +9,7 @@ use super::error::DriverError;
 use super::{enroll, summary};
 use crate::clock;
 use crate::config::ConsoleUrl;
-use crate::console::{ConsoleError, EnrollReply};
+use crate::console::{ConsoleError, EnrollReply, Issued};
 use crate::machine::{Accepted, Identity, Outcome};
 use crate::store::{Pending, PendingKind, SensorState};
 use crate::verify::{self, Claim};
@@ -74,7 +72,7 @@ impl Driver {
         &mut self,
         pending: Pending,
         of: &ConsoleUrl,
-        enrolled: &Enrolled,
+        enrolled: &Issued,
     ) -> Result<Identity, DriverError> {
         let now = clock::now(&self.host.clock);
         let (generation, warnings) = enroll::commit(&mut self.store, pending, enrolled, of, now)?;
@@ -85,26 +83,29 @@ impl Driver {
     }
 
     /// A request that the Console cannot read is not sent again: the next attempt makes another.
-    fn forget_refused_request(&mut self, reply: &Result<Renewed, ConsoleError>) {
+    fn forget_refused_request(&mut self, reply: &Result<Issued, ConsoleError>) {
         if let Err(ConsoleError::Refused { known: Some(ErrorCode::InvalidCsr), .. }) = reply {
             complain(self.store.discard(PendingKind::Renewal));
         }
     }
 
-    fn commit_renewal(&mut self, pending: Pending, renewed: &Renewed) -> Result<Identity, DriverError> {
+    fn commit_renewal(&mut self, pending: Pending, renewed: &Issued) -> Result<Identity, DriverError> {
         let now = clock::now(&self.host.clock);
         let current = self.current.as_ref().ok_or(DriverError::Gone("the current generation"))?;
+        let mut warnings = renewed.warnings();
+        let policy_key = enroll::policy_key(renewed, &mut warnings);
         let claim = Claim {
             // Not what the answer says: the identity does not change by a renewal.
-            sensor_id: current.verified().sensor_id(),
+            sensor_id: Some(current.verified().sensor_id()),
             certificate_pem: &renewed.control_plane_certificate_pem,
             ca_pem: &renewed.control_plane_ca_certificate_pem,
-            policy_key_pem: &renewed.policy_signing_public_key_pem,
+            policy_key_pem: policy_key.unwrap_or(current.verified().policy_key_pem()),
         };
         let state =
-            SensorState { trust_state: renewed.trust_state, enrolled_at: now, ..current.state().clone() };
+            SensorState { trust_state: renewed.trust_state(), enrolled_at: now, ..current.state().clone() };
         let verified = verify::check(claim, pending.key, now).map_err(DriverError::BadAnswer)?;
         let generation = self.store.commit(verified, state)?;
+        self.events.extend(warnings.into_iter().map(Event::Warning));
         let identity = summary::identity(&self.host, &generation);
         self.committed = Some(generation);
         Ok(identity)

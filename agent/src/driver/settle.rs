@@ -62,8 +62,8 @@ impl Driver {
         match result {
             // Nothing was met that could be told: the first attempt is still under way.
             Err(None) if !is_at_rest => {
-                let message =
-                    format!("the Console did not answer within {:.1} s", patience.limit.as_secs_f64());
+                let (limit, phase) = (patience.limit.as_secs_f64(), self.console.phase());
+                let message = format!("the Console did not answer within {limit:.1} s ({phase})");
                 Err(Fault::new(Code::DeadlineExceeded, message))
             }
             Err(None) => Err(Fault::new(Code::Internal, "the agent is at rest and has no identity")),

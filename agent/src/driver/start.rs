@@ -56,10 +56,8 @@ impl Driver {
             self.committed = Some(generation);
             return Ok(Some(Outcome::Enrolled(identity)));
         }
-        let contact = FirstContact {
-            configured: self.host.config.trust.resolve()?,
-            stored: self.current.as_ref().map(Generation::trust),
-        };
+        let contact =
+            FirstContact { configured: self.host.config.trust.resolve()?, stored: self.store.stored_ca() };
         let body = enroll::body(&pending, &token)?;
         self.in_flight =
             Some(calls::enroll(self.console.clone(), contact, body, pending, self.console_url.clone()));

@@ -129,9 +129,16 @@ codes! {
     /// No TCP connection: the name does not resolve, nobody listens, no route.
     ConsoleUnreachable = "console_unreachable", NotReached, BackOff, Agent,
         "check console_url, name resolution, routes and firewalls between this host and the Console";
+    /// This host has no descriptors, threads or memory left.
+    OutOfResources = "out_of_resources", LocalState, BackOff, HostOperator,
+        "raise the limits of open files and of processes (LimitNOFILE and TasksMax in the unit, `ulimit`), or find what \
+         uses them up";
+    /// A rule of this host forbids the connection.
+    ConnectionForbidden = "connection_forbidden", NotReached, BackOff, HostOperator,
+        "check this host's own firewall (nft, iptables), IPAddressDeny and RestrictAddressFamilies of the unit, and SELinux";
     /// The proxy refused the tunnel.
     ProxyFailed = "proxy_failed", NotReached, BackOff, Agent,
-        "check HTTPS_PROXY and NO_PROXY, and that the proxy allows CONNECT to the Console";
+        "check HTTPS_PROXY, ALL_PROXY and NO_PROXY, and that the proxy allows CONNECT to the Console";
     /// A phase of a call, or a command, took longer than it may.
     DeadlineExceeded = "deadline_exceeded", NotReached, BackOff, Agent, NETWORK;
     /// The handshake broke for another reason than trust.
@@ -148,11 +155,18 @@ codes! {
     PinMismatch = "pin_mismatch", NotTrusted, Later, HostOperator,
         "compare the fingerprint with the one that the Console's `setup` or its Deploy Sensor page shows; if they \
          differ, somebody else answers at this address";
+    /// The pinned fingerprint is that of the CA's file or key, not of its certificate.
+    PinMistaken = "pin_mistaken", NotTrusted, Later, HostOperator,
+        "pin the certificate's fingerprint, which the Console's `setup` and its Deploy Sensor page show";
     /// This host has no root certificates.
     NoSystemRoots = "no_system_roots", NotTrusted, Later, HostOperator,
         "install the system's CA certificates, or give the Console's CA with --bootstrap-ca or --ca-fingerprint";
     /// The Console refused the client certificate in the handshake.
     CertificateRefused = "certificate_refused", Refused, CredentialLost, HostOperator, "enroll again with a new token";
+    /// The same, over a connection that was not protected yet.
+    CertificateRefusedEarly = "certificate_refused_early", NotReached, BackOff, HostOperator,
+        "look at this sensor in the Console, and at what ends TLS before it; let it use TLS 1.3, by which a refusal can be \
+         believed; where the certificate is of no use any more, enroll again with a new token";
     /// The answer is larger than any answer of a Console.
     AnswerTooLarge = "answer_too_large", Unexpected, Later, HostOperator, NOT_A_CONSOLE;
     /// The answer points elsewhere; a token never follows.

@@ -43,7 +43,7 @@ pub(super) fn find(layout: &Layout, now: Timestamp) -> Option<Foreign> {
             None => verify::named_sensor(&certificate_pem).map_err(|error| error.to_string())?,
         };
         let claim = Claim {
-            sensor_id,
+            sensor_id: Some(sensor_id),
             certificate_pem: &certificate_pem,
             ca_pem: &ca_pem,
             policy_key_pem: &policy_key_pem,

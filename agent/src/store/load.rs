@@ -281,7 +281,7 @@ fn read_generation(layout: &Layout, number: u32, now: Timestamp) -> Result<Read,
         }
     };
     let claim = Claim {
-        sensor_id: state.sensor_id,
+        sensor_id: Some(state.sensor_id),
         certificate_pem: &certificate_pem,
         ca_pem: &ca_pem,
         policy_key_pem: &policy_key_pem,

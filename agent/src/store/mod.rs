@@ -28,6 +28,7 @@ use std::ops::Deref;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
+use rustls_pki_types::CertificateDer;
 use telovix_contract::TokenHash;
 use telovix_contract::enroll::EnrollRequest;
 use telovix_contract::session::RenewRequest;
@@ -46,6 +47,7 @@ use self::lock::Lock;
 pub use self::pending::{Asked, Pending};
 pub use self::permissions::Publication;
 pub use self::state::{STATE_VERSION, SensorState};
+use crate::config::pem;
 use crate::key::KeyPair;
 use crate::verify::Verified;
 
@@ -312,6 +314,27 @@ impl Store {
     /// Hash of the token that paid for the identity here, as `.enrollment-token-hash` tells.
     pub fn paid_by(&self) -> Option<TokenHash> {
         read::text(&self.layout().top(layout::TOKEN_HASH)).ok()?.parse().ok()
+    }
+
+    /// The CA of the identity that this host holds or held, as far as it can still be read. None where somebody removed the
+    /// published name: that declares the identity lost (docs/contract.md section 7).
+    pub fn stored_ca(&self) -> Vec<CertificateDer<'static>> {
+        let layout = self.layout();
+        let published = layout.top(layout::CA);
+        if published.symlink_metadata().is_err() {
+            return Vec::new();
+        }
+        let newest = generation::numbers(&layout).ok().and_then(|numbers| numbers.last().copied());
+        let newest = newest.map(|number| layout.generation(number).join(layout::CA));
+        let read = |file: PathBuf| {
+            let text = read::text(&file).ok()?;
+            let found: Vec<_> = pem::blocks(pem::CERTIFICATE, &text)
+                .map_while(Result::ok)
+                .map(CertificateDer::from)
+                .collect();
+            Some(found).filter(|found| !found.is_empty())
+        };
+        std::iter::once(published).chain(newest).find_map(read).unwrap_or_default()
     }
 
     /// Removes the identity and all that belongs to it. The names of consumers go first, the keys last.

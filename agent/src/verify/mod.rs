@@ -5,28 +5,34 @@
 //! lie. The chain is judged by the verifier that TLS servers use (rustls-webpki).
 
 use jiff::Timestamp;
-use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, UnixTime};
 use telovix_contract::SensorId;
 use telovix_contract::token::hex;
 use webpki::{EndEntityCert, KeyUsage};
 use x509_parser::prelude::*;
 
+use crate::config::pem;
 use crate::key::KeyPair;
+use crate::tls::words;
 
 /// Most certificates that a chain or a CA bundle may hold.
 pub(crate) const MAX_CERTIFICATES: usize = 16;
 
+/// The times that a life is cut to: years 1 and 9999, in Unix seconds. A certificate without a defined end says
+/// 99991231235959Z (RFC 5280 section 4.1.2.5), which is more than a [`Timestamp`] holds.
+const EARLIEST: i64 = -62_135_596_800;
+const LATEST: i64 = 253_370_764_800;
+
 /// What somebody says is an identity: the answer of a Console, or files. Not trusted.
 #[derive(Debug, Clone, Copy)]
 pub struct Claim<'a> {
-    /// Whose identity it is said to be.
-    pub sensor_id: SensorId,
+    /// Whose identity it is said to be; where nothing is said, the certificate says it.
+    pub sensor_id: Option<SensorId>,
     /// The client certificate in PEM, issuers after it.
     pub certificate_pem: &'a str,
     /// The Console's CA in PEM.
     pub ca_pem: &'a str,
-    /// The key that signs policies, in PEM.
+    /// The key that signs policies, in PEM; blank where there is none.
     pub policy_key_pem: &'a str,
 }
 
@@ -43,7 +49,7 @@ pub struct Verified {
     serial: Vec<u8>,
 }
 
-/// The texts as they came, for the store.
+/// The same as text, written anew from the bytes that were checked: what stood around them does not get onto the disk.
 #[derive(Debug)]
 struct VerifiedPem {
     certificate: String,
@@ -88,6 +94,9 @@ pub enum VerifyError {
     /// The certificate is a CA's.
     #[error("the certificate is a CA's (basicConstraints CA:TRUE), which a sensor's must not be")]
     IsCa,
+    /// The certificate allows more than a TLS client may.
+    #[error("the certificate also allows {0}, which a sensor's must not")]
+    TooMuch(&'static str),
     /// The certificate may not be used by a TLS client.
     #[error("the certificate does not allow client authentication (extendedKeyUsage clientAuth is missing)")]
     NotForClients,
@@ -128,6 +137,7 @@ impl VerifyError {
             Self::Unreadable { .. }
             | Self::OtherKey
             | Self::IsCa
+            | Self::TooMuch(_)
             | Self::NotForClients
             | Self::Chain { .. }
             | Self::SensorUris { .. }
@@ -139,18 +149,19 @@ impl VerifyError {
 /// Looks at a claim, with the key that it has to be for, at the time `now`.
 ///
 /// # Errors
-/// The first [`VerifyError`] found, in the order: readable, our key, dates, not a CA, clientAuth, chain, sensor id.
+/// The first [`VerifyError`] found, in the order: readable, our key, dates, uses, chain, sensor id.
 pub fn check(claim: Claim<'_>, key: KeyPair, now: Timestamp) -> Result<Verified, VerifyError> {
     let chain = certificates("the certificate", claim.certificate_pem)?;
     let ca = certificates("the Console's CA", claim.ca_pem)?;
-    policy_key(claim.policy_key_pem)?;
+    let policy_key = policy_key(claim.policy_key_pem)?;
     let unreadable = |problem: String| VerifyError::Unreadable { part: "the certificate", problem };
-    let (_, leaf) = X509Certificate::from_der(&chain[0]).map_err(|e| unreadable(e.to_string()))?;
+    let (_, leaf) = X509Certificate::from_der(&chain[0])
+        .map_err(|_| unreadable("not an X.509 certificate".to_owned()))?;
     if leaf.public_key().raw != key.public_der() {
         return Err(VerifyError::OtherKey);
     }
     let (not_before, not_after) =
-        dates(&leaf).ok_or_else(|| unreadable("its dates are absurd".to_owned()))?;
+        dates(&leaf).ok_or_else(|| unreadable("invalid validity period".to_owned()))?;
     if now < not_before {
         return Err(VerifyError::NotYetValid { not_before, not_after, now });
     }
@@ -160,24 +171,25 @@ pub fn check(claim: Claim<'_>, key: KeyPair, now: Timestamp) -> Result<Verified,
     check_usage(&leaf)?;
     check_chain(&chain, &ca, now)?;
     let in_certificate = sensor_of(&leaf)?;
-    if in_certificate != claim.sensor_id {
-        return Err(VerifyError::OtherSensor { in_certificate, in_answer: claim.sensor_id });
+    if let Some(in_answer) = claim.sensor_id.filter(|said| *said != in_certificate) {
+        return Err(VerifyError::OtherSensor { in_certificate, in_answer });
     }
     let serial = leaf.raw_serial().to_vec();
     let pem = VerifiedPem {
-        certificate: claim.certificate_pem.to_owned(),
-        ca: claim.ca_pem.to_owned(),
-        policy_key: claim.policy_key_pem.to_owned(),
+        certificate: written(&chain),
+        ca: written(&ca),
+        policy_key: policy_key.map_or_else(String::new, |der| pem::encode(pem::PUBLIC_KEY, &der)),
     };
     Ok(Verified { sensor_id: in_certificate, key, chain, ca, pem, not_before, not_after, serial })
 }
 
-fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'static>>, VerifyError> {
+fn certificates(part: &'static str, text: &str) -> Result<Vec<CertificateDer<'static>>, VerifyError> {
     let unreadable = |problem: &str| VerifyError::Unreadable { part, problem: problem.to_owned() };
-    let found: Vec<_> = CertificateDer::pem_slice_iter(pem.as_bytes())
+    let found: Vec<CertificateDer<'static>> = pem::blocks(pem::CERTIFICATE, text)
         .take(MAX_CERTIFICATES + 1)
+        .map(|block| block.map(CertificateDer::from))
         .collect::<Result<_, _>>()
-        .map_err(|_| unreadable("torn PEM"))?;
+        .map_err(|malformed| unreadable(&malformed.to_string()))?;
     match found.len() {
         0 => Err(unreadable("no certificate in PEM there")),
         1..=MAX_CERTIFICATES => Ok(found),
@@ -185,17 +197,27 @@ fn certificates(part: &'static str, pem: &str) -> Result<Vec<CertificateDer<'sta
     }
 }
 
-/// The policy key has to be Ed25519 (RFC 8410); the agent only keeps it for the sensor's other parts.
-fn policy_key(pem: &str) -> Result<(), VerifyError> {
+fn written(certificates: &[CertificateDer<'_>]) -> String {
+    certificates.iter().map(|der| pem::encode(pem::CERTIFICATE, der)).collect()
+}
+
+/// The DER of a policy key, which has to be Ed25519 (RFC 8410); the agent only keeps it for the sensor's other parts. A
+/// blank text is none.
+pub fn policy_key(text: &str) -> Result<Option<Vec<u8>>, VerifyError> {
     let unreadable = |problem: &str| VerifyError::Unreadable {
         part: "the policy signing key",
         problem: problem.to_owned(),
     };
-    let der = rustls_pki_types::SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes())
-        .map_err(|_| unreadable("no public key in PEM there"))?;
-    let (_, key) = SubjectPublicKeyInfo::from_der(&der).map_err(|_| unreadable("not a public key"))?;
-    if key.algorithm.algorithm == oid_registry::OID_SIG_ED25519 && key.subject_public_key.data.len() == 32 {
-        Ok(())
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
+    let Some(Ok(der)) = pem::blocks(pem::PUBLIC_KEY, text).next() else {
+        return Err(unreadable("no public key in PEM there"));
+    };
+    let (rest, key) = SubjectPublicKeyInfo::from_der(&der).map_err(|_| unreadable("not a public key"))?;
+    let is_ed25519 = key.algorithm.algorithm == oid_registry::OID_SIG_ED25519;
+    if rest.is_empty() && is_ed25519 && key.subject_public_key.data.len() == 32 {
+        Ok(Some(der))
     } else {
         Err(unreadable("not an Ed25519 key"))
     }
@@ -221,23 +243,38 @@ pub(crate) fn is_for(certificate: &CertificateDer<'_>, key: &KeyPair) -> bool {
 
 fn dates(leaf: &X509Certificate<'_>) -> Option<(Timestamp, Timestamp)> {
     let validity = leaf.validity();
-    let from = Timestamp::from_second(validity.not_before.timestamp()).ok()?;
-    let until = Timestamp::from_second(validity.not_after.timestamp()).ok()?;
+    let at = |seconds: i64| Timestamp::from_second(seconds.clamp(EARLIEST, LATEST)).ok();
+    let (from, until) = (at(validity.not_before.timestamp())?, at(validity.not_after.timestamp())?);
     (from < until).then_some((from, until))
 }
 
 fn check_usage(leaf: &X509Certificate<'_>) -> Result<(), VerifyError> {
     let unreadable = |_| VerifyError::Unreadable {
         part: "the certificate",
-        problem: "an extension stands there twice or is torn".to_owned(),
+        problem: "an extension is there twice or malformed".to_owned(),
     };
     if leaf.basic_constraints().map_err(unreadable)?.is_some_and(|found| found.value.ca) {
         return Err(VerifyError::IsCa);
     }
-    match leaf.extended_key_usage().map_err(unreadable)? {
-        Some(usage) if usage.value.client_auth => Ok(()),
-        Some(_) | None => Err(VerifyError::NotForClients),
+    if let Some(usage) = leaf.key_usage().map_err(unreadable)?
+        && (usage.value.key_cert_sign() || usage.value.crl_sign())
+    {
+        return Err(VerifyError::TooMuch("signing certificates or revocation lists (keyUsage)"));
     }
+    let usage = leaf.extended_key_usage().map_err(unreadable)?.map(|usage| usage.value);
+    let usage = usage.filter(|usage| usage.client_auth || usage.any).ok_or(VerifyError::NotForClients)?;
+    for (is_there, what) in [
+        (usage.any, "any use (extendedKeyUsage any)"),
+        (usage.server_auth, "posing as a server (extendedKeyUsage serverAuth)"),
+        (usage.code_signing, "signing code (extendedKeyUsage codeSigning)"),
+        (usage.time_stamping, "time stamps (extendedKeyUsage timeStamping)"),
+        (usage.ocsp_signing, "signing revocation answers (extendedKeyUsage OCSPSigning)"),
+    ] {
+        if is_there {
+            return Err(VerifyError::TooMuch(what));
+        }
+    }
+    Ok(())
 }
 
 fn check_chain(
@@ -245,11 +282,12 @@ fn check_chain(
     ca: &[CertificateDer<'static>],
     now: Timestamp,
 ) -> Result<(), VerifyError> {
-    let failed = |cause: webpki::Error| VerifyError::Chain { cause: cause.to_string() };
+    let failed = |cause: webpki::Error| VerifyError::Chain { cause: reason(&cause) };
     let anchors =
-        ca.iter().map(|der| webpki::anchor_from_trusted_cert(der)).collect::<Result<Vec<_>, _>>().map_err(
-            |cause| VerifyError::Unreadable { part: "the Console's CA", problem: cause.to_string() },
-        )?;
+        ca.iter()
+            .map(|der| webpki::anchor_from_trusted_cert(der))
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(|cause| VerifyError::Unreadable { part: "the Console's CA", problem: reason(&cause) })?;
     let leaf = EndEntityCert::try_from(&chain[0]).map_err(failed)?;
     let seconds = u64::try_from(now.as_second()).unwrap_or(0);
     leaf.verify_for_usage(
@@ -263,6 +301,21 @@ fn check_chain(
     )
     .map(|_| ())
     .map_err(failed)
+}
+
+/// Why a chain does not hold, in words.
+fn reason(cause: &webpki::Error) -> String {
+    use webpki::Error as E;
+    let said = if matches!(cause, E::UnknownIssuer) {
+        "its issuer is not among them"
+    } else if matches!(cause, E::InvalidSignatureForPublicKey) {
+        "its signature is not by the key of its issuer"
+    } else if matches!(cause, E::CertExpired { .. } | E::CertNotValidYet { .. }) {
+        "a certificate of the chain is not valid at this time"
+    } else {
+        return words(&format!("{cause:?}"));
+    };
+    said.to_owned()
 }
 
 fn sensor_of(leaf: &X509Certificate<'_>) -> Result<SensorId, VerifyError> {
@@ -299,17 +352,17 @@ impl Verified {
         &self.ca
     }
 
-    /// The chain in PEM, as it came.
+    /// The chain in PEM.
     pub fn certificate_pem(&self) -> &str {
         &self.pem.certificate
     }
 
-    /// The CA in PEM, as it came.
+    /// The CA in PEM.
     pub fn ca_pem(&self) -> &str {
         &self.pem.ca
     }
 
-    /// The policy key in PEM, as it came.
+    /// The policy key in PEM; empty where there is none.
     pub fn policy_key_pem(&self) -> &str {
         &self.pem.policy_key
     }

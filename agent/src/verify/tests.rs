@@ -1,6 +1,8 @@
 //! One test a defect: each claim is sound but for one thing, and the error names that thing.
 
-use rcgen::{BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose as Eku, IsCa, SanType};
+use rcgen::{
+    BasicConstraints, CertificateParams, ExtendedKeyUsagePurpose as Eku, IsCa, KeyUsagePurpose as Ku, SanType,
+};
 use telovix_contract::SensorId;
 
 use super::*;
@@ -85,7 +87,7 @@ fn the_first_and_the_last_second_are_a_part_of_the_life() {
         verdict(&answer(|p| (p.not_before, p.not_after) = (day(from), day(until)))).unwrap();
     }
     let none = spoilt(|p| (p.not_before, p.not_after) = (day(0), day(0)));
-    assert!(none.to_string().contains("its dates are absurd"), "{none}");
+    assert!(none.to_string().contains("invalid validity period"), "{none}");
 }
 
 #[test]
@@ -97,6 +99,64 @@ fn a_ca() {
 fn not_for_clients() {
     assert_eq!(spoilt(|p| p.extended_key_usages = vec![]), VerifyError::NotForClients);
     assert_eq!(spoilt(|p| p.extended_key_usages = vec![Eku::ServerAuth]), VerifyError::NotForClients);
+}
+
+#[test]
+fn for_more_than_clients() {
+    for more in [Eku::ServerAuth, Eku::Any, Eku::CodeSigning, Eku::TimeStamping, Eku::OcspSigning] {
+        let error = spoilt(|p| p.extended_key_usages = vec![Eku::ClientAuth, more.clone()]);
+        assert!(matches!(error, VerifyError::TooMuch(_)), "{more:?}: {error}");
+    }
+    assert!(matches!(spoilt(|p| p.extended_key_usages = vec![Eku::Any]), VerifyError::TooMuch(_)));
+    for more in [Ku::KeyCertSign, Ku::CrlSign] {
+        let error = spoilt(|p| p.key_usages = vec![Ku::DigitalSignature, more]);
+        assert!(error.to_string().contains("signing certificates"), "{error}");
+    }
+    // What a consumer of another kind may want does no harm.
+    verdict(&answer(|p| {
+        p.extended_key_usages =
+            vec![Eku::ClientAuth, Eku::EmailProtection, Eku::Other(vec![1, 3, 6, 1, 4, 1, 99999, 1])];
+    }))
+    .unwrap();
+}
+
+#[test]
+fn a_life_without_a_defined_end_is_taken_and_can_be_planned_with() {
+    let end = ::time::OffsetDateTime::new_utc(
+        ::time::Date::from_calendar_date(9999, ::time::Month::December, 31).unwrap(),
+        ::time::Time::from_hms(23, 59, 59).unwrap(),
+    );
+    let verified = verdict(&answer(|p| p.not_after = end)).unwrap();
+    assert_eq!(verified.not_after().to_string(), "9999-01-01T00:00:00Z");
+    assert!(verified.not_after().checked_add(jiff::SignedDuration::from_hours(24)).is_ok());
+}
+
+#[test]
+fn nothing_that_stood_around_the_certificates_is_kept() {
+    let clean = answer(|_| {});
+    let noise = "red \u{1b}[31m\n-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+    let trusted = authority().0.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+    let dirty = Answer {
+        sensor_id: clean.sensor_id,
+        certificate: format!("{noise}{}", clean.certificate.replace('\n', "\r\n")),
+        ca: format!("{noise}{}{trusted}", clean.ca.replace('\n', " ")),
+        policy_key: format!("{noise}{}", clean.policy_key),
+        key: clean.key(),
+    };
+    let verified = verdict(&dirty).unwrap();
+    assert_eq!(verified.certificate_pem(), clean.certificate);
+    assert_eq!(
+        (verified.ca_pem(), verified.policy_key_pem()),
+        (clean.ca.as_str(), clean.policy_key.as_str())
+    );
+}
+
+#[test]
+fn what_the_answer_leaves_out_the_certificate_says() {
+    let answer = answer(|_| {});
+    let claim = Claim { sensor_id: None, policy_key_pem: " \n", ..answer.claim() };
+    let verified = check(claim, answer.key(), now()).unwrap();
+    assert_eq!((verified.sensor_id(), verified.policy_key_pem()), (answer.sensor_id, ""));
 }
 
 #[test]
@@ -129,7 +189,7 @@ fn torn_parts_are_named() {
     );
     assert!(torn(|a| a.certificate.truncate(200)).starts_with("the certificate cannot be read"));
     assert!(torn(|a| a.ca = "nonsense".into()).starts_with("the Console's CA cannot be read"));
-    assert!(torn(|a| a.policy_key.clear()).starts_with("the policy signing key cannot be read"));
+    assert!(torn(|a| a.policy_key = "x".into()).starts_with("the policy signing key cannot be read"));
 }
 
 #[test]

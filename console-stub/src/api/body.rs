@@ -60,9 +60,13 @@ impl Fields {
     /// Reads a body.
     /// Errors: `invalid_request` when it is not a JSON object. The parser's own words could quote the body; its position cannot.
     pub(super) fn parse(body: &[u8]) -> Result<Self, Refusal> {
-        match serde_json::from_slice(body) {
+        match telovix_contract::reading::unambiguous(body) {
             Ok(Value::Object(fields)) => Ok(Self(fields)),
             Ok(_) => Err(Refusal::new(ErrorCode::InvalidRequest, "The body has to be a JSON object.")),
+            Err(error) if error.is_data() => {
+                let message = format!("A key is in the body twice, at line {}.", error.line());
+                Err(Refusal::new(ErrorCode::InvalidRequest, message))
+            }
             Err(error) => {
                 let message =
                     format!("The body is not JSON: line {}, column {}.", error.line(), error.column());
@@ -73,6 +77,11 @@ impl Fields {
 
     pub(super) fn required<T: DeserializeOwned>(&mut self, name: &str) -> Result<T, Refusal> {
         self.optional(name)?.ok_or_else(|| Refusal::field(name, "it is missing"))
+    }
+
+    /// A field that only advises: what cannot be read is as if it were absent (docs/contract.md section 3).
+    pub(super) fn advisory<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        self.0.remove(name).and_then(|value| serde_json::from_value(value).ok())
     }
 
     /// A field that may be absent or null.

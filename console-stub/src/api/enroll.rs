@@ -113,12 +113,12 @@ async fn application(body: Body, longest: usize) -> Result<(TokenHash, EnrollReq
         declared_role: fields.optional("declared_role")?.unwrap_or_default(),
         cluster_name: fields.optional("cluster_name")?,
         install_id: fields.optional("install_id")?,
-        tags: fields.optional("tags")?.unwrap_or_default(),
-        flavor: fields.optional("flavor")?.unwrap_or_default(),
-        sensor_version: fields.optional("sensor_version")?.unwrap_or_default(),
+        tags: fields.advisory("tags").unwrap_or_default(),
+        flavor: fields.advisory("flavor").unwrap_or_default(),
+        sensor_version: fields.advisory("sensor_version").unwrap_or_default(),
         sensor_id: fields.optional("sensor_id")?,
         new_sensor: fields.optional("new_sensor")?,
-        host: fields.optional("host")?.unwrap_or_default(),
+        host: fields.advisory("host").unwrap_or_default(),
     };
     Ok((token_hash, request))
 }

@@ -37,7 +37,7 @@ pub(super) fn client(
     subject.push(DnType::CommonName, common_name(node));
     subject.push(DnType::OrganizationName, SENSOR_ORGANIZATION);
     let mut names = vec![SanType::URI(sensor_id.to_uri().try_into()?)];
-    if node.as_str().len() > MAX_COMMON_NAME {
+    if node.as_str().len() > MAX_COMMON_NAME && node.is_dns_name() {
         names.push(SanType::DnsName(node.as_str().try_into()?));
     }
     let leaf = Leaf { subject, names, purpose: ExtendedKeyUsagePurpose::ClientAuth, life };

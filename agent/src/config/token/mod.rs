@@ -261,8 +261,11 @@ fn from_reader(reader: &mut dyn Read) -> io::Result<Zeroizing<Vec<u8>>> {
 }
 
 fn token_of(bytes: &[u8]) -> Result<EnrollmentToken, InvalidToken> {
-    let text = std::str::from_utf8(bytes.trim_ascii()).map_err(|_| InvalidToken::Alphabet)?;
-    EnrollmentToken::from_str(text)
+    let text = std::str::from_utf8(bytes).map_err(|_| InvalidToken::Alphabet)?;
+    // What editors, templates and web pages leave around it.
+    EnrollmentToken::from_str(
+        text.trim_matches(|c: char| c.is_whitespace() || matches!(c, '\u{feff}' | '\u{200b}')),
+    )
 }
 
 #[cfg(test)]

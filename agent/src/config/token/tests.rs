@@ -162,6 +162,14 @@ fn a_token_is_still_there_while_its_file_holds_it() {
 }
 
 #[test]
+fn what_stands_around_a_token_does_not_matter() {
+    let bench = Bench::new().args(&["--token-stdin"]);
+    for (before, after) in [("\u{feff}", "\r\n"), ("", "\u{a0}\n"), ("\u{200b}", ""), (" \n", "\u{feff}")] {
+        assert_eq!(found(&bench, &format!("{before}{}{after}", token(1))).0, 1, "{before:?} {after:?}");
+    }
+}
+
+#[test]
 fn a_blank_credential_is_none() {
     let bench = Bench::new()
         .file("credentials/telovix.enrollment-token", "\n")

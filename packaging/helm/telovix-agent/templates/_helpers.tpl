@@ -55,7 +55,7 @@ app.kubernetes.io/part-of: telovix
 {{- define "telovix-agent.port" -}}
 {{- $authority := regexReplaceAll "^https?://([^/]*).*$" . "${1}" -}}
 {{- $port := regexFind ":[0-9]+$" $authority | trimPrefix ":" -}}
-{{- default (ternary "80" "443" (hasPrefix "http://" .)) $port -}}
+{{- default (ternary "1080" "443" (hasPrefix "http://" .)) $port -}}
 {{- end -}}
 
 {{/*
