@@ -77,6 +77,17 @@ mod tests {
     }
 
     #[test]
+    fn not_every_node_name_is_a_dns_name() {
+        let name = |text: &str| text.parse::<NodeName>().unwrap();
+        for good in ["a", "edge-1", "a.b.c", "1.2", &"n".repeat(63)] {
+            assert!(name(good).is_dns_name(), "{good}");
+        }
+        for bad in ["a..b", "a_b", "a.-b", "a-.b", &"n".repeat(64)] {
+            assert!(!name(bad).is_dns_name(), "{bad}");
+        }
+    }
+
+    #[test]
     fn a_long_name_that_is_no_dns_name_asks_for_none() {
         let key = KeyPair::generate(KeyType::P256).unwrap();
         for name in [format!("a..b{}", "n".repeat(62)), "n".repeat(65), format!("a_b.{}", "n".repeat(62))] {
