@@ -204,24 +204,20 @@ fn the_dangerous_way_ends_where_a_ca_is_stored() {
     let url = format!("https://{}", wire.address());
     let danger = || agent(&place, &url).args(["--danger-accept-unverified-console"]);
     danger().run().expect(0).says(&["DANGER"]);
-    let before = Snapshot::of_state(&place.path().join("state"));
 
     // An impostor at the same address, and an operator's new token.
     let impostor = impostor(Ca::root("Impostor").server(&["127.0.0.1"]), Ca::root("Impostor"));
     wire.lead_to(impostor.address());
     let lost = place.path().join("state/current/client.key.pem");
-    let key = std::fs::read(&lost).unwrap();
     for broken in [false, true] {
         // Also where the rest of the identity is of no use any more.
         if broken {
             std::fs::write(&lost, "torn").unwrap();
         }
-        let run = danger().args(["--new-sensor"]).token(&made_up_token(2)).run();
+        let run = danger().args(["--new-sensor"]).stdin(&made_up_token(2)).run();
         run.expect(NOT_TRUSTED).says(&["no token was sent", "is ignored"]);
         assert!(impostor.requests_to(paths::ENROLL).is_empty(), "the token went to an impostor");
     }
-    std::fs::write(&lost, key).unwrap();
-    before.assert_same(&Snapshot::of_state(&place.path().join("state")), "an impostor changed the state");
 }
 
 #[test]
@@ -235,7 +231,7 @@ fn a_stored_ca_does_not_hide_the_systems_roots() {
     let url = format!("https://{}", wire.address());
     let enroll = |roots: &str, token: u8| {
         let roots = place.write("roots.pem", roots);
-        let agent = agent(&place, &url).args(["--new-sensor"]).token(&made_up_token(token));
+        let agent = agent(&place, &url).args(["--new-sensor"]).stdin(&made_up_token(token));
         agent.env("SSL_CERT_FILE", roots).env("SSL_CERT_DIR", "/nonexistent").run()
     };
     enroll(first.pem(), 1).expect(0);
