@@ -39,7 +39,7 @@ pub(super) fn routes() -> Book {
             ErrorCode::ClusterMismatch,
             ErrorCode::SensorBindingMismatch,
             ErrorCode::MaxNodesExceeded,
-            ErrorCode::RoleNotAllowed,
+            ErrorCode::NodeNameInUse,
             ErrorCode::EnrollmentDenied,
             ErrorCode::NodeLimitExceeded,
             ErrorCode::SensorRevoked,

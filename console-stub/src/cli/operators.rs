@@ -12,7 +12,7 @@ use crate::domain::audit::Origin;
 use crate::domain::page::{Cursor, MOST_ROWS, Page, Piece};
 use crate::service::ServiceError;
 use crate::service::approvals::Say;
-use crate::service::sensors::Verdict;
+use crate::service::sensors::{DELETED_MAY_RETURN, Verdict};
 
 /// The piece that was asked for; where no limit was, all that follow.
 async fn whole<T, F>(args: &PieceArgs, list: impl Fn(Piece) -> F) -> Result<Page<T>, CliError>
@@ -93,7 +93,11 @@ pub(super) async fn sensors(app: &App, command: SensorCommand, print: &Printer) 
         Verdict::Revoke => "revoked",
         Verdict::Delete => "deleted",
     };
-    Ok(print.one(&serde_json::json!({"sensor_id": id, "status": done}))?)
+    let mut said = serde_json::json!({"sensor_id": id, "status": done});
+    if verdict == Verdict::Delete {
+        said["warnings"] = serde_json::json!([DELETED_MAY_RETURN]);
+    }
+    Ok(print.one(&said)?)
 }
 
 pub(super) async fn rules(app: &App, command: RuleCommand, print: &Printer) -> Result<(), CliError> {
@@ -114,10 +118,11 @@ pub(super) async fn approvals(app: &App, command: ApprovalCommand, print: &Print
     let console = app.console();
     let (id, say) = match command {
         ApprovalCommand::List { status } => {
-            let columns = ["id", "status", "node_name", "role", "cluster_id", "client_ip", "asked_at"];
+            let columns =
+                ["id", "status", "reason", "node_name", "role", "cluster_id", "client_ip", "asked_at"];
             return Ok(print.rows(&console.list_approvals(status).await?, &columns)?);
         }
-        ApprovalCommand::Approve { id } => (id, Say::Approve),
+        ApprovalCommand::Approve { id, facts } => (id, facts.map_or(Say::Approve, Say::ApproveSeen)),
         ApprovalCommand::Deny { id } => (id, Say::Deny),
     };
     Ok(print.one(&console.decide_approval(id, say, Origin::default()).await?)?)

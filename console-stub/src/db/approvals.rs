@@ -1,7 +1,9 @@
 //! Enrollments that wait for an operator, and what became of them.
 
+use telovix_contract::{ClusterName, NodeName, NodeRole, SensorId};
+
 use super::{DbError, Row, Tx, Value};
-use crate::domain::approval::{ApprovalId, Ruling};
+use crate::domain::approval::{ApprovalId, FactsHash, Pending, Reason, Ruling};
 use crate::domain::page::Cursor;
 use crate::domain::token::TokenId;
 
@@ -13,6 +15,10 @@ pub(crate) struct ApprovalRecord {
     pub spki: [u8; 32],
     /// What an operator made of it.
     pub ruling: Ruling,
+    /// Why it is on the list.
+    pub reason: Reason,
+    /// The sensor whose record it is about.
+    pub record_id: Option<SensorId>,
     pub node_name: String,
     /// The cluster, as the node named it.
     pub cluster_id: Option<String>,
@@ -20,6 +26,10 @@ pub(crate) struct ApprovalRecord {
     pub install_id: Option<String>,
     /// What the node says it is for.
     pub role: String,
+    /// All that an approval holds for, as JSON.
+    pub facts: String,
+    /// The hash of that.
+    pub facts_hash: FactsHash,
     /// The host as it described itself, as JSON.
     pub host: String,
     pub client_ip: Option<String>,
@@ -34,37 +44,71 @@ pub(crate) struct ApprovalRecord {
 }
 
 const COLUMNS: &str = "id, token_id, spki_sha256, ruling, node_name, cluster_id, install_id, role, host, client_ip, \
-                       asked_at, last_asked_at, decided_at, decided_by";
+                       asked_at, last_asked_at, decided_at, decided_by, reason, record_id, facts, facts_sha256";
 
-/// Puts an enrollment on the list, in place of an earlier one of the same node with another key that nobody decided about.
-pub(crate) fn insert(tx: &mut dyn Tx, made: &ApprovalRecord) -> Result<(), DbError> {
-    let sql = "DELETE FROM approvals WHERE token_id = $1 AND node_name = $2 AND ruling = 'waiting' \
-               AND COALESCE(cluster_id, '') = $3 AND COALESCE(install_id, '') = $4";
-    let args: [Value; 4] = [
-        made.token_id.to_string().into(),
-        made.node_name.as_str().into(),
-        made.cluster_id.clone().unwrap_or_default().into(),
-        made.install_id.clone().unwrap_or_default().into(),
-    ];
-    tx.execute(sql, &args)?;
+/// Puts an enrollment on the list; the row of the same key and token is written anew, undecided.
+pub(crate) fn put(tx: &mut dyn Tx, row: &ApprovalRecord) -> Result<(), DbError> {
     let sql = format!(
-        "INSERT INTO approvals ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL)"
+        "INSERT INTO approvals ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL, \
+         $13, $14, $15, $16) ON CONFLICT (token_id, spki_sha256) DO UPDATE SET ruling = excluded.ruling, \
+         node_name = excluded.node_name, cluster_id = excluded.cluster_id, install_id = excluded.install_id, \
+         role = excluded.role, host = excluded.host, client_ip = excluded.client_ip, \
+         last_asked_at = excluded.last_asked_at, decided_at = NULL, decided_by = NULL, reason = excluded.reason, \
+         record_id = excluded.record_id, facts = excluded.facts, facts_sha256 = excluded.facts_sha256"
     );
-    let args: [Value; 12] = [
-        made.id.to_string().into(),
-        made.token_id.to_string().into(),
-        (&made.spki).into(),
-        made.ruling.as_str().into(),
-        made.node_name.as_str().into(),
-        made.cluster_id.clone().into(),
-        made.install_id.clone().into(),
-        made.role.as_str().into(),
-        made.host.as_str().into(),
-        made.client_ip.clone().into(),
-        made.asked_at.into(),
-        made.last_asked_at.into(),
+    let args: [Value; 16] = [
+        row.id.to_string().into(),
+        row.token_id.to_string().into(),
+        (&row.spki).into(),
+        row.ruling.as_str().into(),
+        row.node_name.as_str().into(),
+        row.cluster_id.clone().into(),
+        row.install_id.clone().into(),
+        row.role.as_str().into(),
+        row.host.as_str().into(),
+        row.client_ip.clone().into(),
+        row.asked_at.into(),
+        row.last_asked_at.into(),
+        row.reason.as_str().into(),
+        row.record_id.map(|id| id.to_string()).into(),
+        row.facts.as_str().into(),
+        row.facts_hash.to_string().into(),
     ];
     tx.execute(&sql, &args).map(|_| ())
+}
+
+/// How many enrollments with this token are on the list, and how many of them are conflicts.
+pub(crate) fn count_of(tx: &mut dyn Tx, token: TokenId) -> Result<(i64, i64), DbError> {
+    let sql =
+        "SELECT COUNT(*), COUNT(CASE WHEN reason = 'conflict' THEN 1 END) FROM approvals WHERE token_id = $1";
+    tx.first(sql, &[token.to_string().into()])?.map_or(Ok((0, 0)), |row| Ok((row.int(0)?, row.int(1)?)))
+}
+
+/// Who waits with a token of this cluster and could be let in by a rule: names and roles, longest waiting first.
+pub(crate) fn for_rules(
+    tx: &mut dyn Tx,
+    cluster: &ClusterName,
+    most: i64,
+) -> Result<Vec<(NodeName, NodeRole)>, DbError> {
+    let sql = "SELECT a.node_name, a.role FROM approvals a JOIN enrollment_tokens t ON t.id = a.token_id \
+               WHERE t.cluster_id = $1 AND a.ruling = 'waiting' AND a.reason IN ('new', 'changed') \
+               ORDER BY a.asked_at, a.id LIMIT $2";
+    let rows = tx.query(sql, &[cluster.as_str().into(), most.into()])?;
+    rows.iter().map(|row| Ok((row.parse(0, "a node name")?, row.parse(1, "a node role")?))).collect()
+}
+
+/// The row of a key and a token, from this column on: ruling, reason, hash.
+pub(super) fn pending(row: &Row, at: usize) -> Result<Pending, DbError> {
+    Ok(Pending {
+        ruling: row.word(at, "a ruling", Ruling::from_word)?,
+        reason: row.word(at + 1, "a reason", Reason::from_word)?,
+        facts: facts_hash(row, at + 2)?,
+    })
+}
+
+/// A row from before there were hashes has one that no facts have.
+fn facts_hash(row: &Row, at: usize) -> Result<FactsHash, DbError> {
+    if row.text(at)?.is_empty() { Ok(FactsHash::NONE) } else { row.parse(at, "a hash") }
 }
 
 pub(crate) fn asked_again(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32], now: i64) -> Result<(), DbError> {
@@ -148,5 +192,9 @@ fn record(row: &Row) -> Result<ApprovalRecord, DbError> {
         last_asked_at: row.int(11)?,
         decided_at: row.maybe_int(12)?,
         decided_by: maybe(13)?,
+        reason: row.word(14, "a reason", Reason::from_word)?,
+        record_id: row.maybe_parse(15, "a sensor id")?,
+        facts: row.text(16)?.to_owned(),
+        facts_hash: facts_hash(row, 17)?,
     })
 }

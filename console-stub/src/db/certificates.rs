@@ -81,6 +81,17 @@ pub(crate) fn newest(tx: &mut dyn Tx, sensor_id: SensorId) -> Result<Option<Cert
     tx.first(&sql, &[sensor_id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
+/// The serial number of a sensor's certificate of this generation.
+pub(crate) fn serial(
+    tx: &mut dyn Tx,
+    sensor_id: SensorId,
+    generation: i64,
+) -> Result<Option<String>, DbError> {
+    let sql = "SELECT serial FROM certificates WHERE sensor_id = $1 AND generation = $2";
+    let row = tx.first(sql, &[sensor_id.to_string().into(), generation.into()])?;
+    row.map(|row| row.text(0).map(str::to_owned)).transpose()
+}
+
 /// Ends the successor that nobody has seen, because another one follows; the certificate before it goes on.
 pub(crate) fn supersede(tx: &mut dyn Tx, sensor_id: SensorId, now: i64) -> Result<(), DbError> {
     let sql = "UPDATE certificates SET ended_at = $2 \

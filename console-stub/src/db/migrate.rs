@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     Step::Script(include_str!("../../migrations/0008_list_indexes.sql")),
     Step::Script(include_str!("../../migrations/0009_quick_lists.sql")),
     Step::Script(include_str!("../../migrations/0010_successors.sql")),
+    Step::Script(include_str!("../../migrations/0011_names_are_no_identities.sql")),
 ];
 
 /// One version further.

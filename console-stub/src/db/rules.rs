@@ -2,6 +2,7 @@
 
 use telovix_contract::{ClusterName, NodeRole};
 
+use super::tokens::NodeKeys;
 use super::{DbError, Row, Tx, Value};
 use crate::domain::approval::{Rule, RuleDraft, RuleId};
 
@@ -46,7 +47,7 @@ pub(crate) fn by_id(tx: &mut dyn Tx, id: RuleId) -> Result<Option<RuleRecord>, D
 pub(crate) fn of_cluster(
     tx: &mut dyn Tx,
     cluster: &ClusterName,
-    node_key: &str,
+    node: &NodeKeys,
 ) -> Result<Vec<Rule>, DbError> {
     let sql = format!(
         "SELECT {COLUMNS} FROM approval_rules WHERE cluster_id = $1 ORDER BY created_at, id{}",
@@ -56,8 +57,10 @@ pub(crate) fn of_cluster(
         tx.query(&sql, &[cluster.as_str().into()])?.iter().map(record).collect();
     let mut rules: Vec<Rule> = found?.into_iter().map(|found| found.rule).collect();
     for rule in &mut rules {
-        let sql = "SELECT 1 FROM approval_rule_nodes WHERE rule_id = $1 AND node_key = $2";
-        rule.counted = tx.first(sql, &[rule.id.to_string().into(), node_key.into()])?.is_some();
+        let sql = "SELECT 1 FROM approval_rule_nodes WHERE rule_id = $1 AND node_key IN ($2, $3, $4)";
+        let [named, without_install, proved] = node.values();
+        rule.counted =
+            tx.first(sql, &[rule.id.to_string().into(), named, without_install, proved])?.is_some();
     }
     Ok(rules)
 }

@@ -68,10 +68,44 @@ pub(crate) fn by_id(tx: &mut dyn Tx, id: SensorId) -> Result<Option<SensorRecord
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
-/// The node key of a record, where it is a cluster's node.
-pub(crate) fn node_key(tx: &mut dyn Tx, id: SensorId) -> Result<Option<String>, DbError> {
-    let row = tx.first("SELECT node_key FROM sensors WHERE id = $1", &[id.to_string().into()])?;
-    Ok(row.map(|row| row.maybe_text(0).map(|text| text.map(str::to_owned))).transpose()?.flatten())
+/// A record with what the rules of enrollment ask besides.
+#[derive(Debug, Clone)]
+pub(crate) struct Owned {
+    pub sensor: SensorRecord,
+    /// Set for a cluster's node.
+    pub node_key: Option<String>,
+    /// When its newest certificate ends, in unix seconds.
+    pub certificate_until: i64,
+    /// When it last went to its own machine while it was alive, and the time before, in unix seconds.
+    pub replaced_at: [Option<i64>; 2],
+}
+
+/// The same as [`by_id`], with what the rules of enrollment ask besides.
+pub(crate) fn owned(tx: &mut dyn Tx, id: SensorId) -> Result<Option<Owned>, DbError> {
+    let sql = format!(
+        "SELECT {COLUMNS}, node_key, certificate_until, replaced_at, replaced_before FROM sensors WHERE id = $1{}",
+        tx.lock_clause()
+    );
+    let Some(row) = tx.first(&sql, &[id.to_string().into()])? else { return Ok(None) };
+    let next = COLUMNS.split(", ").count();
+    Ok(Some(Owned {
+        sensor: record(&row)?,
+        node_key: row.maybe_text(next)?.map(str::to_owned),
+        certificate_until: row.maybe_int(next + 1)?.unwrap_or(i64::MIN),
+        replaced_at: [row.maybe_int(next + 2)?, row.maybe_int(next + 3)?],
+    }))
+}
+
+/// Writes down that a living record went to its own machine.
+pub(crate) fn replaced(tx: &mut dyn Tx, id: SensorId, now: i64) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET replaced_before = replaced_at, replaced_at = $2 WHERE id = $1";
+    tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
+}
+
+/// Takes a revoked record's names from it, so that another can have them.
+pub(crate) fn give_up_names(tx: &mut dyn Tx, id: SensorId) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET node_key = NULL WHERE id = $1";
+    tx.later(sql, &[id.to_string().into()], Rows::One)
 }
 
 /// Writes down when an operator wants the certificate renewed.

@@ -3,15 +3,16 @@
 use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::{SensorId, TokenHash};
 
+use super::approvals::pending;
 use super::query::{Conditions, rows_of};
 use super::{DbError, Row, Rows, Tx, Value};
-use crate::domain::approval::{Reservation, Ruling};
+use crate::domain::approval::Reservation;
 use crate::domain::listing::TokenFilter;
 use crate::domain::page::Cursor;
 use crate::domain::token::{TokenId, TokenRecord, TokenSpec};
 
 const COLUMNS: &str = "id, token_type, status, label, cluster_id, sensor_id, max_nodes, node_count, use_count, \
-                       created_at, expires_at, used_at, reserved_at";
+                       created_at, expires_at, used_at, reserved_at, replace_host";
 
 /// Stores a new token: its hash, never itself.
 pub(crate) fn insert(
@@ -22,8 +23,8 @@ pub(crate) fn insert(
     now: i64,
 ) -> Result<(), DbError> {
     let sql = "INSERT INTO enrollment_tokens (id, token_hash, token_type, status, label, cluster_id, sensor_id, \
-               max_nodes, node_count, use_count, created_at, expires_at) \
-               VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, 0, 0, $8, $9)";
+               max_nodes, node_count, use_count, created_at, expires_at, replace_host) \
+               VALUES ($1, $2, $3, 'pending', $4, $5, $6, $7, 0, 0, $8, $9, $10)";
     let args = [
         id.to_string().into(),
         hash.as_bytes().into(),
@@ -34,6 +35,7 @@ pub(crate) fn insert(
         spec.max_nodes.into(),
         now.into(),
         (now + spec.lifetime).into(),
+        i64::from(spec.replace_host).into(),
     ];
     tx.execute(sql, &args).map(|_| ())
 }
@@ -58,13 +60,28 @@ pub(crate) struct Presented {
     pub node: Option<SensorId>,
 }
 
-/// The token with this hash as it stands for this key and this node, found by one question; it stays as it is until the
+/// The keys under which a node may be known: by its names, by those names without the install id, and by the names of the
+/// record whose key the call proves.
+#[derive(Debug, Default)]
+pub(crate) struct NodeKeys {
+    pub named: Option<String>,
+    pub without_install: Option<String>,
+    pub proved: Option<String>,
+}
+
+impl NodeKeys {
+    pub(crate) fn values(&self) -> [Value; 3] {
+        [self.named.clone().into(), self.without_install.clone().into(), self.proved.clone().into()]
+    }
+}
+
+/// The token with this hash as it is for this key and this node, found by one question; it stays as it is until the
 /// transaction ends.
 pub(crate) fn presented(
     tx: &mut dyn Tx,
     hash: &TokenHash,
     spki: &[u8; 32],
-    node_key: Option<&str>,
+    node: &NodeKeys,
 ) -> Result<Option<Presented>, DbError> {
     let lock = match tx.lock_clause() {
         "" => String::new(),
@@ -72,31 +89,32 @@ pub(crate) fn presented(
     };
     let columns = COLUMNS.replace(", ", ", t.");
     let sql = format!(
-        "SELECT t.{columns}, e.sensor_id, e.fingerprint, e.used_at, a.ruling, \
-         (SELECT COUNT(*) FROM approvals o WHERE o.token_id = t.id AND t.token_type = 'once'), \
-         (SELECT COUNT(*) FROM token_nodes n WHERE n.token_id = t.id AND n.node_key = $3), \
+        "SELECT t.{columns}, e.sensor_id, e.fingerprint, e.used_at, a.ruling, a.reason, a.facts_sha256, \
+         (SELECT COUNT(*) FROM approvals o WHERE o.token_id = t.id AND t.token_type = 'once' AND o.reason <> 'conflict'), \
+         (SELECT COUNT(*) FROM token_nodes n WHERE n.token_id = t.id AND n.node_key IN ($3, $4, $5)), \
          (SELECT COUNT(*) FROM approval_rules r WHERE r.cluster_id = t.cluster_id), \
-         (SELECT s.id FROM sensors s WHERE s.node_key = $3) \
+         COALESCE((SELECT s.id FROM sensors s WHERE s.node_key = $3), (SELECT s.id FROM sensors s WHERE s.node_key = $4)) \
          FROM enrollment_tokens t \
          LEFT JOIN enrollments e ON e.token_id = t.id AND e.spki_sha256 = $2 \
          LEFT JOIN approvals a ON a.token_id = t.id AND a.spki_sha256 = $2 \
          WHERE t.token_hash = $1{lock}"
     );
-    let args: [Value; 3] = [hash.as_bytes().into(), spki.into(), node_key.into()];
+    let [named, without_install, proved] = node.values();
+    let args: [Value; 5] = [hash.as_bytes().into(), spki.into(), named, without_install, proved];
     let Some(row) = tx.first(&sql, &args)? else { return Ok(None) };
-    let earlier = row.maybe_text(13)?.is_some().then(|| enrolled(&row, 13)).transpose()?;
-    let reservation = match row.maybe_text(16)? {
-        Some(_) => Reservation::Mine(row.word(16, "a ruling", Ruling::from_word)?),
-        None if row.int(17)? > 0 => Reservation::Taken,
+    let earlier = row.maybe_text(14)?.is_some().then(|| enrolled(&row, 14)).transpose()?;
+    let reservation = match row.maybe_text(17)? {
+        Some(_) => Reservation::Mine(pending(&row, 17)?),
+        None if row.int(20)? > 0 => Reservation::Taken,
         None => Reservation::Free,
     };
     Ok(Some(Presented {
         token: record(&row)?,
         earlier,
         reservation,
-        counted: row.int(18)? > 0,
-        has_rules: row.int(19)? > 0,
-        node: row.maybe_parse(20, "a sensor id")?,
+        counted: row.int(21)? > 0,
+        has_rules: row.int(22)? > 0,
+        node: row.maybe_parse(23, "a sensor id")?,
     }))
 }
 
@@ -199,6 +217,18 @@ pub(crate) fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64)
     tx.later(sql, &[id.to_string().into(), node_key.into()], Rows::One)
 }
 
+/// Lets a node that changed its names count as the node that it was, with every token and rule.
+pub(crate) fn rename_node(tx: &mut dyn Tx, from: &str, to: &str) -> Result<(), DbError> {
+    for (table, owner) in [("token_nodes", "token_id"), ("approval_rule_nodes", "rule_id")] {
+        let sql = format!(
+            "UPDATE {table} SET node_key = $2 WHERE node_key = $1 AND NOT EXISTS \
+             (SELECT 1 FROM {table} o WHERE o.{owner} = {table}.{owner} AND o.node_key = $2)"
+        );
+        tx.execute(&sql, &[from.into(), to.into()])?;
+    }
+    Ok(())
+}
+
 pub(crate) fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'expired' \
                WHERE status = 'pending' AND expires_at <= $1 AND reserved_at IS NULL";
@@ -237,16 +267,16 @@ pub(crate) struct Enrollment {
     pub used_at: i64,
 }
 
-/// What this key got from this token, if it did.
+/// What this key got from this token, if it did, and the warnings that came with it, as JSON.
 pub(crate) fn enrollment(
     tx: &mut dyn Tx,
     id: TokenId,
     spki: &[u8; 32],
-) -> Result<Option<Enrollment>, DbError> {
-    let sql =
-        "SELECT sensor_id, fingerprint, used_at FROM enrollments WHERE token_id = $1 AND spki_sha256 = $2";
+) -> Result<Option<(Enrollment, String)>, DbError> {
+    let sql = "SELECT sensor_id, fingerprint, used_at, warnings FROM enrollments \
+               WHERE token_id = $1 AND spki_sha256 = $2";
     let row = tx.first(sql, &[id.to_string().into(), spki.into()])?;
-    row.map(|row| enrolled(&row, 0)).transpose()
+    row.map(|row| Ok((enrolled(&row, 0)?, row.text(3)?.to_owned()))).transpose()
 }
 
 /// An enrollment, from this column on.
@@ -263,16 +293,19 @@ pub(crate) fn remember(
     id: TokenId,
     spki: &[u8; 32],
     got: &Enrollment,
+    warnings: &str,
 ) -> Result<(), DbError> {
-    let sql = "INSERT INTO enrollments (token_id, spki_sha256, sensor_id, fingerprint, used_at) \
-               VALUES ($1, $2, $3, $4, $5) ON CONFLICT (token_id, spki_sha256) DO UPDATE SET \
-               sensor_id = excluded.sensor_id, fingerprint = excluded.fingerprint, used_at = excluded.used_at";
-    let args: [Value; 5] = [
+    let sql = "INSERT INTO enrollments (token_id, spki_sha256, sensor_id, fingerprint, used_at, warnings) \
+               VALUES ($1, $2, $3, $4, $5, $6) ON CONFLICT (token_id, spki_sha256) DO UPDATE SET \
+               sensor_id = excluded.sensor_id, fingerprint = excluded.fingerprint, used_at = excluded.used_at, \
+               warnings = excluded.warnings";
+    let args: [Value; 6] = [
         id.to_string().into(),
         spki.into(),
         got.sensor_id.to_string().into(),
         (&got.fingerprint).into(),
         got.used_at.into(),
+        warnings.into(),
     ];
     tx.later(sql, &args, Rows::One)
 }
@@ -292,5 +325,6 @@ fn record(row: &Row) -> Result<TokenRecord, DbError> {
         expires_at: row.int(10)?,
         used_at: row.maybe_int(11)?,
         reserved_at: row.maybe_int(12)?,
+        replace_host: row.int(13)? != 0,
     })
 }

@@ -1,18 +1,24 @@
 //! A sensor's record, and how it stands by the thresholds of docs/contract.md section 5.
 
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use telovix_contract::facts::HostFacts;
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
+use telovix_contract::token::{hex, unhex};
 use telovix_contract::{ClusterName, InstallId, NodeName, SensorId};
 
 /// Seconds of silence after which a sensor is stale where nobody set anything (docs/contract.md section 5).
 pub(crate) const STALE_DEFAULT: i64 = 90;
 /// Seconds of silence from which on it is watched (docs/contract.md section 5).
-const WATCH: i64 = 45;
+pub(crate) const WATCH: i64 = 45;
 /// Seconds of silence from which on its health is degraded (ours, between the two that the vendor names).
 const DEGRADED: i64 = 90;
 /// Seconds of silence from which on it is critical (ours, likewise).
 const CRITICAL: i64 = 180;
 /// Seconds of silence from which on it is offline (docs/contract.md section 5).
-const OFFLINE: i64 = 360;
+pub(crate) const OFFLINE: i64 = 360;
 
 /// The moment at which sensors are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,6 +56,38 @@ impl Standing {
             Self::Active | Self::Disabled => true,
             Self::Revoked | Self::Decommissioned => false,
         }
+    }
+}
+
+/// The machine id of a host as it sends it: hashed, so that the id itself is not given away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(into = "String")]
+pub struct MachineId([u8; 32]);
+
+impl MachineId {
+    /// The one that a host names; `None` where it names none, or something else.
+    pub fn of(host: &HostFacts) -> Option<Self> {
+        host.machine_id_sha256.as_deref()?.parse().ok()
+    }
+}
+
+impl FromStr for MachineId {
+    type Err = telovix_contract::token::InvalidHex;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        unhex(text).map(Self)
+    }
+}
+
+impl fmt::Display for MachineId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&hex(&self.0))
+    }
+}
+
+impl From<MachineId> for String {
+    fn from(id: MachineId) -> Self {
+        id.to_string()
     }
 }
 
@@ -99,9 +137,18 @@ pub(crate) fn silence_of(health: HealthState) -> (Option<i64>, Option<i64>) {
 }
 
 impl SensorRecord {
-    /// Seconds since it was last heard of; enrolling counts.
+    /// Unix seconds at which it was last heard of; enrolling counts.
+    pub(crate) fn heard_at(&self) -> i64 {
+        self.last_seen_at.unwrap_or(self.enrolled_at).max(self.enrolled_at)
+    }
+
     fn silence(&self, now: i64) -> i64 {
-        now - self.last_seen_at.unwrap_or(self.enrolled_at).max(self.enrolled_at)
+        now - self.heard_at()
+    }
+
+    /// The machine id that its host named when it enrolled.
+    pub(crate) fn machine_id(&self) -> Option<MachineId> {
+        MachineId::of(&serde_json::from_str(&self.host).ok()?)
     }
 
     /// The word in the fleet list. A decommissioned sensor is stale: it is not there.

@@ -67,6 +67,8 @@ pub struct TokenRecord {
     pub cluster_id: Option<ClusterName>,
     /// The only sensor that may use it: a re-enrollment token.
     pub sensor_id: Option<SensorId>,
+    /// Whether that sensor may come from another host.
+    pub replace_host: bool,
     /// Most distinct nodes of a cluster token.
     pub max_nodes: Option<i64>,
     /// Distinct nodes that a cluster token enrolled so far.
@@ -122,6 +124,9 @@ pub struct TokenDraft {
     /// The sensor to bind to: makes a re-enrollment token.
     #[serde(default)]
     pub sensor_id: Option<SensorId>,
+    /// Whether a re-enrollment token works on any host, as new hardware under a new name needs it; `false` where absent.
+    #[serde(default)]
+    pub replace_host: bool,
     /// A name for people.
     #[serde(default)]
     #[schema(max_length = 128)]
@@ -138,6 +143,7 @@ pub(crate) struct TokenSpec {
     pub cluster_id: Option<ClusterName>,
     /// Binding to a sensor.
     pub sensor_id: Option<SensorId>,
+    pub replace_host: bool,
     /// Most distinct nodes.
     pub max_nodes: Option<i64>,
     pub label: Option<String>,
@@ -181,11 +187,18 @@ pub(crate) fn check(draft: TokenDraft, lifetimes: &Lifetimes) -> Result<TokenSpe
     {
         return Err(Refusal::field("label", format!("1 to {MAX_LABEL} printable characters are allowed")));
     }
+    if draft.replace_host && draft.sensor_id.is_none() {
+        return Err(Refusal::field(
+            "replace_host",
+            "it is for re-enrollment tokens; name the sensor in `sensor_id`",
+        ));
+    }
     Ok(TokenSpec {
         kind,
         lifetime,
         cluster_id: draft.cluster_id,
         sensor_id: draft.sensor_id,
+        replace_host: draft.replace_host,
         max_nodes: draft.max_nodes,
         label: draft.label,
     })
@@ -290,6 +303,8 @@ mod tests {
         assert_eq!(refused_field(TokenDraft { max_nodes: Some(1), ..once() }), "max_nodes");
         assert_eq!(refused_field(TokenDraft { expires_days: Some(1), ..once() }), "expires_days");
         assert_eq!(refused_field(TokenDraft { label: Some("x".repeat(129)), ..once() }), "label");
+        assert_eq!(refused_field(TokenDraft { replace_host: true, ..once() }), "replace_host");
+        check(TokenDraft { sensor_id, replace_host: true, ..once() }, &Lifetimes::default()).unwrap();
         check(TokenDraft { sensor_id, label: Some("x".repeat(128)), ..once() }, &Lifetimes::default())
             .unwrap();
     }

@@ -2,19 +2,21 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
-use telovix_contract::ErrorCode;
 use telovix_contract::facts::HostFacts;
 use telovix_contract::states::TokenType;
+use telovix_contract::{ErrorCode, SensorId};
 use utoipa::ToSchema;
 
 use super::console::require_setup;
-use super::{Console, ServiceError};
+use super::{Console, ServiceError, licence};
 use crate::clock::timestamp;
 use crate::db::approvals::{self, ApprovalRecord};
 use crate::db::rules::{self, RuleRecord};
-use crate::db::{Tx, audit, tokens};
+use crate::db::{DbError, Tx, audit, settings, tokens};
 use crate::domain::Refusal;
-use crate::domain::approval::{ApprovalId, RuleDraft, RuleId, Ruling, check_rule};
+use crate::domain::approval::{
+    ApprovalId, FactsHash, MOST_WAITING, Mode, Reason, RuleDraft, RuleId, Ruling, check_rule,
+};
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::page::{Cursor, Page, Piece};
 
@@ -35,7 +37,19 @@ pub struct RuleView {
     pub node_count: i64,
     /// RFC 3339.
     pub created_at: Timestamp,
+    /// In the answer to whoever made it: what to know about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// In the answer to whoever made it: the waiting nodes that come in by it on their next attempt.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub admits: Vec<String>,
 }
+
+/// What whoever makes a rule hears while the mode asks about no host.
+pub(crate) const RULE_WITHOUT_MODE: &str = "The setting approval_mode is none: every host with a valid token enrolls, and the rule decides nothing until the mode is cluster or all.";
+/// What whoever approves hears at a full licence.
+pub(crate) const APPROVED_WITHOUT_SLOT: &str =
+    "The licence is full: the host is approved, and cannot enroll until a slot is free.";
 
 /// A waiting enrollment in a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -44,6 +58,17 @@ pub struct ApprovalView {
     pub id: ApprovalId,
     /// `waiting`, `approved` or `denied`.
     pub status: &'static str,
+    /// `new`, `changed` (a known sensor with another name, cluster or role), `revoked` (approving makes a new record) or
+    /// `conflict` (approving takes the record of a living sensor).
+    pub reason: &'static str,
+    /// The sensor whose record it is about; null for a new node.
+    pub record_id: Option<SensorId>,
+    /// The hash of what an approval holds for; name it when approving.
+    #[schema(value_type = String)]
+    pub(crate) facts_sha256: FactsHash,
+    /// What an approval holds for: node and cluster name, install id, role, `sensor_id`, machine id, tags, flavor.
+    #[schema(value_type = Object)]
+    pub facts: serde_json::Value,
     /// The node's name.
     pub node_name: String,
     /// What the node says it is for.
@@ -69,13 +94,48 @@ pub struct ApprovalView {
     pub(crate) decided_at: Option<Timestamp>,
     /// Who decided; null for the command line.
     pub(crate) decided_by: Option<String>,
+    /// In the answer to whoever decided: what to know about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
+
+impl ApprovalView {
+    /// Why it is on the list, for people.
+    pub(crate) fn why(&self) -> &'static str {
+        match Reason::from_word(self.reason) {
+            Some(Reason::New) | None => "new node",
+            Some(Reason::Changed) => "known sensor with another name, cluster or role",
+            Some(Reason::Revoked) => "its sensor was revoked; approving makes a new sensor",
+            Some(Reason::Conflict) => "another host is alive under this name; approving replaces it",
+        }
+    }
+
+    /// The other facts that an approval holds for, for people.
+    pub(crate) fn details(&self) -> Vec<String> {
+        let names = [
+            ("install_id", "Install id"),
+            ("sensor_id", "Held sensor"),
+            ("machine_id", "Machine id"),
+            ("flavor", "Flavor"),
+        ];
+        let text = |(key, name): (&str, &str)| Some(format!("{name}: {}", self.facts.get(key)?.as_str()?));
+        let tags = self.facts.get("tags").and_then(|tags| tags.as_array());
+        let tags: Vec<&str> = tags.into_iter().flatten().filter_map(|tag| tag.as_str()).collect();
+        let tags = (!tags.is_empty()).then(|| format!("Tags: {}", tags.join(", ")));
+        names.into_iter().filter_map(text).chain(tags).collect()
+    }
+}
+
+/// Most waiting nodes that a new rule names.
+const MOST_NAMED: i64 = 100;
 
 /// What an operator says to a waiting enrollment.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Say {
-    /// Come in.
+    /// Come in, as whatever the row says now.
     Approve,
+    /// Come in, if the row still says what the operator saw.
+    ApproveSeen(FactsHash),
     /// Go away.
     Deny,
 }
@@ -90,6 +150,10 @@ impl Console {
             require_setup(tx)?;
             let id = RuleId::random();
             rules::insert(tx, id, &draft, now)?;
+            let mut warnings = Vec::new();
+            if settings::approval_mode(tx)? == Mode::Nobody {
+                warnings.push(RULE_WITHOUT_MODE.to_owned());
+            }
             let view = RuleView {
                 id,
                 cluster_id: draft.cluster_id.to_string(),
@@ -98,12 +162,20 @@ impl Console {
                 max_nodes: draft.max_nodes,
                 node_count: 0,
                 created_at: timestamp(now),
+                warnings,
+                admits: admitted(tx, id)?,
             };
-            let entry = AuditEntry::success(Action::RuleCreated, None, rule_detail(&view));
+            let detail = rule_detail(&view).with("admits", view.admits.len());
+            let entry = AuditEntry::success(Action::RuleCreated, None, detail);
             audit::append(tx, &entry, &origin, now)?;
             Ok::<_, ServiceError>(view)
         };
         self.db().write(made).await
+    }
+
+    /// Whether the approval mode asks about no host, so that rules decide nothing.
+    pub(crate) async fn asks_nobody(&self) -> Result<bool, ServiceError> {
+        Ok(self.db().read(|tx| settings::approval_mode(tx)).await? == Mode::Nobody)
     }
 
     /// All rules, oldest first.
@@ -152,7 +224,7 @@ impl Console {
     }
 
     /// Decides about a waiting enrollment. The host hears of it when it asks again.
-    /// Errors: `not_found`; `conflict` when it has been decided otherwise.
+    /// Errors: `not_found`; `conflict` when it has been decided otherwise, or is not what the operator saw.
     pub async fn decide_approval(
         &self,
         id: ApprovalId,
@@ -178,8 +250,14 @@ fn decide(
         Refusal::new(ErrorCode::NotFound, message)
     };
     let mut found = approvals::by_id(tx, id)?.ok_or_else(none)?;
+    if let Say::ApproveSeen(seen) = say
+        && seen != found.facts_hash
+    {
+        let message = "The request changed since it was shown; look at it again before you approve it.";
+        return Err(Refusal::new(ErrorCode::Conflict, message).into());
+    }
     let (ruling, action) = match say {
-        Say::Approve => (Ruling::Approved, Action::EnrollmentApproved),
+        Say::Approve | Say::ApproveSeen(_) => (Ruling::Approved, Action::EnrollmentApproved),
         Say::Deny => (Ruling::Denied, Action::EnrollmentDenied),
     };
     if found.ruling == ruling {
@@ -199,11 +277,28 @@ fn decide(
         .with("approval_id", id)
         .with("token_id", found.token_id)
         .with("node_name", &found.node_name)
-        .with("role", &found.role);
-    audit::append(tx, &AuditEntry::success(action, None, detail), origin, now)?;
+        .with("role", &found.role)
+        .with("reason", found.reason.as_str())
+        .with("facts_sha256", found.facts_hash);
+    audit::append(tx, &AuditEntry::success(action, found.record_id, detail), origin, now)?;
     (found.ruling, found.decided_at) = (ruling, Some(now));
     found.decided_by = by.cloned();
-    Ok(approval_view(found))
+    let takes_slot = matches!(found.reason, Reason::New | Reason::Revoked) && ruling == Ruling::Approved;
+    let full = takes_slot && !licence::slots(tx, now)?.one_left();
+    let mut view = approval_view(found);
+    if full {
+        view.warnings.push(APPROVED_WITHOUT_SLOT.to_owned());
+    }
+    Ok(view)
+}
+
+/// The waiting nodes that a new rule lets in, as far as its cap goes.
+fn admitted(tx: &mut dyn Tx, id: RuleId) -> Result<Vec<String>, DbError> {
+    let made = rules::by_id(tx, id)?.ok_or(DbError::Missing("rule of this id"))?;
+    let most = made.rule.max_nodes.unwrap_or(MOST_NAMED).min(MOST_NAMED);
+    let waiting = approvals::for_rules(tx, &made.cluster_id, MOST_WAITING)?;
+    let admitted = waiting.into_iter().filter(|(_, role)| made.rule.allows(role));
+    Ok(admitted.take(usize::try_from(most).unwrap_or(0)).map(|(node, _)| node.to_string()).collect())
 }
 
 /// A one-time token whose enrollment was denied is good for nothing any more.
@@ -236,6 +331,8 @@ fn rule_view(found: RuleRecord) -> RuleView {
         max_nodes: found.rule.max_nodes,
         node_count: found.rule.node_count,
         created_at: timestamp(found.created_at),
+        warnings: Vec::new(),
+        admits: Vec::new(),
     }
 }
 
@@ -243,6 +340,10 @@ fn approval_view(found: ApprovalRecord) -> ApprovalView {
     ApprovalView {
         id: found.id,
         status: found.ruling.as_str(),
+        reason: found.reason.as_str(),
+        record_id: found.record_id,
+        facts_sha256: found.facts_hash,
+        facts: serde_json::from_str(&found.facts).unwrap_or(serde_json::Value::Null),
         node_name: found.node_name,
         role: found.role,
         cluster_id: found.cluster_id,
@@ -255,5 +356,6 @@ fn approval_view(found: ApprovalRecord) -> ApprovalView {
         last_asked_at: timestamp(found.last_asked_at),
         decided_at: found.decided_at.map(timestamp),
         decided_by: found.decided_by,
+        warnings: Vec::new(),
     }
 }

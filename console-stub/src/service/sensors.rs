@@ -60,6 +60,9 @@ pub struct SensorView {
     pub decommissioned: bool,
 }
 
+/// What whoever deletes a sensor hears.
+pub(crate) const DELETED_MAY_RETURN: &str = "A host that still has a token may come back as a new sensor; to keep it out, revoke the sensor instead of deleting it.";
+
 /// Longest time that a sensor may be given to renew its certificate, in seconds: a week (ours).
 const LONGEST_WITHIN: i64 = 7 * 24 * 3600;
 

@@ -18,6 +18,7 @@ use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::listing::TokenFilter;
 use crate::domain::page::{Cursor, Page, Piece};
+use crate::domain::sensor::Standing;
 use crate::domain::token::{TokenDraft, TokenId, TokenRecord, TokenSpec, check};
 
 /// A token that was just made: the only time that its secret is shown.
@@ -96,6 +97,8 @@ pub struct TokenView {
     pub cluster_id: Option<String>,
     /// The only sensor that may use it.
     pub sensor_id: Option<String>,
+    /// Whether that sensor may come from another host.
+    pub replace_host: bool,
     /// Most distinct nodes.
     pub max_nodes: Option<i64>,
     /// Distinct nodes so far.
@@ -237,12 +240,15 @@ pub(crate) fn url_for(host: &str, port: u16) -> String {
 }
 
 fn require_sensor(tx: &mut dyn Tx, spec: &TokenSpec) -> Result<(), ServiceError> {
-    match spec.sensor_id {
-        Some(id) if sensors::by_id(tx, id)?.is_none() => {
-            Err(Refusal::field("sensor_id", "there is no such sensor").into())
-        }
-        Some(_) | None => Ok(()),
+    let Some(id) = spec.sensor_id else { return Ok(()) };
+    let Some(sensor) = sensors::by_id(tx, id)? else {
+        return Err(Refusal::field("sensor_id", "there is no such sensor").into());
+    };
+    if sensor.standing == Standing::Revoked {
+        let message = "The sensor is revoked, and a revoked record never comes back. Create a token without a sensor and approve the host when it asks, or delete the sensor first.";
+        return Err(Refusal::new(ErrorCode::Conflict, message).into());
     }
+    Ok(())
 }
 
 fn creation(id: TokenId, spec: &TokenSpec) -> AuditEntry {
@@ -252,6 +258,7 @@ fn creation(id: TokenId, spec: &TokenSpec) -> AuditEntry {
         .with("lifetime_seconds", spec.lifetime)
         .maybe("cluster_id", spec.cluster_id.as_ref())
         .maybe("max_nodes", spec.max_nodes)
+        .maybe("replace_host", spec.replace_host.then_some(true))
         .maybe("label", spec.label.as_ref());
     AuditEntry::success(Action::TokenCreated, spec.sensor_id, detail)
 }
@@ -264,6 +271,7 @@ pub(super) fn view(token: TokenRecord, now: i64) -> TokenView {
         label: token.label,
         cluster_id: token.cluster_id.map(String::from),
         sensor_id: token.sensor_id.map(|id| id.to_string()),
+        replace_host: token.replace_host,
         max_nodes: token.max_nodes,
         node_count: token.node_count,
         use_count: token.use_count,

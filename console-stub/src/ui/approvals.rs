@@ -9,7 +9,7 @@ use super::visitor::{Asked, Form, Visitor, opened, posted};
 use super::words::{self, Choice, choices};
 use crate::api::Api;
 use crate::domain::Refusal;
-use crate::domain::approval::Ruling;
+use crate::domain::approval::{ApprovalId, FactsHash, Ruling};
 use crate::domain::role::Act;
 use crate::service::ServiceError;
 use crate::service::approvals::{ApprovalView, Say};
@@ -63,18 +63,31 @@ pub(super) async fn decide(State(api): State<Api>, request: Request) -> Result<R
 }
 
 async fn carry_out(api: &Api, visitor: &Visitor, form: &Form) -> Result<&'static str, ServiceError> {
-    let (say, done) = match form.text("say") {
-        Some("approve") => (Say::Approve, "approved"),
-        Some("deny") => (Say::Deny, "denied"),
+    let is_approved = match form.text("say") {
+        Some("approve") => true,
+        Some("deny") => false,
         Some(_) | None => return Err(Refusal::field("say", "it can be approve or deny").into()),
     };
-    let ids: Result<Vec<_>, _> = form.all("id").map(str::parse).collect();
-    let ids = ids.map_err(|_| Refusal::field("id", "it names no enrollment"))?;
-    if ids.is_empty() {
+    let marked: Option<Vec<_>> = form.all("id").map(seen).collect();
+    let marked = marked.ok_or_else(|| Refusal::field("id", "it names no enrollment"))?;
+    if marked.is_empty() {
         return Err(Refusal::field("id", "mark at least one enrollment").into());
     }
-    for id in ids {
-        api.console.decide_approval(id, say, visitor.origin.clone()).await?;
+    let mut is_full = false;
+    for (id, facts) in marked {
+        let say = if is_approved { Say::ApproveSeen(facts) } else { Say::Deny };
+        let decided = api.console.decide_approval(id, say, visitor.origin.clone()).await?;
+        is_full |= !decided.warnings.is_empty();
     }
-    Ok(done)
+    Ok(match (is_approved, is_full) {
+        (true, true) => "approved-full",
+        (true, false) => "approved",
+        (false, _) => "denied",
+    })
+}
+
+/// A row as the page named it: which, and what it said.
+fn seen(text: &str) -> Option<(ApprovalId, FactsHash)> {
+    let (id, facts) = text.split_once('.')?;
+    Some((id.parse().ok()?, facts.parse().ok()?))
 }

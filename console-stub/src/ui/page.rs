@@ -63,6 +63,8 @@ pub(super) struct Frame {
     pub(super) entries: Vec<Entry>,
     /// What was just done.
     pub(super) notice: Option<&'static str>,
+    /// What to know about it.
+    pub(super) warnings: Vec<String>,
     /// What was not.
     pub(super) problem: Option<String>,
 }
@@ -91,6 +93,7 @@ impl Frame {
             stamp: visitor.stamp.clone(),
             entries: PLACES.into_iter().map(entry).collect(),
             notice: None,
+            warnings: Vec::new(),
             problem: None,
         }
     }
@@ -98,12 +101,17 @@ impl Frame {
     /// The frame for nobody known.
     pub(super) fn bare(title: &str, csrf: String) -> Self {
         let (title, entries, stamp) = (title.to_owned(), Vec::new(), String::new());
-        Self { title, who: None, csrf, stamp, entries, notice: None, problem: None }
+        Self { title, who: None, csrf, stamp, entries, notice: None, warnings: Vec::new(), problem: None }
     }
 
     /// The same, saying what was done.
     pub(super) fn noting(self, notice: Option<&'static str>) -> Self {
         Self { notice, ..self }
+    }
+
+    /// The same, saying what to know.
+    pub(super) fn warning(self, warnings: Vec<String>) -> Self {
+        Self { warnings, ..self }
     }
 
     /// The same, saying what was not done, and why.

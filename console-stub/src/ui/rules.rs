@@ -15,7 +15,7 @@ use crate::domain::Refusal;
 use crate::domain::approval::RuleDraft;
 use crate::domain::role::Act;
 use crate::service::ServiceError;
-use crate::service::approvals::RuleView;
+use crate::service::approvals::{RULE_WITHOUT_MODE, RuleView};
 
 #[derive(Template)]
 #[template(path = "rules.html")]
@@ -28,10 +28,20 @@ struct Page {
     max_nodes: String,
 }
 
-async fn page(api: &Api, frame: Frame, form: &Form) -> Result<Page, ServiceError> {
+async fn page(api: &Api, frame: Frame, form: &Form, admits: &[String]) -> Result<Page, ServiceError> {
     let word = |name| form.text(name).unwrap_or_default().to_owned();
+    let mut warnings = Vec::new();
+    if api.console.asks_nobody().await? {
+        warnings.push(RULE_WITHOUT_MODE.to_owned());
+    }
+    if !admits.is_empty() {
+        warnings.push(format!(
+            "Waiting nodes that the rule lets in on their next attempt: {}.",
+            admits.join(", ")
+        ));
+    }
     Ok(Page {
-        frame,
+        frame: frame.warning(warnings),
         rows: api.console.list_rules().await?,
         cluster_id: word("cluster_id"),
         label: word("label"),
@@ -48,17 +58,21 @@ pub(super) async fn list(State(api): State<Api>, request: Request) -> Result<Res
     let (visitor, asked) = opened(&api, request, Act::ReadTokens).await?;
     let done = asked.text("done");
     let frame = frame(&visitor).noting(words::done(done.as_deref()));
-    Ok(ok(&page(&api, frame, &Form::default()).await?))
+    Ok(ok(&page(&api, frame, &Form::default(), &[]).await?))
 }
 
 pub(super) async fn create(State(api): State<Api>, request: Request) -> Result<Response, Oops> {
     let (visitor, form) = posted(&api, request, Act::ManageTokens).await?;
     match make(&api, &visitor, &form).await {
-        Ok(_) => Ok(Redirect::to("/ui/rules?done=rule-created").into_response()),
+        Ok(made) if made.admits.is_empty() => Ok(Redirect::to("/ui/rules?done=rule-created").into_response()),
+        Ok(made) => {
+            let frame = frame(&visitor).noting(words::done(Some("rule-created")));
+            Ok(show(StatusCode::CREATED, &page(&api, frame, &Form::default(), &made.admits).await?))
+        }
         Err(error) => {
             let refusal = Oops::from(error).correctable()?;
             let frame = frame(&visitor).refusing(Some(refusal.message.clone()));
-            Ok(show(status_of(&refusal), &page(&api, frame, &form).await?))
+            Ok(show(status_of(&refusal), &page(&api, frame, &form, &[]).await?))
         }
     }
 }

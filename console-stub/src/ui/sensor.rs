@@ -55,13 +55,13 @@ const VERBS: [(&str, Verb, &str, &str); 6] = [
         "revoke",
         Verb::Judge(Verdict::Revoke),
         "Revoke",
-        "The sensor is refused for good. Its licence slot becomes free. This cannot be undone.",
+        "The sensor is refused for good. Its licence slot becomes free. This cannot be undone. The host can come back as a new sensor, with a new token and an operator's approval.",
     ),
     (
         "delete",
         Verb::Judge(Verdict::Delete),
         "Delete",
-        "The record and its certificates are forgotten. Its licence slot becomes free. This cannot be undone.",
+        "The record and its certificates are forgotten. Its licence slot becomes free. This cannot be undone. A host that still has a token may come back as a new sensor; to keep it out, revoke the sensor instead.",
     ),
 ];
 
@@ -88,6 +88,7 @@ impl Verb {
                 Some("Only for a sensor that is at work.")
             }
             Self::Judge(Verdict::Enable) if status != "disabled" => Some("Only for a disabled sensor."),
+            Self::Token if status == "revoked" => Some("A revoked record never comes back."),
             Self::Judge(Verdict::Revoke) if status == "revoked" => Some("It is revoked already."),
             Self::Renew | Self::Token | Self::Judge(_) => None,
         }

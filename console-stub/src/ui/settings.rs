@@ -55,7 +55,7 @@ fn in_words(setting: Setting) -> (&'static str, &'static str) {
     match setting {
         Setting::ApprovalMode => (
             "Approval mode",
-            "Which enrollments wait for an operator where no rule lets them in: none, those of a cluster, or all.",
+            "Which enrollments wait for an operator where no rule lets them in: none, those of a cluster, or all. A change lets in no host that is already waiting.",
         ),
         Setting::CertificateHours => ("Certificate life, hours", "Counts from a sensor's next renewal on."),
         Setting::RenewExpiredHours => (

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 
 /// What was just done, by the word in the address; no text of the address comes back.
 pub(super) fn done(word: Option<&str>) -> Option<&'static str> {
-    const DONE: [(&str, &str); 15] = [
+    const DONE: [(&str, &str); 16] = [
         ("renew", "The sensor is asked to renew its certificate; it hears of it with its next heartbeat."),
         ("disable", "The sensor is disabled."),
         ("enable", "The sensor is enabled again."),
@@ -14,6 +14,10 @@ pub(super) fn done(word: Option<&str>) -> Option<&'static str> {
         ("rule-created", "The rule is made."),
         ("rule-deleted", "The rule is deleted; sensors that it let in stay."),
         ("approved", "Let in; each host hears of it when it asks again."),
+        (
+            "approved-full",
+            "Let in, and the licence is full: a host without a slot enrolls when one is free. Raise the licence, or decommission nodes.",
+        ),
         ("denied", "Turned away."),
         ("setting", "The setting is changed."),
         ("user", "The user is changed."),

@@ -1,6 +1,6 @@
 //! Enrollment over real TLS against a Console in this process: the rules of docs/contract.md sections 3, 4 and 6.
 
-use crate::world::{World, body, csr, key};
+use crate::world::{World, body, csr, key, on, with};
 use serde_json::{Value, json};
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::listing::SensorFilter;
@@ -11,13 +11,6 @@ use telovix_contract::SensorId;
 use telovix_contract::paths;
 
 const DAY: i64 = 24 * 3600;
-
-fn with(mut body: Value, more: &Value) -> Value {
-    for (name, value) in more.as_object().unwrap() {
-        body[name] = value.clone();
-    }
-    body
-}
 
 async fn enroll_all(world: &World, bodies: Vec<Value>) -> Vec<crate::world::Reply> {
     let tasks: Vec<_> = bodies
@@ -163,8 +156,8 @@ async fn section_4_a_cluster_node_gets_its_own_record_back() {
     let token = world.cluster("ran-east", Some(1)).await;
     let named = json!({"cluster_name": "ran-east", "install_id": "i-1"});
     let (old, new) = (key(), key());
-    let first = world.enroll(&with(body(&token, "node-1", &old), &named)).await;
-    let again = world.enroll(&with(body(&token, "node-1", &new), &named)).await;
+    let first = world.enroll(&on('a', with(body(&token, "node-1", &old), &named))).await;
+    let again = world.enroll(&on('a', with(body(&token, "node-1", &new), &named))).await;
     assert_eq!(again.text("sensor_id"), first.text("sensor_id"));
     let (first, again) =
         (first.text("control_plane_certificate_pem"), again.text("control_plane_certificate_pem"));
@@ -188,7 +181,7 @@ async fn section_4_a_cluster_node_gets_its_own_record_back() {
 #[tokio::test]
 async fn section_4_a_re_enrollment_token_updates_its_sensor() {
     let world = World::start(1).await;
-    let first = world.enroll(&body(&world.once().await, "edge-1", &key())).await;
+    let first = world.enroll(&on('a', body(&world.once().await, "edge-1", &key()))).await;
     let sensor_id: SensorId = first.text("sensor_id").parse().unwrap();
     let draft = || TokenDraft { sensor_id: Some(sensor_id), ..TokenDraft::default() };
     let token = world.token(draft()).await;
@@ -196,7 +189,7 @@ async fn section_4_a_re_enrollment_token_updates_its_sensor() {
     let refused = world.enroll(&with(body(&token, "edge-1", &key()), &other)).await;
     assert_eq!(refused.refusal(), (403, "sensor_binding_mismatch"));
     // The licence is full, and this takes no slot.
-    let again = world.enroll(&body(&token, "edge-1", &key())).await;
+    let again = world.enroll(&on('a', body(&token, "edge-1", &key()))).await;
     assert_eq!((again.status, again.text("sensor_id")), (201, first.text("sensor_id")));
     let full = world.enroll(&body(&world.once().await, "edge-2", &key())).await;
     assert_eq!(full.refusal(), (403, "NodeLimitExceeded"));
@@ -207,6 +200,8 @@ async fn section_4_a_re_enrollment_token_updates_its_sensor() {
     assert_eq!(world.enroll(&request).await.refusal(), (403, "sensor_disabled"));
     world.console.judge_sensor(sensor_id, Verdict::Revoke, Origin::default()).await.unwrap();
     assert_eq!(world.enroll(&request).await.refusal(), (403, "sensor_revoked"));
+    let another = world.console.create_token(draft(), Origin::default()).await;
+    assert!(another.unwrap_err().to_string().contains("never comes back"));
     // A revoked sensor's slot is free.
     assert_eq!(world.enroll(&body(&world.once().await, "edge-2", &key())).await.status, 201);
 }

@@ -16,6 +16,7 @@ mod licence;
 mod limits;
 mod listing;
 mod login;
+mod names;
 mod openapi;
 mod operators;
 mod pages;

@@ -89,6 +89,8 @@ async fn a_sensor_is_asked_disabled_enabled_revoked_and_deleted() {
     let enrolled = world.enroll(&body(&world.once().await, "edge-1", &key())).await;
     let page = format!("/ui/sensors/{}", enrolled.text("sensor_id"));
     let mut admin = Reader::of(&world, "admin@example.com").await;
+    let token = admin.post(&format!("{page}/token"), &format!("{page}/token"), &[]).await;
+    assert!(token.status == 201 && element(text(&token), "token").starts_with("tse_"));
     for (verb, stands) in [
         ("renew", "badge healthy\">healthy"),
         ("disable", "badge disabled\">disabled"),
@@ -106,8 +108,9 @@ async fn a_sensor_is_asked_disabled_enabled_revoked_and_deleted() {
     assert_eq!(world.count("SELECT COUNT(*) FROM sensors WHERE renew_until IS NOT NULL"), 1);
     let again = admin.post(&page, &format!("{page}/enable"), &[]).await;
     assert!(again.status == 409 && text(&again).contains("nothing was changed"), "{again:?}");
-    let token = admin.post(&format!("{page}/token"), &format!("{page}/token"), &[]).await;
-    assert!(token.status == 201 && element(text(&token), "token").starts_with("tse_"));
+    let token = admin.post(&page, &format!("{page}/token"), &[]).await;
+    assert!(token.status == 409 && text(&token).contains("never comes back"), "{token:?}");
+    assert!(text(&admin.get(&format!("{page}/delete")).await).contains("revoke the sensor instead"));
     let gone = admin.post(&page, &format!("{page}/delete"), &[]).await;
     assert_eq!(location(&gone), "/ui/sensors?done=delete");
     assert_eq!(admin.get(&page).await.status, 404);
@@ -189,6 +192,7 @@ async fn tokens_are_revoked_rules_deleted_and_waiting_hosts_decided_together() {
 
     let rule =
         [("cluster_id", "east"), ("label", "east"), ("allowed_roles", "o_du, o_cu"), ("max_nodes", "4")];
+    assert!(!text(&admin.get("/ui/rules").await).contains("approval_mode is none"));
     admin.post("/ui/rules", "/ui/rules", &rule).await;
     let shown = text(&admin.get("/ui/rules").await).to_owned();
     assert!(shown.contains("o_du, o_cu") && shown.contains("0 of 4"), "{shown}");

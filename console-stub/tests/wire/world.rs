@@ -103,6 +103,19 @@ pub(crate) async fn call(world: &World, path: &str, certificate: &str, key: &Key
     world.client(Some((certificate, key))).send("POST", path, body.as_bytes(), &[]).await.unwrap()
 }
 
+/// The same body with these fields.
+pub(crate) fn with(mut body: Value, more: &Value) -> Value {
+    for (name, value) in more.as_object().unwrap() {
+        body[name] = value.clone();
+    }
+    body
+}
+
+/// The same body from the machine whose id is this digit.
+pub(crate) fn on(machine: char, body: Value) -> Value {
+    with(body, &json!({"host": {"machine_id_sha256": machine.to_string().repeat(64)}}))
+}
+
 /// A status and a JSON body.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
@@ -212,7 +225,12 @@ impl World {
     }
 
     pub(crate) async fn enroll(&self, body: &Value) -> Reply {
-        self.client(None).send("POST", paths::ENROLL, body.to_string().as_bytes(), &[]).await.unwrap()
+        self.enroll_as(None, body).await
+    }
+
+    /// The same with the certificate of the identity that the host holds.
+    pub(crate) async fn enroll_as(&self, identity: Option<(&str, &KeyPair)>, body: &Value) -> Reply {
+        self.client(identity).send("POST", paths::ENROLL, body.to_string().as_bytes(), &[]).await.unwrap()
     }
 
     pub(crate) fn client(&self, identity: Option<(&str, &KeyPair)>) -> Client {

@@ -4,15 +4,17 @@ use axum::Json;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use http::StatusCode;
+use serde::Deserialize;
 use telovix_contract::ErrorCode;
+use utoipa::ToSchema;
 
-use super::call::{Rows, authorize};
+use super::call::{Call, Rows, authorize};
 use crate::api::body::parse;
 use crate::api::doc::{Book, Op, word};
 use crate::api::request::Named;
 use crate::api::{Api, Failure};
 use crate::domain::Refusal;
-use crate::domain::approval::{RuleDraft, Ruling};
+use crate::domain::approval::{FactsHash, RuleDraft, Ruling};
 use crate::domain::role::Act;
 use crate::service::approvals::{ApprovalView, RuleView, Say};
 
@@ -48,7 +50,7 @@ pub(super) fn routes(base: &str) -> Book {
         .add(&approvals, waiting, list_approvals)
         .add(
             &format!("{approvals}/{{id}}/approve"),
-            decide("approveEnrollment", "Lets a waiting host in."),
+            decide("approveEnrollment", "Lets a waiting host in.").may_take::<Seen>(),
             approve,
         )
         .add(
@@ -93,12 +95,22 @@ async fn list_approvals(
     Ok(Json(Rows { data: api.console.list_approvals(only).await? }))
 }
 
+/// What an operator approves.
+#[derive(Debug, Default, Deserialize, ToSchema)]
+struct Seen {
+    /// `facts_sha256` of the row that the operator saw: refused with `conflict` if the request has changed since. Absent approves
+    /// what the row says now.
+    facts_sha256: Option<FactsHash>,
+}
+
 async fn approve(
     State(api): State<Api>,
     Named(id): Named,
     request: Request,
 ) -> Result<Json<ApprovalView>, Failure> {
-    decide(&api, &id, request, Say::Approve).await
+    let call = authorize(&api, request, Act::ManageTokens).await?;
+    let seen: Seen = if call.body.is_empty() { Seen::default() } else { parse(&call.body)? };
+    decide(&api, &id, call, seen.facts_sha256.map_or(Say::Approve, Say::ApproveSeen)).await
 }
 
 async fn deny(
@@ -106,11 +118,11 @@ async fn deny(
     Named(id): Named,
     request: Request,
 ) -> Result<Json<ApprovalView>, Failure> {
-    decide(&api, &id, request, Say::Deny).await
+    let call = authorize(&api, request, Act::ManageTokens).await?;
+    decide(&api, &id, call, Say::Deny).await
 }
 
-async fn decide(api: &Api, id: &str, request: Request, say: Say) -> Result<Json<ApprovalView>, Failure> {
-    let call = authorize(api, request, Act::ManageTokens).await?;
+async fn decide(api: &Api, id: &str, call: Call, say: Say) -> Result<Json<ApprovalView>, Failure> {
     let none = |_| Refusal::new(ErrorCode::NotFound, "No enrollment of this id waits.");
     Ok(Json(api.console.decide_approval(id.parse().map_err(none)?, say, call.origin).await?))
 }

@@ -17,7 +17,7 @@ use crate::api::{Api, Failure};
 use crate::domain::Refusal;
 use crate::domain::listing::SensorFilter;
 use crate::domain::role::Act;
-use crate::service::sensors::{SensorView, Verdict};
+use crate::service::sensors::{DELETED_MAY_RETURN, SensorView, Verdict};
 
 /// Seconds that a sensor has to renew its certificate where nobody says.
 const WITHIN: i64 = 3600;
@@ -102,6 +102,9 @@ struct Judged {
     sensor_id: SensorId,
     /// `disabled`, `enabled`, `revoked` or `deleted`.
     status: &'static str,
+    /// What to know about it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    warnings: Vec<&'static str>,
 }
 
 type Answer<T> = Result<Json<T>, Failure>;
@@ -132,7 +135,8 @@ async fn judge(
     let call = authorize(api, request, Act::JudgeSensors).await?;
     let sensor_id = sensor(id)?;
     api.console.judge_sensor(sensor_id, verdict, call.origin).await?;
-    Ok(Json(Judged { sensor_id, status }))
+    let warnings = Vec::from_iter((verdict == Verdict::Delete).then_some(DELETED_MAY_RETURN));
+    Ok(Json(Judged { sensor_id, status, warnings }))
 }
 
 /// How long a sensor has to renew its certificate.

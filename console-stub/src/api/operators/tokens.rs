@@ -33,7 +33,7 @@ pub(super) fn routes(base: &str) -> Book {
             .operators(Act::ManageTokens)
             .takes::<TokenDraft>()
             .gives::<CreatedView<'static>>(201, "The token, this once.")
-            .refuses(&[ErrorCode::NotReady])
+            .refuses(&[ErrorCode::NotReady, ErrorCode::Conflict])
     };
     let revoke = Op::delete("revokeToken", "Takes a pending token back.")
         .operators(Act::ManageTokens)

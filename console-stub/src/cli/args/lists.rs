@@ -70,7 +70,7 @@ pub(in crate::cli) enum SensorCommand {
         /// The sensor's id.
         id: SensorId,
     },
-    /// Forget a sensor.
+    /// Forget a sensor. A host that still has a token may come back as a new one; revoke keeps it out.
     Delete {
         /// The sensor's id.
         id: SensorId,

@@ -187,6 +187,9 @@ pub(super) struct TokenCreate {
     /// Sensor to re-enroll.
     #[arg(long, value_name = "ID")]
     sensor_id: Option<SensorId>,
+    /// Let the re-enrollment token work on any host: new hardware under a new name.
+    #[arg(long, requires = "sensor_id")]
+    replace_host: bool,
     /// A name for people.
     #[arg(long)]
     label: Option<String>,
@@ -201,6 +204,7 @@ impl TokenCreate {
             cluster_id: self.cluster_id,
             max_nodes: self.max_nodes,
             sensor_id: self.sensor_id,
+            replace_host: self.replace_host,
             label: self.label,
         }
     }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use telovix_contract::{ClusterName, NodeRole};
 
-use crate::domain::approval::{ApprovalId, RuleDraft, RuleId, Ruling};
+use crate::domain::approval::{ApprovalId, FactsHash, RuleDraft, RuleId, Ruling};
 use crate::domain::setting::Setting;
 
 #[derive(Debug, Subcommand)]
@@ -58,6 +58,9 @@ pub(in crate::cli) enum ApprovalCommand {
     Approve {
         /// The enrollment's id.
         id: ApprovalId,
+        /// Only if the request still is what you saw: facts_sha256 as `list --output json` shows it.
+        #[arg(long, value_name = "HASH")]
+        facts: Option<FactsHash>,
     },
     /// Turn a waiting host away; its one-time token is spent.
     Deny {

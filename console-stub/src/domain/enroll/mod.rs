@@ -1,27 +1,34 @@
 //! The decision about an enrollment (docs/contract.md sections 3, 4 and 6).
 //!
-//! Invariant: [`decide`] is the only place where the rules stand. It is given everything that the database knows and
+//! Invariant: [`decide`] is the only place where the rules are. It is given everything that the database knows and
 //! changes nothing; whoever carries the decision out does so in the transaction that the facts were read in.
+
+mod record;
+mod refusals;
 
 use telovix_contract::enroll::REPEAT_WINDOW_SECONDS;
 use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::{ClusterName, ErrorCode, InstallId, NodeName, SensorId};
 
 use super::Refusal;
-use super::approval::{Approval, Reservation, RuleId, Ruling, role_not_allowed};
+use super::approval::{
+    Approval, Case, Facts, FactsHash, Mode, Reason, Reservation, Review, Rule, RuleId, Ruling, judge,
+};
 use super::licence::Slots;
 use super::sensor::Standing;
 use super::token::TokenRecord;
+pub use record::{Claim, Own};
+use record::{Target, target};
+pub(crate) use refusals::{alive_elsewhere, disabled, licence_full, list_full, revoked, unknown_token};
+use refusals::{cluster_mismatch, denied, too_many_nodes, used};
 
 /// What the host asks for, as far as rules hang on it.
 #[derive(Debug, Clone)]
 pub struct Attempt {
     /// Unix seconds.
     pub now: i64,
-    /// The cluster that the node says it belongs to.
-    pub cluster_name: Option<ClusterName>,
-    /// The identity that it holds or held.
-    pub sensor_id: Option<SensorId>,
+    /// What it says of itself.
+    pub facts: Facts,
     /// Whether a second record is welcome to a host that holds an identity.
     pub second_record: SecondRecord,
 }
@@ -35,20 +42,13 @@ pub enum SecondRecord {
     Unwanted,
 }
 
-/// A record that the token leads to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Own {
-    /// Its identity.
-    pub id: SensorId,
-    /// How it stands.
-    pub standing: Standing,
-}
-
 /// An enrollment by the same token with the same key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Earlier {
     /// The record that it made or updated.
-    pub sensor: Own,
+    pub sensor: SensorId,
+    /// What has become of that record.
+    pub standing: Standing,
     /// Unix seconds.
     pub used_at: i64,
 }
@@ -69,16 +69,20 @@ pub struct Known {
     pub token: Option<TokenRecord>,
     /// An earlier enrollment by the same token with the same key.
     pub earlier: Option<Earlier>,
-    /// The bound sensor of a re-enrollment token, or the cluster node's own record.
+    /// The bound sensor of a re-enrollment token, or the record of the cluster node's names.
     pub own: Option<Own>,
-    /// How the record stands that the host says it holds, if there is one.
-    pub held: Option<Standing>,
+    /// The record whose key the call proves by its client certificate.
+    pub proved: Option<Own>,
+    /// The record that the host says it holds, if there is one.
+    pub held: Option<Own>,
     /// Whether the cluster token has counted this node.
     pub node: NodeCount,
     /// How the licence stands.
     pub slots: Slots,
-    /// How the operators stand to it.
-    pub approval: Approval,
+    /// Whom the Console asks about new nodes.
+    pub mode: Mode,
+    /// The rules for the cluster that the token is bound to.
+    pub rules: Vec<Rule>,
     /// Whether somebody waits with the token.
     pub reservation: Reservation,
 }
@@ -91,9 +95,22 @@ pub enum Decision {
     /// The answer that this key got before, again; nothing is used up.
     Repeat(SensorId, SlotPlan),
     /// An operator has to approve first.
-    Wait,
+    Wait(Ask),
+    /// The record is a living sensor's; an operator can give it to this host all the same.
+    InUse(Ask),
     /// An identity.
     Enroll(Plan),
+}
+
+/// What an operator is asked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ask {
+    /// Why.
+    pub reason: Reason,
+    /// The record that it is about.
+    pub record: Option<SensorId>,
+    /// What the approval would hold for.
+    pub facts: FactsHash,
 }
 
 /// How to enroll.
@@ -116,8 +133,10 @@ pub struct Plan {
 pub enum RecordPlan {
     /// A new one.
     New,
+    /// A new one, which takes the names over from this revoked one.
+    InsteadOf(SensorId),
     /// This one.
-    Update(SensorId),
+    Update(SensorId, Claim),
 }
 
 /// Whether a licence slot is taken.
@@ -154,12 +173,6 @@ pub fn decide(attempt: &Attempt, known: &Known) -> Decision {
     outcome.unwrap_or_else(Decision::Refuse)
 }
 
-/// The refusal for unknown and malformed tokens alike.
-pub(crate) fn unknown_token() -> Refusal {
-    let message = "This Console does not know the token; copy the whole token again, or make a new one.";
-    Refusal::new(ErrorCode::InvalidEnrollmentToken, message)
-}
-
 fn decide_for(attempt: &Attempt, known: &Known, token: &TokenRecord) -> Result<Decision, Refusal> {
     if let Some(earlier) = &known.earlier
         && attempt.now - earlier.used_at < REPEAT_WINDOW_SECONDS
@@ -167,27 +180,46 @@ fn decide_for(attempt: &Attempt, known: &Known, token: &TokenRecord) -> Result<D
         return repeat(earlier, known.slots);
     }
     check_reservation(attempt, known.reservation, token)?;
-    check_bindings(attempt, known, token)?;
-    if known.approval == Approval::RoleNotAllowed {
-        return Err(role_not_allowed());
+    if token.cluster_id.is_some() && attempt.facts.cluster_name != token.cluster_id {
+        return Err(cluster_mismatch());
     }
-    if let Some(own) = &known.own {
-        check_standing(own)?;
+    let target = target(attempt, known, token)?;
+    let own = match target {
+        Target::New | Target::InsteadOf(_) => None,
+        Target::Update(own, _) | Target::InUse(own) => Some(own),
+    };
+    if let Some(own) = own {
+        check_standing(own.standing)?;
     }
+    let ask = || ask(attempt, target);
+    let record = match target {
+        Target::New => RecordPlan::New,
+        Target::InsteadOf(own) => RecordPlan::InsteadOf(own.id),
+        Target::Update(own, claim) => RecordPlan::Update(own.id, claim),
+        Target::InUse(_) => return Ok(Decision::InUse(ask())),
+    };
     let new_node = token.kind == TokenType::Cluster && known.node == NodeCount::New;
     if new_node && token.max_nodes.is_some_and(|most| token.node_count >= most) {
         return Err(too_many_nodes());
     }
-    let slot = slot_for(known.own.as_ref(), known.slots)?;
-    let rule = match known.approval {
-        Approval::NotNeeded | Approval::Approved => None,
+    let slot = slot_for(own.map(|own| own.standing), known.slots)?;
+    let is_approved =
+        matches!(known.reservation, Reservation::Mine(_)) && known.reservation.approves(ask().facts);
+    let case = Case {
+        mode: known.mode,
+        kind: token.kind,
+        role: &attempt.facts.role,
+        rules: &known.rules,
+        review: if is_approved { Review::Nobody } else { review(attempt, token, target) },
+        waits: known.reservation.is_waiting(),
+    };
+    let rule = match judge(&case) {
+        Approval::NotNeeded => None,
         Approval::ByRule(rule) => Some(rule),
-        Approval::Waiting => return Ok(Decision::Wait),
-        Approval::Denied => return Err(denied()),
-        Approval::RoleNotAllowed => return Err(role_not_allowed()),
+        Approval::Waiting => return Ok(Decision::Wait(ask())),
     };
     Ok(Decision::Enroll(Plan {
-        record: known.own.map_or(RecordPlan::New, |own| RecordPlan::Update(own.id)),
+        record,
         slot,
         token: match token.kind {
             TokenType::Once => TokenPlan::UseUp,
@@ -195,16 +227,16 @@ fn decide_for(attempt: &Attempt, known: &Known, token: &TokenRecord) -> Result<D
             TokenType::Cluster => TokenPlan::CountUse,
         },
         rule,
-        warnings: warnings(attempt, known),
+        warnings: warnings(attempt, known, target),
     }))
 }
 
 /// The repeat rule: the same answer, even to a token that has expired, been used or been revoked since. A sensor that an
 /// operator switched off stays off, and one that retired comes back as a node of its own.
 fn repeat(earlier: &Earlier, slots: Slots) -> Result<Decision, Refusal> {
-    check_standing(&earlier.sensor)?;
-    let slot = slot_for(Some(&earlier.sensor), slots)?;
-    Ok(Decision::Repeat(earlier.sensor.id, slot))
+    check_standing(earlier.standing)?;
+    let slot = slot_for(Some(earlier.standing), slots)?;
+    Ok(Decision::Repeat(earlier.sensor, slot))
 }
 
 /// A waiting enrollment keeps its token for its key: the expiry no longer matters, a denial ends it, and any other key is
@@ -217,19 +249,16 @@ fn check_reservation(
     match reservation {
         Reservation::Free => check_status(attempt, token),
         Reservation::Taken => Err(used()),
-        Reservation::Mine(Ruling::Denied) => Err(denied()),
-        Reservation::Mine(Ruling::Waiting | Ruling::Approved)
-            if token.status_at(attempt.now) == TokenStatus::Expired =>
-        {
-            Ok(())
-        }
-        Reservation::Mine(Ruling::Waiting | Ruling::Approved) => check_status(attempt, token),
+        Reservation::Mine(row) => match row.ruling {
+            Ruling::Denied => Err(denied()),
+            Ruling::Waiting | Ruling::Approved
+                if row.reason.reserves() && token.status_at(attempt.now) == TokenStatus::Expired =>
+            {
+                Ok(())
+            }
+            Ruling::Waiting | Ruling::Approved => check_status(attempt, token),
+        },
     }
-}
-
-fn used() -> Refusal {
-    let message = "The token has enrolled another host or another key; make a new token for this host.";
-    Refusal::new(ErrorCode::EnrollmentTokenUsed, message)
 }
 
 fn check_status(attempt: &Attempt, token: &TokenRecord) -> Result<(), Refusal> {
@@ -246,81 +275,42 @@ fn check_status(attempt: &Attempt, token: &TokenRecord) -> Result<(), Refusal> {
     Err(Refusal::new(code, message))
 }
 
-fn check_bindings(attempt: &Attempt, known: &Known, token: &TokenRecord) -> Result<(), Refusal> {
-    if let Some(cluster) = &token.cluster_id
-        && attempt.cluster_name.as_ref() != Some(cluster)
-    {
-        let message = "The token belongs to another cluster; set this node's cluster name to the token's, or use a token of its cluster.";
-        return Err(Refusal::new(ErrorCode::ClusterMismatch, message));
-    }
-    let mismatch = |message: &str| Err(Refusal::new(ErrorCode::SensorBindingMismatch, message));
-    match (token.kind, token.sensor_id, attempt.sensor_id) {
-        (_, Some(bound), Some(held)) if bound != held => mismatch(
-            "The token re-enrolls another sensor than the one this host holds; make one for this sensor.",
-        ),
-        (_, Some(_), _) if known.own.is_none() => {
-            mismatch("The sensor that the token re-enrolls has been deleted; use a plain token.")
-        }
-        // Where the first is deleted or revoked there is no token that renews it, and the new one is not a second.
-        (TokenType::Once, None, Some(_))
-            if attempt.second_record == SecondRecord::Unwanted && known.held.is_some_and(can_speak) =>
-        {
-            mismatch(
-                "A plain token would make a second record of this host; use a re-enrollment token for its sensor, or allow a new sensor.",
-            )
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Whether a host can speak as this sensor, or will again.
-fn can_speak(standing: Standing) -> bool {
+fn check_standing(standing: Standing) -> Result<(), Refusal> {
     match standing {
-        Standing::Active | Standing::Disabled | Standing::Decommissioned => true,
-        Standing::Revoked => false,
-    }
-}
-
-fn check_standing(own: &Own) -> Result<(), Refusal> {
-    match own.standing {
         Standing::Active | Standing::Decommissioned => Ok(()),
         Standing::Revoked => Err(revoked()),
         Standing::Disabled => Err(disabled()),
     }
 }
 
-/// The refusal for a sensor that is switched off for good.
-pub(crate) fn revoked() -> Refusal {
-    let message = "An operator revoked this sensor; ask for a token that enrolls the host anew.";
-    Refusal::new(ErrorCode::SensorRevoked, message)
+/// Who is asked. A record that comes back under another name, cluster or role is looked at as a new one is.
+fn review(attempt: &Attempt, token: &TokenRecord, target: Target<'_>) -> Review {
+    match target {
+        Target::New => Review::ByMode,
+        Target::InsteadOf(_) => Review::Always,
+        Target::Update(own, _) | Target::InUse(own) => {
+            let facts = &attempt.facts;
+            let same_name = own.node_name == facts.node_name || token.replace_host;
+            let same = same_name && own.cluster == facts.cluster_name && own.role == facts.role.as_str();
+            if same { Review::Nobody } else { Review::ByMode }
+        }
+    }
 }
 
-/// The refusal for a sensor that is switched off for a time.
-pub(crate) fn disabled() -> Refusal {
-    Refusal::new(ErrorCode::SensorDisabled, "An operator disabled this sensor; ask to have it enabled again.")
+fn ask(attempt: &Attempt, target: Target<'_>) -> Ask {
+    let (reason, record) = match target {
+        Target::New => (Reason::New, None),
+        Target::InsteadOf(own) => (Reason::Revoked, Some(own.id)),
+        Target::Update(own, _) => (Reason::Changed, Some(own.id)),
+        Target::InUse(own) => (Reason::Conflict, Some(own.id)),
+    };
+    Ask { reason, record, facts: attempt.facts.hash(record) }
 }
 
-pub(crate) fn licence_full() -> Refusal {
-    let message = "The licence is full; raise it, or decommission nodes that are no longer needed.";
-    Refusal::new(ErrorCode::NodeLimitExceeded, message)
-}
-
-fn too_many_nodes() -> Refusal {
-    let message = "The token has enrolled as many nodes as it may; make a new token for this cluster.";
-    Refusal::new(ErrorCode::MaxNodesExceeded, message)
-}
-
-fn denied() -> Refusal {
-    Refusal::new(
-        ErrorCode::EnrollmentDenied,
-        "An operator denied this enrollment; ask why before you try again.",
-    )
-}
-
-fn slot_for(own: Option<&Own>, slots: Slots) -> Result<SlotPlan, Refusal> {
-    if own.is_some_and(|own| own.standing.takes_a_slot()) {
+fn slot_for(standing: Option<Standing>, slots: Slots) -> Result<SlotPlan, Refusal> {
+    if standing.is_some_and(Standing::takes_a_slot) {
         Ok(SlotPlan::Keep)
-    } else if let (None, Some(refusal)) = (own, slots.term.refusal()) {
+    } else if let (None, Some(refusal)) = (standing, slots.term.refusal()) {
         Err(refusal)
     } else if slots.one_left() {
         Ok(SlotPlan::Take)
@@ -329,20 +319,37 @@ fn slot_for(own: Option<&Own>, slots: Slots) -> Result<SlotPlan, Refusal> {
     }
 }
 
-fn warnings(attempt: &Attempt, known: &Known) -> Vec<String> {
-    match (attempt.sensor_id, known.own) {
-        (Some(held), None) if known.held.is_none() => vec![format!(
+fn warnings(attempt: &Attempt, known: &Known, target: Target<'_>) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let held = attempt.facts.sensor_id.or(known.proved.as_ref().map(|own| own.id));
+    match (held, target) {
+        (Some(held), Target::New) if known.held.is_none() && known.proved.is_none() => warnings.push(format!(
             "The host held the identity {held}, which this Console does not know; the token made a new record."
-        )],
-        (Some(held), None) => vec![format!(
+        )),
+        (Some(held), Target::New | Target::InsteadOf(_)) => warnings.push(format!(
             "The host held the identity {held}, and the token made a new record beside it; delete the old one if it is this host."
-        )],
-        (Some(held), Some(own)) if held != own.id => vec![format!(
-            "The host held the identity {held}, and the token led it to its cluster node's record {}; delete the old one if it is this host.",
+        )),
+        (Some(held), Target::Update(own, _)) if held != own.id => warnings.push(format!(
+            "The host held the identity {held}, and the token led it to the record {}; delete the old one if it is this host.",
             own.id
-        )],
-        (Some(_) | None, Some(_) | None) => Vec::new(),
+        )),
+        (Some(_) | None, _) => {}
     }
+    let Target::Update(own, claim) = target else { return warnings };
+    let machine = attempt.facts.machine_id;
+    let moved = own.machine.is_some() && machine.is_some() && own.machine != machine;
+    if claim != Claim::Key && own.is_alive(attempt.now) {
+        warnings.push(format!(
+            "The sensor {} was alive until this enrollment; its earlier certificate ends when the new one is used. If two hosts share the name, rename one.",
+            own.id
+        ));
+    } else if claim != Claim::Key && moved {
+        warnings.push(format!(
+            "The sensor {} was last another machine; its earlier certificate ends when the new one is used.",
+            own.id
+        ));
+    }
+    warnings
 }
 
 #[cfg(test)]

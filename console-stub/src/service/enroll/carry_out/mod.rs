@@ -5,18 +5,20 @@ use telovix_contract::SensorId;
 use telovix_contract::enroll::Enrolled;
 use telovix_contract::states::{TokenType, TrustState};
 
+use super::gather::Gathered;
 use super::{Application, EnrollAnswer, heartbeat_seconds, recommission};
 use crate::ca::Authority;
 use crate::ca::csr::CheckedCsr;
 use crate::db::authority as issuers;
 use crate::db::certificates::{self, CertificateRecord};
+use crate::db::sensors::{self, Owned};
 use crate::db::tokens::{self, Enrollment};
-use crate::db::{DbError, Tx, approvals, audit, rules, sensors, settings};
+use crate::db::{DbError, Tx, approvals, audit, rules, settings};
 use crate::domain::Refusal;
 use crate::domain::approval::Reservation;
 use crate::domain::audit::{Action, AuditEntry, Detail, clean};
-use crate::domain::enroll::{Known, Plan, RecordPlan, SlotPlan, TokenPlan, licence_full};
-use crate::domain::sensor::{SensorRecord, Standing};
+use crate::domain::enroll::{Claim, Known, Plan, RecordPlan, SlotPlan, TokenPlan, licence_full};
+use crate::domain::sensor::{MachineId, SensorRecord, Standing};
 use crate::domain::setting::Setting;
 use crate::domain::token::TokenRecord;
 use crate::service::ServiceError;
@@ -27,15 +29,15 @@ impl Application {
     pub(super) fn carry_out(
         &self,
         tx: &mut dyn Tx,
-        known: &Known,
+        gathered: &Gathered,
         plan: Plan,
-        proved: Option<SensorId>,
     ) -> Result<Result<EnrollAnswer, Refusal>, ServiceError> {
+        let known = &gathered.known;
         let Some(token) = &known.token else { return Ok(Err(crate::domain::enroll::unknown_token())) };
         if plan.slot == SlotPlan::Take && !settings::take_slot(tx, known.slots.limit)? {
             return Ok(Err(licence_full()));
         }
-        let (sensor, made) = self.write_sensor(tx, token, plan.record)?;
+        let (sensor, made) = self.write_sensor(tx, gathered, token, plan.record)?;
         self.spend(tx, token, plan.token)?;
         if let Some(rule) = plan.rule {
             // The rule was read, and locked, in this transaction: it has room.
@@ -46,14 +48,19 @@ impl Application {
             approvals::done(tx, token.id, &self.csr.spki_sha256)?;
         }
         let got = Enrollment { sensor_id: sensor.id, fingerprint: made.fingerprint, used_at: self.now };
-        tokens::remember(tx, token.id, &self.csr.spki_sha256, &got)?;
+        let warnings = serde_json::to_string(&plan.warnings).expect("warnings are texts");
+        tokens::remember(tx, token.id, &self.csr.spki_sha256, &got, &warnings)?;
         let detail = Detail::new()
             .with("node_name", &sensor.node_name)
             .with("token_id", token.id)
             .with("role", &sensor.role)
             .with("certificate_serial", &made.serial)
-            .maybe("approved_by_rule", plan.rule)
-            .maybe("proved_the_key_of", proved);
+            .maybe("approved_by_rule", plan.rule);
+        let detail = match plan.record {
+            RecordPlan::New => detail,
+            RecordPlan::InsteadOf(revoked) => detail.with("instead_of", revoked),
+            RecordPlan::Update(id, claim) => self.replacement(tx, gathered.record(id)?, claim, detail)?,
+        };
         let entry = AuditEntry::success(Action::SensorEnrolled, Some(sensor.id), detail);
         audit::append(tx, &entry, &self.origin, self.now)?;
         let mut answer = answer(tx, &self.authority, &sensor, &made, token.kind)?;
@@ -74,29 +81,61 @@ impl Application {
         }
     }
 
+    /// What the trail says of a record that is replaced: the certificate before, both machines, and why it was given.
+    fn replacement(
+        &self,
+        tx: &mut dyn Tx,
+        old: &Owned,
+        claim: Claim,
+        detail: Detail,
+    ) -> Result<Detail, DbError> {
+        let (was, is) = (old.sensor.machine_id(), MachineId::of(&self.request.host));
+        if claim != Claim::Key {
+            tracing::warn!(sensor_id = %old.sensor.id, claim = claim.as_str(), "an enrollment replaces a sensor's certificate");
+        }
+        if claim == Claim::Machine {
+            sensors::replaced(tx, old.sensor.id, self.now)?;
+        }
+        let before = certificates::serial(tx, old.sensor.id, old.sensor.generation)?;
+        Ok(detail
+            .maybe("replaces", before)
+            .with("claim", claim.as_str())
+            .maybe("machine_id_before", was)
+            .maybe("machine_id", is))
+    }
+
     fn write_sensor(
         &self,
         tx: &mut dyn Tx,
+        gathered: &Gathered,
         token: &TokenRecord,
         plan: RecordPlan,
     ) -> Result<(SensorRecord, CertificateRecord), ServiceError> {
         let signed = |tx: &mut dyn Tx, sensor| sign(tx, &self.authority, &self.csr, sensor, self.now);
         match plan {
-            RecordPlan::New => {
+            RecordPlan::New | RecordPlan::InsteadOf(_) => {
+                if let RecordPlan::InsteadOf(revoked) = plan {
+                    sensors::give_up_names(tx, revoked)?;
+                }
                 let sensor = self.sensor(SensorId::random(), 1, self.now);
                 let made = signed(tx, &sensor)?;
                 sensors::insert(tx, &sensor, self.cluster_node(token).as_deref(), &made)?;
                 certificates::insert(tx, &made)?;
                 Ok((sensor, made))
             }
-            RecordPlan::Update(id) => {
-                let old = sensors::by_id(tx, id)?.ok_or(DbError::Missing("sensor of this id"))?;
+            RecordPlan::Update(id, _) => {
+                let Owned { sensor: old, node_key, .. } = gathered.record(id)?;
                 let sensor = self.sensor(id, old.generation + 1, old.created_at);
                 let key = match self.cluster_node(token) {
                     Some(key) => Some(key),
-                    None if same_node(&old, &sensor) => sensors::node_key(tx, id)?,
+                    None if same_node(old, &sensor) => node_key.clone(),
                     None => None,
                 };
+                if let (Some(from), Some(to)) = (node_key, &key)
+                    && from != to
+                {
+                    tokens::rename_node(tx, from, to)?;
+                }
                 let made = signed(tx, &sensor)?;
                 sensors::re_enroll(tx, &sensor, key.as_deref(), &made)?;
                 certificates::supersede(tx, id, self.now)?;
@@ -143,12 +182,13 @@ impl Application {
             recommission(tx, sensor_id, &self.origin, self.now)?;
         }
         let token = known.token.as_ref().ok_or(DbError::Missing("token of this host"))?;
-        let earlier = tokens::enrollment(tx, token.id, &self.csr.spki_sha256)?
+        let (earlier, warnings) = tokens::enrollment(tx, token.id, &self.csr.spki_sha256)?
             .ok_or(DbError::Missing("earlier enrollment"))?;
         let sensor = sensors::by_id(tx, sensor_id)?.ok_or(DbError::Missing("sensor of this id"))?;
         let made = certificates::by_fingerprint(tx, &earlier.fingerprint)?
             .ok_or(DbError::Missing("certificate of this enrollment"))?;
-        let answer = answer(tx, &self.authority, &sensor, &made, token.kind)?;
+        let mut answer = answer(tx, &self.authority, &sensor, &made, token.kind)?;
+        answer.warnings = serde_json::from_str(&warnings).unwrap_or_default();
         Ok(Ok(EnrollAnswer::Enrolled(Box::new(answer))))
     }
 }

@@ -112,7 +112,7 @@ impl World {
     }
 
     async fn node_key(&self, id: SensorId) -> Option<String> {
-        self.look(move |tx| sensors::node_key(tx, id)).await
+        self.look(move |tx| sensors::owned(tx, id)).await.unwrap().node_key
     }
 
     async fn record(&self, token: &CreatedToken) -> TokenRecord {
@@ -209,7 +209,8 @@ async fn a_repeat_gets_what_it_got_and_pays_for_a_slot_only_after_it_retired() {
 
 #[tokio::test]
 async fn a_record_stays_a_clusters_node_as_long_as_it_is_the_same_node() {
-    let host = json!({"node_name": "edge-1", "cluster_name": "ran-1", "install_id": "helm-1"});
+    let host = json!({"node_name": "edge-1", "cluster_name": "ran-1", "install_id": "helm-1",
+        "host": {"machine_id_sha256": "a".repeat(64)}});
     for (name, value, stays) in [
         ("flavor", json!("telecom"), true),
         ("node_name", json!("edge-2"), false),

@@ -1,7 +1,11 @@
 //! The rules of docs/contract.md sections 3, 4 and 6, one test each, on the pure decision.
 
+mod records;
+
 use super::*;
+use crate::domain::approval::Pending;
 use crate::domain::licence::Term;
+use crate::domain::sensor::MachineId;
 
 const NOW: i64 = 1_000_000;
 
@@ -13,6 +17,7 @@ fn token(kind: TokenType) -> TokenRecord {
         label: None,
         cluster_id: (kind == TokenType::Cluster).then(|| "ran-east".parse().unwrap()),
         sensor_id: None,
+        replace_host: false,
         max_nodes: None,
         node_count: 0,
         use_count: 0,
@@ -24,12 +29,29 @@ fn token(kind: TokenType) -> TokenRecord {
 }
 
 fn attempt() -> Attempt {
-    Attempt {
-        now: NOW,
+    let facts = Facts {
+        node_name: "edge-1".parse().unwrap(),
         cluster_name: Some("ran-east".parse().unwrap()),
+        install_id: None,
+        role: telovix_contract::NodeRole::default(),
         sensor_id: None,
-        second_record: SecondRecord::Welcome,
-    }
+        machine_id: None,
+        tags: telovix_contract::Tags::default(),
+        flavor: telovix_contract::Flavor::default(),
+    };
+    Attempt { now: NOW, facts, second_record: SecondRecord::Welcome }
+}
+
+fn holding(sensor_id: Option<SensorId>) -> Attempt {
+    Attempt { facts: Facts { sensor_id, ..attempt().facts }, ..attempt() }
+}
+
+fn on(machine: &str) -> Attempt {
+    Attempt { facts: Facts { machine_id: Some(id(machine)), ..attempt().facts }, ..attempt() }
+}
+
+fn id(digit: &str) -> MachineId {
+    digit.repeat(64).parse().unwrap()
 }
 
 fn known(token: TokenRecord) -> Known {
@@ -37,16 +59,41 @@ fn known(token: TokenRecord) -> Known {
         token: Some(token),
         earlier: None,
         own: None,
+        proved: None,
         held: None,
         node: NodeCount::New,
         slots: Slots { limit: 10, taken: 0, ..Slots::default() },
-        approval: Approval::NotNeeded,
+        mode: Mode::Nobody,
+        rules: Vec::new(),
         reservation: Reservation::Free,
     }
 }
 
+/// A record of the attempt's node that was heard of a minute ago.
 fn own(standing: Standing) -> Own {
-    Own { id: SensorId::random(), standing }
+    let facts = attempt().facts;
+    Own {
+        id: SensorId::random(),
+        standing,
+        node_name: facts.node_name,
+        cluster: facts.cluster_name,
+        role: facts.role.to_string(),
+        machine: None,
+        heard_at: NOW - 60,
+        certificate_until: NOW + 3600,
+        replaced_at: [None, None],
+    }
+}
+
+fn row(ruling: Ruling, ask: Ask) -> Reservation {
+    Reservation::Mine(Pending { ruling, reason: ask.reason, facts: ask.facts })
+}
+
+#[track_caller]
+fn asked(attempt: &Attempt, known: &Known) -> Ask {
+    let decision = decide(attempt, known);
+    let (Decision::Wait(ask) | Decision::InUse(ask)) = decision else { panic!("{decision:?}") };
+    ask
 }
 
 #[track_caller]
@@ -91,8 +138,8 @@ fn section_4_a_plain_token_makes_a_new_record_and_is_used_up() {
 
 #[test]
 fn section_4_a_plain_token_warns_a_host_that_holds_an_identity() {
-    let held = Attempt { sensor_id: Some(SensorId::random()), ..attempt() };
-    let standing = |held| Known { held, ..known(token(TokenType::Once)) };
+    let held = holding(Some(SensorId::random()));
+    let standing = |held: Option<Standing>| Known { held: held.map(own), ..known(token(TokenType::Once)) };
     let made = plan(&held, &standing(Some(Standing::Active)));
     assert_eq!(made.record, RecordPlan::New);
     assert!(made.warnings[0].contains("delete the old one"), "{:?}", made.warnings);
@@ -100,32 +147,19 @@ fn section_4_a_plain_token_warns_a_host_that_holds_an_identity() {
     for speaks in [Standing::Active, Standing::Disabled, Standing::Decommissioned] {
         assert_eq!(code(&unwanted, &standing(Some(speaks))), "sensor_binding_mismatch");
     }
-    // Nothing renews a record that is revoked or gone, so that another is not a second.
-    for (gone, said) in [(Some(Standing::Revoked), "delete the old one"), (None, "does not know")] {
-        let made = plan(&unwanted, &standing(gone));
-        assert_eq!((made.record, made.warnings.len()), (RecordPlan::New, 1));
-        assert!(made.warnings[0].contains(said), "{:?}", made.warnings);
-    }
+    // Nothing renews a record that is gone, so that another is not a second.
+    let made = plan(&unwanted, &standing(None));
+    assert_eq!((made.record, made.warnings.len()), (RecordPlan::New, 1));
+    assert!(made.warnings[0].contains("does not know"), "{:?}", made.warnings);
+    // A host that says nothing, and proves it.
+    let proved = Known { proved: Some(own(Standing::Active)), ..standing(None) };
+    assert_eq!(plan(&attempt(), &proved).warnings.len(), 1);
+    assert_eq!(
+        code(&Attempt { second_record: SecondRecord::Unwanted, ..attempt() }, &proved),
+        "sensor_binding_mismatch"
+    );
     let without = Attempt { second_record: SecondRecord::Unwanted, ..attempt() };
     plan(&without, &known(token(TokenType::Once)));
-}
-
-#[test]
-fn section_4_a_re_enrollment_token_updates_its_own_record() {
-    let bound = own(Standing::Active);
-    let token = TokenRecord { sensor_id: Some(bound.id), ..token(TokenType::Once) };
-    let facts = Known { own: Some(bound), ..known(token) };
-    for sensor_id in [None, Some(bound.id)] {
-        let made = plan(&Attempt { sensor_id, second_record: SecondRecord::Unwanted, ..attempt() }, &facts);
-        assert_eq!(
-            (made.record, made.slot, made.token),
-            (RecordPlan::Update(bound.id), SlotPlan::Keep, TokenPlan::UseUp)
-        );
-        assert!(made.warnings.is_empty());
-    }
-    let other = Attempt { sensor_id: Some(SensorId::random()), ..attempt() };
-    assert_eq!(code(&other, &facts), "sensor_binding_mismatch");
-    assert_eq!(code(&attempt(), &Known { own: None, ..facts }), "sensor_binding_mismatch");
 }
 
 #[test]
@@ -133,7 +167,8 @@ fn section_4_a_cluster_token_asks_for_its_cluster() {
     let facts = known(token(TokenType::Cluster));
     assert_eq!(plan(&attempt(), &facts).token, TokenPlan::CountNode);
     for cluster_name in [None, Some("ran-west".parse().unwrap())] {
-        assert_eq!(code(&Attempt { cluster_name, ..attempt() }, &facts), "cluster_mismatch");
+        let there = Attempt { facts: Facts { cluster_name, ..attempt().facts }, ..attempt() };
+        assert_eq!(code(&there, &facts), "cluster_mismatch");
     }
     let once = TokenRecord { cluster_id: Some("ran-west".parse().unwrap()), ..token(TokenType::Once) };
     assert_eq!(code(&attempt(), &known(once)), "cluster_mismatch");
@@ -147,17 +182,6 @@ fn section_4_max_nodes_counts_nodes_and_not_uses() {
     assert_eq!(plan(&attempt(), &again).token, TokenPlan::CountUse);
     let one_left = TokenRecord { node_count: 1, ..full };
     assert_eq!(plan(&attempt(), &known(one_left)).token, TokenPlan::CountNode);
-}
-
-#[test]
-fn section_4_a_cluster_node_gets_its_own_record_back() {
-    let mine = own(Standing::Active);
-    let facts = Known { own: Some(mine), ..known(token(TokenType::Cluster)) };
-    let made = plan(&Attempt { sensor_id: Some(mine.id), ..attempt() }, &facts);
-    assert_eq!((made.record, made.slot), (RecordPlan::Update(mine.id), SlotPlan::Keep));
-    assert!(made.warnings.is_empty());
-    let other = plan(&Attempt { sensor_id: Some(SensorId::random()), ..attempt() }, &facts);
-    assert_eq!((other.record, other.warnings.len()), (RecordPlan::Update(mine.id), 1));
 }
 
 #[test]
@@ -175,10 +199,10 @@ fn section_4_the_licence_limits_new_slots_only() {
 
 #[test]
 fn section_6_revoked_and_disabled_nodes_stay_off() {
+    let disabled = Known { own: Some(own(Standing::Disabled)), ..known(token(TokenType::Cluster)) };
+    assert_eq!(code(&attempt(), &disabled), "sensor_disabled");
     for (standing, word) in [(Standing::Revoked, "sensor_revoked"), (Standing::Disabled, "sensor_disabled")] {
-        let facts = Known { own: Some(own(standing)), ..known(token(TokenType::Cluster)) };
-        assert_eq!(code(&attempt(), &facts), word);
-        let earlier = Some(Earlier { sensor: own(standing), used_at: NOW - 1 });
+        let earlier = Some(Earlier { sensor: SensorId::random(), standing, used_at: NOW - 1 });
         assert_eq!(code(&attempt(), &Known { earlier, ..known(token(TokenType::Once)) }), word);
     }
 }
@@ -186,14 +210,18 @@ fn section_6_revoked_and_disabled_nodes_stay_off() {
 /// The repeat rule: the same answer for 24 h after use, even when the token has expired since.
 #[test]
 fn section_3_a_repeat_is_the_same_enrollment_for_24_hours() {
-    let sensor = own(Standing::Active);
+    let (sensor, standing) = (SensorId::random(), Standing::Active);
     let used = TokenRecord { status: TokenStatus::Used, used_at: Some(NOW), ..token(TokenType::Once) };
     let full = Slots { limit: 0, taken: 0, ..Slots::default() };
-    let facts = Known { earlier: Some(Earlier { sensor, used_at: NOW }), slots: full, ..known(used.clone()) };
+    let facts = Known {
+        earlier: Some(Earlier { sensor, standing, used_at: NOW }),
+        slots: full,
+        ..known(used.clone())
+    };
     let day = 24 * 3600;
     for now in [NOW, NOW + 3600, NOW + day - 1] {
         let decision = decide(&Attempt { now, ..attempt() }, &facts);
-        assert_eq!(decision, Decision::Repeat(sensor.id, SlotPlan::Keep));
+        assert_eq!(decision, Decision::Repeat(sensor, SlotPlan::Keep));
     }
     assert_eq!(code(&Attempt { now: NOW + day, ..attempt() }, &facts), "enrollment_token_used");
     // Another key finds no earlier enrollment.
@@ -205,36 +233,45 @@ fn section_3_a_cluster_tokens_repeat_uses_nothing_and_becomes_an_enrollment_afte
     let sensor = own(Standing::Active);
     let cluster = TokenRecord { expires_at: NOW + 30 * 24 * 3600, ..token(TokenType::Cluster) };
     let facts = Known {
-        earlier: Some(Earlier { sensor, used_at: NOW }),
-        own: Some(sensor),
+        earlier: Some(Earlier { sensor: sensor.id, standing: sensor.standing, used_at: NOW }),
+        own: Some(sensor.clone()),
         node: NodeCount::Counted,
         ..known(cluster)
     };
     assert_eq!(decide(&attempt(), &facts), Decision::Repeat(sensor.id, SlotPlan::Keep));
     let later = Attempt { now: NOW + 24 * 3600, ..attempt() };
-    assert_eq!(plan(&later, &facts).record, RecordPlan::Update(sensor.id));
+    assert_eq!(plan(&later, &facts).record, RecordPlan::Update(sensor.id, Claim::Silent));
 }
 
 #[test]
 fn section_4_a_decommissioned_node_comes_back_by_a_repeat_if_a_slot_is_left() {
-    let sensor = own(Standing::Decommissioned);
-    let facts = Known { earlier: Some(Earlier { sensor, used_at: NOW }), ..known(token(TokenType::Cluster)) };
-    assert_eq!(decide(&attempt(), &facts), Decision::Repeat(sensor.id, SlotPlan::Take));
+    let (sensor, standing) = (SensorId::random(), Standing::Decommissioned);
+    let earlier = Some(Earlier { sensor, standing, used_at: NOW });
+    let facts = Known { earlier, ..known(token(TokenType::Cluster)) };
+    assert_eq!(decide(&attempt(), &facts), Decision::Repeat(sensor, SlotPlan::Take));
     let full = Known { slots: Slots { limit: 1, taken: 1, ..Slots::default() }, ..facts };
     assert_eq!(code(&attempt(), &full), "NodeLimitExceeded");
 }
 
+/// What is approved is what comes in.
 #[test]
-fn section_3_operators_may_have_a_say() {
-    let waiting = Known { approval: Approval::Waiting, ..known(token(TokenType::Once)) };
-    assert_eq!(decide(&attempt(), &waiting), Decision::Wait);
-    let denied = Known { approval: Approval::Denied, ..waiting };
-    assert_eq!(code(&attempt(), &denied), "enrollment_denied");
-    let rule = RuleId::random();
-    let covered = Known { approval: Approval::ByRule(rule), ..denied.clone() };
-    assert_eq!(plan(&attempt(), &covered).rule, Some(rule));
-    let outside = Known { approval: Approval::RoleNotAllowed, ..denied };
-    assert_eq!(code(&attempt(), &outside), "role_not_allowed");
+fn section_4_an_approval_holds_for_what_the_operator_saw() {
+    let asks = Known { mode: Mode::All, ..known(token(TokenType::Once)) };
+    let ask = asked(&attempt(), &asks);
+    assert_eq!((ask.reason, ask.record), (Reason::New, None));
+    let approved = Known { reservation: row(Ruling::Approved, ask), ..asks.clone() };
+    assert_eq!(plan(&attempt(), &approved).record, RecordPlan::New);
+    let mut other = attempt();
+    other.facts.role = "amf".parse().unwrap();
+    assert_ne!(asked(&other, &approved).facts, ask.facts);
+    // Nor does a change of mode let in who waits; a rule does.
+    let waits = Known { mode: Mode::Nobody, reservation: row(Ruling::Waiting, ask), ..asks.clone() };
+    assert_eq!(decide(&attempt(), &waits), Decision::Wait(ask));
+    let id = RuleId::random();
+    let rule = Rule { id, allowed_roles: Vec::new(), max_nodes: None, node_count: 0, counted: false };
+    assert_eq!(plan(&attempt(), &Known { rules: vec![rule], ..waits }).rule, Some(id));
+    let denied = Known { reservation: row(Ruling::Denied, ask), ..asks };
+    assert_eq!(code(&other, &denied), "enrollment_denied");
 }
 
 /// A waiting enrollment reserves its token for its key; its expiry no longer matters; a denial ends it.
@@ -242,15 +279,17 @@ fn section_3_operators_may_have_a_say() {
 fn section_3_a_waiting_enrollment_reserves_its_token() {
     let late = Attempt { now: NOW + 3600, ..attempt() };
     for kind in [TokenType::Once, TokenType::Cluster] {
-        let held = |reservation, approval| Known { reservation, approval, ..known(token(kind)) };
-        let waiting = held(Reservation::Mine(Ruling::Waiting), Approval::Waiting);
-        assert_eq!(decide(&late, &waiting), Decision::Wait);
-        plan(&late, &held(Reservation::Mine(Ruling::Approved), Approval::Approved));
-        let denied = held(Reservation::Mine(Ruling::Denied), Approval::Denied);
-        assert_eq!(code(&late, &denied), "enrollment_denied");
-        assert_eq!(code(&attempt(), &held(Reservation::Taken, Approval::Waiting)), "enrollment_token_used");
+        let asks = Known { mode: Mode::All, ..known(token(kind)) };
+        let ask = asked(&attempt(), &asks);
+        let held = |ruling| Known { reservation: row(ruling, ask), ..asks.clone() };
+        assert_eq!(decide(&late, &held(Ruling::Waiting)), Decision::Wait(ask));
+        plan(&late, &held(Ruling::Approved));
+        assert_eq!(code(&late, &held(Ruling::Denied)), "enrollment_denied");
+        let taken = Known { reservation: Reservation::Taken, ..asks.clone() };
+        assert_eq!(code(&attempt(), &taken), "enrollment_token_used");
         let revoked = TokenRecord { status: TokenStatus::Revoked, ..token(kind) };
-        assert_eq!(code(&late, &Known { token: Some(revoked), ..waiting }), "enrollment_token_revoked");
+        let revoked = Known { token: Some(revoked), ..held(Ruling::Waiting) };
+        assert_eq!(code(&late, &revoked), "enrollment_token_revoked");
     }
     let reserved = TokenRecord { reserved_at: Some(NOW), ..token(TokenType::Once) };
     assert_eq!(reserved.status_at(NOW + 3600), TokenStatus::Pending);
