@@ -267,7 +267,14 @@ fn a_one_time_token_does_not_bring_a_revoked_sensor_back_and_another_does() {
     daemon.ask("POST /renew").unwrap();
     assert_eq!(daemon.until_state("refused")["last_error"]["code"], "sensor_revoked");
     assert!(daemon.current("client.key.pem").exists(), "nothing is thrown away");
-    let after = daemon.enroll(&world.once().token);
+    // The same node gets a new record after an operator's approval, in every mode.
+    let second = world.once().token;
+    daemon.give(&second);
+    daemon.ask("POST /renew").unwrap();
+    daemon.until_state("waiting");
+    let rows = world.stub(&["approval", "list"], &["--output", "json"]).expect(0).json();
+    world.stub(&["approval", "approve"], &[rows["data"][0]["id"].as_str().unwrap()]).expect(0);
+    let after = daemon.enroll(&second);
     assert_ne!(sensor(&after), sensor(&before));
     assert_eq!(world.db().one::<i64>("SELECT count(*) FROM sensors WHERE revoked_at IS NULL", ()), 1);
 }

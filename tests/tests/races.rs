@@ -72,7 +72,9 @@ fn a_cluster_token_for_ten_and_two_hundred_nodes() {
     let token = world.token(&["--type", "cluster", "--cluster-id", "prod", "--max-nodes", "10"]);
     let body = |n: usize| {
         let node = format!("worker-{n}");
-        request(&token.token, &csr::make(Wish::Plain, &node).1, &node, Some("prod"))
+        let mut body = request(&token.token, &csr::make(Wish::Plain, &node).1, &node, Some("prod"));
+        body["host"] = json!({"machine_id_sha256": format!("{n:064x}")});
+        body
     };
     let bodies: Vec<Value> = (0..CLIENTS).map(body).collect();
     let answers = world.client().post_all_at_once(paths::ENROLL, bodies);
@@ -81,7 +83,7 @@ fn a_cluster_token_for_ten_and_two_hundred_nodes() {
     assert_eq!((db.sensors(), db.certificates(), db.token_nodes(&token.id)), (10, 10, 10));
     assert_eq!(db.token_status(&token.id), "pending", "a cluster token stays usable");
 
-    // A node that is in may come again, with a new key too: it is the same node, and costs nothing.
+    // A node that is in may come again from its machine, with a new key too: it is the same node, and costs nothing.
     let inside = answers.iter().position(|answer| answer.status == 201).unwrap();
     let again = world.client().post(paths::ENROLL, &body(inside)).unwrap();
     assert_eq!(

@@ -220,6 +220,7 @@ async fn section_4_a_rule_admits_who_waits_and_says_whom() {
         .map(|(name, role)| in_cluster(body(&token, name, &key()), "ran-east", role));
     for node in &nodes {
         assert_eq!(world.enroll(node).await.status, 202);
+        world.clock.advance(1);
     }
     set(&world, Setting::ApprovalMode, "none").await;
     assert_eq!(world.enroll(&nodes[0]).await.status, 202);

@@ -23,10 +23,10 @@ use telovix_tests::sim::{Sim, SimConsole, simulate};
 
 use super::console::{Again, Application, Certificate, Console, Key, Reply, Sensor, Token, code};
 use super::flaw::Flaw;
+use super::records::{NODE, machine};
 
 const HISTORIES: usize = 8;
 const CALLS: usize = 120;
-const NODE: &str = "edge-1";
 const KEYS: [Key; 5] = [(0, 1), (0, 2), (1, 1), (1, 2), (2, 1)];
 
 /// A call to either Console.
@@ -107,7 +107,7 @@ impl Both<'_> {
             sensor_version: "1".to_owned(),
             sensor_id: replaces,
             new_sensor: replaces.map(|_| false),
-            host: HostFacts::default(),
+            host: HostFacts { machine_id_sha256: Some(machine().to_string()), ..HostFacts::default() },
         };
         match self.service().enroll(token.hash(), request, None, Origin::default()).await? {
             EnrollAnswer::Enrolled(answer) => Ok((answer.sensor_id, answer.control_plane_certificate_pem)),

@@ -6,10 +6,10 @@
 
 use std::sync::OnceLock;
 
-use telovix_console_stub::domain::approval::{Approval, Reservation};
+use telovix_console_stub::domain::approval::{Mode, Reservation};
 use telovix_console_stub::domain::credential::{self, Credential, Purpose, Succession};
 use telovix_console_stub::domain::enroll::{
-    Attempt, Decision, Earlier, Known, NodeCount, Own, RecordPlan, SecondRecord, decide,
+    Attempt, Decision, Earlier, Known, NodeCount, RecordPlan, SecondRecord, decide,
 };
 use telovix_console_stub::domain::licence::{Slots, Term};
 use telovix_console_stub::domain::sensor::Standing;
@@ -18,6 +18,7 @@ use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::{ErrorCode, SensorId};
 
 use super::flaw::Flaw;
+use super::records::{facts, own};
 
 /// A key pair, by the host that drew it and its number there.
 pub(crate) type Key = (u8, u8);
@@ -154,8 +155,7 @@ impl Console {
         let known = self.gather(&ask, flaw);
         let attempt = Attempt {
             now,
-            cluster_name: None,
-            sensor_id: ask.replaces.map(sensor_id),
+            facts: facts(ask.replaces),
             second_record: if ask.replaces.is_some() {
                 SecondRecord::Unwanted
             } else {
@@ -174,14 +174,14 @@ impl Console {
                 let earlier = self.enrollment(&ask).expect("only what was answered is repeated");
                 Reply::Issued(earlier.certificate, Again::Repeated)
             }
-            Decision::Wait => unreachable!("no operator has a say in this model"),
+            Decision::Wait(_) | Decision::InUse(_) => unreachable!("no operator has a say in this model"),
             Decision::Enroll(plan) => {
                 let sensor = match plan.record {
-                    RecordPlan::New => {
+                    RecordPlan::New | RecordPlan::InsteadOf(_) => {
                         self.sensors.push(SensorRow { made_by: ask.token, generation: 0 });
                         number(self.sensors.len() - 1)
                     }
-                    RecordPlan::Update(_) => self.bound_to(ask.token).expect("the plan names its record"),
+                    RecordPlan::Update(..) => self.bound_to(ask.token).expect("the plan names its record"),
                 };
                 self.supersede(sensor, now, flaw);
                 let certificate = self.issue(sensor, ask.key, now);
@@ -267,7 +267,6 @@ impl Console {
     /// `Application::gather`.
     fn gather(&self, ask: &Application, flaw: Flaw) -> Known {
         let row = &self.tokens[usize::from(ask.token)];
-        let own = |sensor| Own { id: sensor_id(sensor), standing: Standing::Active };
         let by_key = self.enrollment(ask);
         let lenient = || self.enrollments.iter().find(|row| row.token == ask.token);
         let mut status = if row.used { TokenStatus::Used } else { TokenStatus::Pending };
@@ -283,6 +282,7 @@ impl Console {
                 label: None,
                 cluster_id: None,
                 sensor_id: row.bound_to.map(sensor_id),
+                replace_host: false,
                 max_nodes: None,
                 node_count: 0,
                 use_count: i64::from(row.used),
@@ -291,17 +291,24 @@ impl Console {
                 used_at: None,
                 reserved_at: None,
             }),
-            earlier: earlier.map(|row| Earlier { sensor: own(row.sensor), used_at: row.used_at }),
+            earlier: earlier.map(|row| Earlier {
+                sensor: sensor_id(row.sensor),
+                standing: Standing::Active,
+                used_at: row.used_at,
+            }),
             own: row.bound_to.map(own),
+            // A certificate that is shown with an enrollment is no part of this model.
+            proved: None,
             // No record is ever revoked or deleted here, so that what a host names stands.
-            held: ask.replaces.map(|_| Standing::Active),
+            held: ask.replaces.map(own),
             node: NodeCount::New,
             slots: Slots {
                 limit: i64::from(self.licence),
                 taken: i64::try_from(self.sensors.len()).expect("few"),
                 term: Term::Valid,
             },
-            approval: Approval::NotNeeded,
+            mode: Mode::Nobody,
+            rules: Vec::new(),
             reservation: Reservation::Free,
         }
     }

@@ -36,6 +36,7 @@ mod flaw;
 mod history;
 mod host;
 mod laws;
+mod records;
 mod runs;
 mod steps;
 mod words;

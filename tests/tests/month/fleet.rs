@@ -184,19 +184,20 @@ impl Fleet {
             report = self.hosts[n].sim.report();
         }
         let host = &self.hosts[n];
-        if host.pays == Pays::Cluster {
-            let stands = "SELECT count(*) FROM enrollment_tokens WHERE id = ?1";
-            if self.console.ask(stands, [host.token.clone()]) == Some(1) {
-                let code = report.last_error.as_ref().map(|error| error.code.as_str());
-                assert_eq!(code, Some("sensor_revoked"), "{shown}: a cluster's token pays again: {report:?}");
-                // The node's record stands in the way of another. It need not be the one whose identity the host holds, where
-                // that was forgotten and the next one revoked before it was proven.
-                let revoked = "SELECT id FROM sensors WHERE node_name = ?1 AND revoked_at IS NOT NULL";
-                let sensor: Option<String> = self.console.ask(revoked, [host.name]);
-                let sensor = sensor.expect("a revoked sensor has a record").parse().expect("an id");
-                let gone = self.console.console().judge_sensor(sensor, Verdict::Delete, Origin::default());
-                gone.await.expect("an operator may");
-            }
+        let code = report.last_error.as_ref().map(|error| error.code.as_str());
+        let stands = "SELECT count(*) FROM enrollment_tokens WHERE id = ?1";
+        if host.pays == Pays::Cluster && self.console.ask(stands, [host.token.clone()]) == Some(1) {
+            assert_eq!(code, Some("sensor_revoked"), "{shown}: a cluster's token pays again: {report:?}");
+        }
+        // A revoked record stands in the way of another until somebody approves, or deletes it. It need not be the one whose
+        // identity the host holds, where that was forgotten and the next one revoked before it was proven.
+        let revoked = "SELECT id FROM sensors WHERE node_name = ?1 AND revoked_at IS NOT NULL";
+        let sensor: Option<String> = self.console.ask(revoked, [host.name]);
+        assert!(sensor.is_some() || code != Some("sensor_revoked"), "{shown}: nobody revoked it: {report:?}");
+        if let Some(sensor) = sensor {
+            let sensor = sensor.parse().expect("an id");
+            let gone = self.console.console().judge_sensor(sensor, Verdict::Delete, Origin::default());
+            gone.await.expect("an operator may");
         }
         self.give(n).await;
     }

@@ -9,7 +9,6 @@ mod waiting;
 
 use std::sync::Arc;
 
-use sha2::{Digest as _, Sha256};
 use telovix_contract::enroll::{DEFAULT_HEARTBEAT_SECONDS, EnrollRequest, Enrolled, EnrollmentWaiting};
 use telovix_contract::{ErrorCode, SensorId, TokenHash};
 
@@ -44,8 +43,6 @@ struct Application {
     token_hash: TokenHash,
     request: EnrollRequest,
     csr: CheckedCsr,
-    /// SHA-256 of the client certificate that came with the call.
-    shown: Option<[u8; 32]>,
     origin: Origin,
     now: i64,
     authority: Arc<Authority>,
