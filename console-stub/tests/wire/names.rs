@@ -115,6 +115,7 @@ async fn section_4_a_living_record_goes_to_its_key_and_its_machine() {
         }
     }
     assert_eq!(audited(&world, "sensor_enrolled", "claim=machine_id"), 2);
+    assert_eq!(world.heartbeat(certificate(&last), &held).await.status, 200);
     let new = key();
     let proof = Some((certificate(&last), &held));
     let again = world.enroll_as(proof, &on('b', node(&token, "edge-1", &new))).await;

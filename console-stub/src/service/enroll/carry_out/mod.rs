@@ -55,7 +55,8 @@ impl Application {
             .with("token_id", token.id)
             .with("role", &sensor.role)
             .with("certificate_serial", &made.serial)
-            .maybe("approved_by_rule", plan.rule);
+            .maybe("approved_by_rule", plan.rule)
+            .maybe("proved_the_key_of", known.proved.as_ref().map(|own| own.id));
         let detail = match plan.record {
             RecordPlan::New => detail,
             RecordPlan::InsteadOf(revoked) => detail.with("instead_of", revoked),
