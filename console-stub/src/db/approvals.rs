@@ -77,10 +77,10 @@ pub(crate) fn put(tx: &mut dyn Tx, row: &ApprovalRecord) -> Result<(), DbError> 
     tx.execute(&sql, &args).map(|_| ())
 }
 
-/// How many enrollments with this token are on the list, and how many of them are conflicts.
+/// How many enrollments with this token are on the list and not denied, and how many of them are conflicts.
 pub(crate) fn count_of(tx: &mut dyn Tx, token: TokenId) -> Result<(i64, i64), DbError> {
-    let sql =
-        "SELECT COUNT(*), COUNT(CASE WHEN reason = 'conflict' THEN 1 END) FROM approvals WHERE token_id = $1";
+    let sql = "SELECT COUNT(*), COUNT(CASE WHEN reason = 'conflict' THEN 1 END) FROM approvals \
+               WHERE token_id = $1 AND ruling <> 'denied'";
     tx.first(sql, &[token.to_string().into()])?.map_or(Ok((0, 0)), |row| Ok((row.int(0)?, row.int(1)?)))
 }
 

@@ -116,20 +116,20 @@ fn conditions(filter: &SensorFilter, at: Moment) -> (Conditions, bool) {
         Some(SensorStatus::Disabled) => all.add("revoked_at IS NULL AND disabled_at IS NOT NULL", []),
         Some(SensorStatus::Stale) => {
             in_row = true;
-            let silent = format!("{active} (decommissioned_at IS NOT NULL OR {HEARD} <= ?)");
-            all.add(&silent, [at.stale_since().into()]);
+            let silent = format!("{active} (decommissioned_at IS NOT NULL OR {HEARD} <= ? OR {HEARD} > ?)");
+            all.add(&silent, [at.stale_since().into(), at.latest().into()]);
         }
         Some(SensorStatus::Healthy) => {
             in_row = true;
             all.add(
-                &format!("{active} decommissioned_at IS NULL AND {HEARD} > ?"),
-                [at.stale_since().into()],
+                &format!("{active} decommissioned_at IS NULL AND {HEARD} > ? AND {HEARD} <= ?"),
+                [at.stale_since().into(), at.latest().into()],
             );
         }
     }
     if let Some(health) = filter.health_state {
         in_row = true;
-        by_health(&mut all, health, at.now);
+        by_health(&mut all, health, at);
     }
     match filter.trust_state {
         None => {}
@@ -166,13 +166,13 @@ fn conditions(filter: &SensorFilter, at: Moment) -> (Conditions, bool) {
     (all, in_row)
 }
 
-fn by_health(all: &mut Conditions, health: HealthState, now: i64) {
+fn by_health(all: &mut Conditions, health: HealthState, at: Moment) {
     let (from, below) = silence_of(health);
     if let Some(from) = from {
-        all.add(&format!("{HEARD} <= ?"), [(now - from).into()]);
+        all.add(&format!("({HEARD} <= ? OR {HEARD} > ?)"), [(at.now - from).into(), at.latest().into()]);
     }
     if let Some(below) = below {
-        all.add(&format!("{HEARD} > ?"), [(now - below).into()]);
+        all.add(&format!("{HEARD} > ? AND {HEARD} <= ?"), [(at.now - below).into(), at.latest().into()]);
     }
 }
 
@@ -218,16 +218,19 @@ impl FleetCounts {
     }
 }
 
-/// Counts the fleet; who was not heard of after `since`, in unix seconds, is stale.
-pub(crate) fn count_by_standing(tx: &mut dyn Tx, since: i64) -> Result<FleetCounts, DbError> {
-    let sql = "SELECT COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL \
-                                  AND (last_seen_at > $1 OR enrolled_at > $1) THEN 1 END), \
+/// Counts the fleet as it stands at this moment.
+pub(crate) fn count_by_standing(tx: &mut dyn Tx, at: Moment) -> Result<FleetCounts, DbError> {
+    let sql = format!(
+        "SELECT COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL \
+                                  AND {HEARD} > $1 AND {HEARD} <= $2 THEN 1 END), \
                       COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NULL THEN 1 END), \
                       COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NOT NULL THEN 1 END), \
                       COUNT(revoked_at), \
                       COUNT(CASE WHEN revoked_at IS NULL AND disabled_at IS NULL AND decommissioned_at IS NOT NULL THEN 1 END) \
-               FROM sensors";
-    let row = tx.first(sql, &[since.into()])?.ok_or(DbError::Missing("sensor count"))?;
+               FROM sensors"
+    );
+    let args = [at.stale_since().into(), at.latest().into()];
+    let row = tx.first(&sql, &args)?.ok_or(DbError::Missing("sensor count"))?;
     let (healthy, active) = (row.int(0)?, row.int(1)?);
     Ok(FleetCounts {
         healthy,

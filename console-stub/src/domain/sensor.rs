@@ -20,6 +20,9 @@ const CRITICAL: i64 = 180;
 /// Seconds of silence from which on it is offline (docs/contract.md section 5).
 pub(crate) const OFFLINE: i64 = 360;
 
+/// Seconds by which the clocks of several instances may differ.
+const SKEW: i64 = 60;
+
 /// The moment at which sensors are looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Moment {
@@ -30,6 +33,11 @@ pub(crate) struct Moment {
 }
 
 impl Moment {
+    /// Unix seconds; who was last heard of after that was heard of while the Console's clock was ahead, and is stale.
+    pub(crate) fn latest(self) -> i64 {
+        self.now + SKEW
+    }
+
     /// Unix seconds; who was last heard of then, or before, is stale.
     pub(crate) fn stale_since(self) -> i64 {
         self.now - self.stale_after
@@ -142,13 +150,19 @@ impl SensorRecord {
         self.last_seen_at.unwrap_or(self.enrolled_at).max(self.enrolled_at)
     }
 
+    /// Seconds since then. A time of the future is one that the Console's clock wrote while it was ahead: whoever is there is
+    /// heard of again within seconds, and whoever is not is silent.
     fn silence(&self, now: i64) -> i64 {
-        now - self.heard_at()
+        if self.heard_at() > now + SKEW { OFFLINE } else { now - self.heard_at() }
     }
 
     /// The machine id that its host named when it enrolled.
     pub(crate) fn machine_id(&self) -> Option<MachineId> {
         MachineId::of(&serde_json::from_str(&self.host).ok()?)
+    }
+
+    fn is_stale(&self, at: Moment) -> bool {
+        self.heard_at() <= at.stale_since() || self.heard_at() > at.latest()
     }
 
     /// The word in the fleet list. A decommissioned sensor is stale: it is not there.
@@ -157,7 +171,7 @@ impl SensorRecord {
             Standing::Revoked => SensorStatus::Revoked,
             Standing::Disabled => SensorStatus::Disabled,
             Standing::Decommissioned => SensorStatus::Stale,
-            Standing::Active if self.silence(at.now) >= at.stale_after => SensorStatus::Stale,
+            Standing::Active if self.is_stale(at) => SensorStatus::Stale,
             Standing::Active => SensorStatus::Healthy,
         }
     }
@@ -240,6 +254,10 @@ mod tests {
         assert_eq!(record(Standing::Disabled).status(at(5000)), SensorStatus::Disabled);
         assert_eq!(record(Standing::Revoked).status(at(1000)), SensorStatus::Revoked);
         assert_eq!(record(Standing::Revoked).trust(), TrustState::TrustRevoked);
+        // Heard of while the Console's clock was ahead, and not since it was set right.
+        assert_eq!(active.status(at(1000 - 61)), SensorStatus::Stale);
+        assert_eq!(active.health(1000 - 61), HealthState::Offline);
+        assert_eq!(active.status(at(1000 - 60)), SensorStatus::Healthy);
         let patient = |now| active.status(Moment { now, stale_after: 3600 }).as_str();
         assert_eq!([patient(4599), patient(4600)], ["healthy", "stale"]);
     }

@@ -62,8 +62,8 @@ impl Console {
         }
         let began = Instant::now();
         let count = move |tx: &mut dyn Tx| {
-            let since = moment(tx, now)?.stale_since();
-            fleet::count_by_standing(tx, since)
+            let at = moment(tx, now)?;
+            fleet::count_by_standing(tx, at)
         };
         let counts = self.db().read::<_, DbError, _>(count).await?;
         *last = Some((counts, Instant::now(), began.elapsed()));

@@ -8,7 +8,7 @@ use telovix_console_stub::domain::page::Piece;
 use telovix_console_stub::service::sensors::{SensorView, Verdict};
 use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustState};
 
-use crate::world::{World, body, key};
+use crate::world::{World, body, host, key};
 
 const DAY: i64 = 24 * 3600;
 
@@ -179,4 +179,27 @@ async fn section_5_pages_hold_while_rows_come() {
     assert!((0..9).all(|n| seen[1].contains(&format!("edge-{n}"))), "{seen:#?}");
     assert!((9..=13).contains(&seen[0].len()), "{seen:#?}");
     assert_eq!(i64::try_from(seen[2].len()).unwrap(), before);
+}
+
+/// A heartbeat that was written while the Console's clock was ahead is no sign of life once the clock was set right.
+#[tokio::test]
+async fn section_5_a_time_of_the_future_is_no_sign_of_life() {
+    let world = World::start(10).await;
+    let (there, key, _) = host(&world, "alive").await;
+    let (gone, gone_key, _) = host(&world, "dead").await;
+    world.clock.advance(2 * DAY);
+    assert_eq!(world.heartbeat(&there, &key).await.status, 200);
+    assert_eq!(world.heartbeat(&gone, &gone_key).await.status, 200);
+    world.clock.advance(-2 * DAY);
+    assert_eq!(world.heartbeat(&there, &key).await.status, 200);
+    let names = async |filter: SensorFilter| {
+        let page = world.console.list_sensors(filter, Piece::default()).await.unwrap();
+        page.rows.into_iter().map(|row| row.node_name).collect::<Vec<_>>()
+    };
+    let status = |status| SensorFilter { status: Some(status), ..SensorFilter::default() };
+    assert_eq!(names(status(SensorStatus::Stale)).await, ["dead"]);
+    assert_eq!(names(status(SensorStatus::Healthy)).await, ["alive"]);
+    let health = |health| SensorFilter { health_state: Some(health), ..SensorFilter::default() };
+    assert_eq!(names(health(HealthState::Offline)).await, ["dead"]);
+    assert_eq!(names(health(HealthState::Healthy)).await, ["alive"]);
 }
