@@ -56,10 +56,15 @@ fn section_4_a_cluster_node_gets_its_own_record_back() {
 fn section_4_a_name_is_not_an_identity() {
     let mine = Own { machine: Some(id("a")), ..own(Standing::Active) };
     let with = |mine: &Own| Known { own: Some(mine.clone()), ..known(token(TokenType::Cluster)) };
-    let claim = |attempt: &Attempt, mine: &Own| match decide(attempt, &with(mine)) {
-        Decision::Enroll(Plan { record: RecordPlan::Update(_, claim), .. }) => Some(claim),
-        Decision::InUse(_) => None,
-        other => panic!("{other:?}"),
+    let claim = |attempt: &Attempt, mine: &Own| {
+        let decision = decide(attempt, &with(mine));
+        if let Decision::InUse(_) = decision {
+            return None;
+        }
+        let Decision::Enroll(Plan { record: RecordPlan::Update(_, claim), .. }) = decision else {
+            panic!("{decision:?}")
+        };
+        Some(claim)
     };
     for stranger in [on("b"), attempt(), holding(Some(mine.id))] {
         assert_eq!(claim(&stranger, &mine), None);
