@@ -5,18 +5,14 @@
 //! that comes back as it was is not asked about again; one that comes with another name, cluster or role is.
 
 mod facts;
+mod ids;
 mod rule;
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
 use telovix_contract::NodeRole;
 use telovix_contract::states::TokenType;
-use utoipa::ToSchema;
-use uuid::Uuid;
 
 pub use facts::{Facts, FactsHash};
+pub use ids::{ApprovalId, RuleId};
 pub(crate) use rule::check_rule;
 pub use rule::{Rule, RuleDraft};
 
@@ -28,43 +24,6 @@ pub(crate) const MOST_WAITING: i64 = 1000;
 pub(crate) const MOST_CONFLICTS: i64 = 100;
 /// Most bytes of names, tags and host facts in one row of the list (ours).
 pub(crate) const LONGEST_ROW: usize = 16 * 1024;
-
-macro_rules! uuid_names {
-    ($($(#[$doc:meta])* $name:ident;)+) => {$(
-        $(#[$doc])*
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
-        #[serde(transparent)]
-        #[schema(value_type = String, format = "uuid")]
-        pub struct $name(Uuid);
-
-        impl $name {
-            /// A fresh random one.
-            pub fn random() -> Self {
-                Self(Uuid::new_v4())
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                self.0.fmt(f)
-            }
-        }
-
-        impl FromStr for $name {
-            type Err = uuid::Error;
-            fn from_str(text: &str) -> Result<Self, Self::Err> {
-                text.parse().map(Self)
-            }
-        }
-    )+};
-}
-
-uuid_names! {
-    /// Names an auto-approve rule.
-    RuleId;
-    /// Names an enrollment that an operator has to look at.
-    ApprovalId;
-}
 
 words! {
     /// Which enrollments wait for an operator where no rule covers them.

@@ -5,7 +5,7 @@ use telovix_contract::text::is_plain;
 use telovix_contract::{ClusterName, NodeRole};
 use utoipa::ToSchema;
 
-use super::RuleId;
+use super::ids::RuleId;
 use crate::domain::Refusal;
 
 /// Longest label of a rule in characters (docs/contract.md section 4).

@@ -3,6 +3,7 @@
 //! Invariant: [`decide`] is the only place where the rules are. It is given everything that the database knows and
 //! changes nothing; whoever carries the decision out does so in the transaction that the facts were read in.
 
+mod known;
 mod record;
 mod refusals;
 
@@ -11,81 +12,15 @@ use telovix_contract::states::{TokenStatus, TokenType};
 use telovix_contract::{ClusterName, ErrorCode, InstallId, NodeName, SensorId};
 
 use super::Refusal;
-use super::approval::{
-    Approval, Case, Facts, FactsHash, Mode, Reason, Reservation, Review, Rule, RuleId, Ruling, judge,
-};
+use super::approval::{Approval, Case, FactsHash, Reason, Reservation, Review, RuleId, Ruling, judge};
 use super::licence::Slots;
 use super::sensor::Standing;
 use super::token::TokenRecord;
-pub use record::{Claim, Own};
+pub use known::{Attempt, Earlier, Known, NodeCount, Own, SecondRecord};
+pub use record::Claim;
 use record::{Target, target};
 pub(crate) use refusals::{alive_elsewhere, disabled, licence_full, list_full, revoked, unknown_token};
 use refusals::{cluster_mismatch, denied, too_many_nodes, used};
-
-/// What the host asks for, as far as rules hang on it.
-#[derive(Debug, Clone)]
-pub struct Attempt {
-    /// Unix seconds.
-    pub now: i64,
-    /// What it says of itself.
-    pub facts: Facts,
-    /// Whether a second record is welcome to a host that holds an identity.
-    pub second_record: SecondRecord,
-}
-
-/// `new_sensor` of the request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum SecondRecord {
-    /// Absent or `true`.
-    Welcome,
-    /// `false`.
-    Unwanted,
-}
-
-/// An enrollment by the same token with the same key.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Earlier {
-    /// The record that it made or updated.
-    pub sensor: SensorId,
-    /// What has become of that record.
-    pub standing: Standing,
-    /// Unix seconds.
-    pub used_at: i64,
-}
-
-/// Whether a cluster token has counted this node.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum NodeCount {
-    /// It has: the node costs nothing more.
-    Counted,
-    /// It has not.
-    New,
-}
-
-/// What the database knows about the request.
-#[derive(Debug, Clone)]
-pub struct Known {
-    /// The token, if there is one with this hash.
-    pub token: Option<TokenRecord>,
-    /// An earlier enrollment by the same token with the same key.
-    pub earlier: Option<Earlier>,
-    /// The bound sensor of a re-enrollment token, or the record of the cluster node's names.
-    pub own: Option<Own>,
-    /// The record whose key the call proves by its client certificate.
-    pub proved: Option<Own>,
-    /// The record that the host says it holds, if there is one.
-    pub held: Option<Own>,
-    /// Whether the cluster token has counted this node.
-    pub node: NodeCount,
-    /// How the licence stands.
-    pub slots: Slots,
-    /// Whom the Console asks about new nodes.
-    pub mode: Mode,
-    /// The rules for the cluster that the token is bound to.
-    pub rules: Vec<Rule>,
-    /// Whether somebody waits with the token.
-    pub reservation: Reservation,
-}
 
 /// What follows.
 #[derive(Debug, Clone, PartialEq, Eq)]

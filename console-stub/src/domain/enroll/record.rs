@@ -4,69 +4,12 @@
 //! to whom an operator gives it; to nobody else, whatever the request says.
 
 use telovix_contract::states::TokenType;
-use telovix_contract::{ClusterName, NodeName, SensorId};
 
+use super::known::{Attempt, Known, Own, SecondRecord};
 use super::refusals::{binding_mismatch, name_in_use};
-use super::{Attempt, Known, SecondRecord};
 use crate::domain::Refusal;
-use crate::domain::sensor::{MachineId, OFFLINE, Standing, WATCH};
+use crate::domain::sensor::{Standing, WATCH};
 use crate::domain::token::TokenRecord;
-
-/// Seconds in which a living record goes to its own machine no more than twice.
-const DAY: i64 = 24 * 3600;
-
-/// A sensor's record, as far as rules hang on it. Times are unix seconds.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Own {
-    /// Its identity.
-    pub id: SensorId,
-    /// What an operator or the sensor has made of it.
-    pub standing: Standing,
-    /// Its node's name.
-    pub node_name: NodeName,
-    /// Its cluster.
-    pub cluster: Option<ClusterName>,
-    /// What the node is for.
-    pub role: String,
-    /// The machine that it enrolled from.
-    pub machine: Option<MachineId>,
-    /// When it was last heard of; enrolling counts.
-    pub heard_at: i64,
-    /// When its newest certificate ends.
-    pub certificate_until: i64,
-    /// When it last went to its own machine while it was alive, and the time before that.
-    pub replaced_at: [Option<i64>; 2],
-}
-
-impl Own {
-    /// Whether a host is behind it: its certificate is in force, it was heard of lately, and it has not retired.
-    pub(crate) fn is_alive(&self, now: i64) -> bool {
-        // A time of the far future was written while the Console's clock was ahead.
-        let is_heard = (now - self.heard_at).abs() < OFFLINE;
-        self.standing == Standing::Active && now < self.certificate_until && is_heard
-    }
-
-    /// Whether a host can speak as this sensor, or will again.
-    fn can_speak(&self) -> bool {
-        match self.standing {
-            Standing::Active | Standing::Disabled | Standing::Decommissioned => true,
-            Standing::Revoked => false,
-        }
-    }
-
-    fn is_revoked(&self) -> bool {
-        self.standing == Standing::Revoked
-    }
-
-    fn has_machine(&self, machine: Option<MachineId>) -> bool {
-        self.machine.is_some() && self.machine == machine
-    }
-
-    /// Whether its own machine may have it once more while it is alive.
-    fn yields_to_its_machine(&self, now: i64) -> bool {
-        self.replaced_at[1].is_none_or(|before| now - before >= DAY)
-    }
-}
 
 /// Why a record goes to whoever asks for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

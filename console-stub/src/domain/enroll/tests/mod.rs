@@ -3,7 +3,7 @@
 mod records;
 
 use super::*;
-use crate::domain::approval::Pending;
+use crate::domain::approval::{Facts, Mode, Pending, Rule};
 use crate::domain::licence::Term;
 use crate::domain::sensor::MachineId;
 
