@@ -1,7 +1,6 @@
 //! Enrollments that an operator has to look at: put on the list, once for each token and key.
 
 use telovix_contract::enroll::EnrollmentWaiting;
-use telovix_contract::facts::HostFacts;
 use telovix_contract::states::TrustState;
 
 use super::{Application, EnrollAnswer};
@@ -11,14 +10,12 @@ use crate::domain::Refusal;
 use crate::domain::approval::{
     ApprovalId, LONGEST_ROW, MOST_CONFLICTS, MOST_WAITING, Reason, Reservation, Ruling,
 };
-use crate::domain::audit::{Action, AuditEntry, Detail, clean};
+use crate::domain::audit::{Action, AuditEntry, Detail};
 use crate::domain::enroll::{Ask, Known, alive_elsewhere, list_full};
 use crate::domain::token::TokenRecord;
 
 /// Seconds until a waiting host asks again.
 const RETRY_AFTER: u32 = 30;
-/// Most characters of a host fact in a row.
-const LONGEST_FACT: usize = 256;
 
 impl Application {
     /// Puts the host on the list, and keeps its token for its key. A full list is a refusal.
@@ -87,15 +84,6 @@ impl Application {
 
     fn row(&self, token: &TokenRecord, ask: &Ask) -> ApprovalRecord {
         let request = &self.request;
-        let short = |text: &str| clean(text, LONGEST_FACT);
-        let host = HostFacts {
-            architecture: short(&request.host.architecture),
-            os: short(&request.host.os),
-            kernel_version: short(&request.host.kernel_version),
-            machine_id_sha256: request.host.machine_id_sha256.as_deref().map(short),
-            k8s_deployment: request.host.k8s_deployment.as_deref().map(short),
-            ..request.host
-        };
         ApprovalRecord {
             id: ApprovalId::random(),
             token_id: token.id,
@@ -109,7 +97,7 @@ impl Application {
             role: request.declared_role.to_string(),
             facts: serde_json::to_string(&self.facts()).expect("facts are texts"),
             facts_hash: ask.facts,
-            host: serde_json::to_string(&host).expect("host facts are texts and numbers"),
+            host: serde_json::to_string(&request.host).expect("host facts are texts and numbers"),
             client_ip: self.origin.client_ip.clone(),
             asked_at: self.now,
             last_asked_at: self.now,
