@@ -510,9 +510,8 @@ After=network-online.target time-sync.target nss-lookup.target
 # A host that nobody has configured yet is no failure.
 ConditionPathExistsGlob=|/etc/telovix/agent.toml
 ConditionPathExistsGlob=|/etc/telovix/agent.toml.d/*.toml
-# Five tries in ten minutes, then it stays down and is seen.
-StartLimitIntervalSec=10min
-StartLimitBurst=5
+# Started again for as long as it takes: a disk or a clock may be mended where nobody would start it.
+StartLimitIntervalSec=0
 
 [Service]
 Type=notify

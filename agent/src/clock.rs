@@ -73,6 +73,20 @@ impl Uptime for SinceBoot {
     }
 }
 
+/// A moment for people: exactly, and as seen from `now`.
+pub fn when(at: Timestamp, now: Timestamp) -> String {
+    let seconds = at.duration_since(now).as_secs();
+    let (count, unit) = match seconds.unsigned_abs() {
+        n @ 0..120 => (n, "second"),
+        n @ 120..7200 => (n / 60, "minute"),
+        n @ 7200..172_800 => (n / 3600, "hour"),
+        n => (n / 86_400, "day"),
+    };
+    let span = format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+    let relative = if seconds > 0 { format!("in {span}") } else { format!("{span} ago") };
+    format!("{at:.0} ({relative})")
+}
+
 /// The time on this clock, in whole seconds.
 ///
 /// A clock that cannot tell the time reads as 1970-01-01T00:00:00Z. In that year no certificate is valid yet, so that
@@ -242,6 +256,20 @@ mod tests {
     fn read(seconds: Option<u64>) -> Timestamp {
         let clock: Clock = Arc::new(Fixed(seconds));
         now(&clock)
+    }
+
+    #[test]
+    fn a_moment_is_told_exactly_and_as_seen_from_now() {
+        let now: Timestamp = "2026-06-01T00:00:00Z".parse().unwrap();
+        for (at, expected) in [
+            ("2026-06-30T12:00:00Z", "2026-06-30T12:00:00Z (in 29 days)"),
+            ("2026-06-01T02:00:00Z", "2026-06-01T02:00:00Z (in 2 hours)"),
+            ("2026-06-01T00:00:01Z", "2026-06-01T00:00:01Z (in 1 second)"),
+            ("2026-06-01T00:00:00Z", "2026-06-01T00:00:00Z (0 seconds ago)"),
+            ("2026-05-31T23:50:00Z", "2026-05-31T23:50:00Z (10 minutes ago)"),
+        ] {
+            assert_eq!(when(at.parse().unwrap(), now), expected);
+        }
     }
 
     #[test]

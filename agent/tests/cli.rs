@@ -175,3 +175,59 @@ fn a_reader_that_has_seen_enough_is_no_failure() {
         assert_eq!(ended.code(), Some(status), "{args:?}");
     }
 }
+
+/// A disk that is full behind standard output is a failure of the command; behind standard error it changes nothing.
+#[test]
+fn what_was_asked_for_and_went_nowhere_is_a_failure() {
+    let dir = tempfile::tempdir().unwrap();
+    let full = || std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let run = |args: &[&str], out: std::process::Stdio, err: std::process::Stdio| {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_telovix-agent"));
+        command.arg("--state-dir").arg(dir.path().join("state")).args(["--config", "/dev/null"]).args(args);
+        command.env_clear().stdout(out).stderr(err).output().unwrap()
+    };
+    for args in [&["man"][..], &["completions", "bash"], &["--help"], &["--version"], &["reset", "--yes"]] {
+        let ended = run(args, full().into(), std::process::Stdio::piped());
+        assert_eq!(ended.status.code(), Some(1), "{args:?}");
+        assert!(String::from_utf8_lossy(&ended.stderr).contains("No space left"), "{args:?}: {ended:?}");
+    }
+    for (args, status) in [(&["enroll"][..], 2), (&["status"], 6), (&["renew"], 8), (&["--nonsense"], 2)] {
+        let ended = run(args, std::process::Stdio::piped(), full().into());
+        assert_eq!(ended.status.code(), Some(status), "{args:?}");
+    }
+}
+
+/// `ulimit -f`: the signal would end it without a word.
+#[test]
+fn a_limit_on_the_size_of_files_is_an_error_with_a_word() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("page");
+    let script = format!("ulimit -f 0; exec {} man >{}", env!("CARGO_BIN_EXE_telovix-agent"), out.display());
+    let ended = std::process::Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert_eq!(ended.status.code(), Some(1), "{ended:?}");
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("File too large"), "{ended:?}");
+}
+
+/// The vendor's pod starts its sensor without arguments (docs/contract.md section 8).
+#[test]
+fn nothing_at_all_is_the_daemon_where_a_console_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("agent.toml");
+    write(&file, "colour = 'blue'");
+    let run = |url: &str| {
+        let mut command = Command::cargo_bin("telovix-agent").unwrap();
+        let output = command
+            .env_clear()
+            .env("TELOVIX_CONFIG", &file)
+            .env("TELOVIX_CONSOLE_URL", url)
+            .output()
+            .unwrap();
+        (output.status.code(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, said) = run("https://127.0.0.1:1");
+    assert!(code == Some(2) && said.contains("unknown key") && !said.contains("Usage:"), "{code:?} {said}");
+    for unset in ["", " \n"] {
+        let (code, said) = run(unset);
+        assert!(code == Some(2) && said.contains("Usage:"), "{code:?} {said}");
+    }
+}

@@ -3,9 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use crate::facts::HostFacts;
-use crate::ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tags};
+use crate::ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId};
 use crate::reading;
 use crate::states::{TokenType, TrustState};
+use crate::tags::Tags;
 use crate::token::EnrollmentToken;
 
 /// Seconds between heartbeats where the Console names no other interval (docs/contract.md section 3).

@@ -1,13 +1,15 @@
-//! Names: sensors, nodes, clusters, roles, flavors and tags (docs/contract.md section 1).
+//! Names: sensors, nodes, clusters, roles, flavors and single tags (docs/contract.md section 1).
 //!
 //! Invariant: a value of one of these types keeps the rule in its doc comment. Names are shown on pages, in logs and
-//! on terminals, so none of them can hold a control character, a space or markup.
+//! on terminals, so none of them can hold a control character; a cluster name and a tag can hold spaces and markup.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+
+use crate::text::is_plain;
 
 use crate::text::is_plain;
 
@@ -20,8 +22,6 @@ pub const MAX_COMMON_NAME: usize = 64;
 pub(crate) const MAX_NODE_ROLE: usize = 64;
 /// Longest cluster name or install id (ours).
 pub(crate) const MAX_CLUSTER_NAME: usize = 128;
-/// Most tags of one sensor (docs/contract.md section 1, ours).
-pub(crate) const MAX_TAGS: usize = 64;
 /// Longest tag, in characters (docs/contract.md section 1, ours).
 pub(crate) const MAX_TAG: usize = 128;
 
@@ -34,7 +34,7 @@ pub struct InvalidName {
     problem: String,
 }
 
-fn invalid(what: &'static str, problem: impl Into<String>) -> InvalidName {
+pub(crate) fn invalid(what: &'static str, problem: impl Into<String>) -> InvalidName {
     InvalidName { what, problem: problem.into() }
 }
 
@@ -97,6 +97,9 @@ impl From<SensorId> for String {
 
 macro_rules! text_name {
     ($(#[$doc:meta])* $name:ident, $check:expr) => {
+        text_name!($(#[$doc])* $name, |text| text, $check);
+    };
+    ($(#[$doc:meta])* $name:ident, $trim:expr, $check:expr) => {
         $(#[$doc])*
         #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(try_from = "String", into = "String")]
@@ -112,7 +115,8 @@ macro_rules! text_name {
         impl FromStr for $name {
             type Err = InvalidName;
             fn from_str(text: &str) -> Result<Self, Self::Err> {
-                let check: fn(&str) -> Result<(), InvalidName> = $check;
+                let (trim, check): (fn(&str) -> &str, fn(&str) -> Result<(), InvalidName>) = ($trim, $check);
+                let text = trim(text);
                 check(text).map(|()| Self(text.to_owned()))
             }
         }
@@ -179,15 +183,30 @@ impl Default for NodeRole {
 }
 
 text_name!(
-    /// The name of one cluster, which is also the `cluster_id` that tokens and rules are bound to: 1 to 128 ASCII
-    /// letters, digits, dots, hyphens and underscores, starting and ending with a letter or digit.
+    /// The name of one cluster, which is also the `cluster_id` that tokens and rules are bound to: 1 to 128 characters,
+    /// none of them hidden; white space at the ends is dropped (docs/contract.md section 8). Can hold spaces, quotes and
+    /// slashes.
     ClusterName,
-    |text| host_like("cluster name", text, MAX_CLUSTER_NAME)
+    str::trim,
+    |text| {
+        let length = text.chars().count();
+        if length == 0 || length > MAX_CLUSTER_NAME {
+            let problem = format!("has {length} characters; 1 to {MAX_CLUSTER_NAME} are allowed");
+            return Err(invalid("cluster name", problem));
+        }
+        match text.chars().find(|c| !is_plain(*c)) {
+            None => Ok(()),
+            Some(c) => {
+                let problem = format!("holds {}, a control or invisible character", c.escape_unicode());
+                Err(invalid("cluster name", problem))
+            }
+        }
+    }
 );
 
 text_name!(
     /// One installation of the agent within a cluster (a Helm release, say); with cluster and node name it makes the
-    /// node key of docs/contract.md section 4. The same alphabet as a cluster name.
+    /// node key of docs/contract.md section 4. The alphabet of a node name.
     InstallId,
     |text| host_like("install id", text, MAX_CLUSTER_NAME)
 );
@@ -276,62 +295,6 @@ impl FromStr for Flavor {
     }
 }
 
-/// The tags of a sensor: at most 64, in the order given, none twice (docs/contract.md section 1, ours).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(try_from = "Vec<Tag>", into = "Vec<Tag>")]
-pub struct Tags(Vec<Tag>);
-
-impl Tags {
-    /// The tags in the order given.
-    pub fn as_slice(&self) -> &[Tag] {
-        &self.0
-    }
-}
-
-impl TryFrom<Vec<Tag>> for Tags {
-    type Error = InvalidName;
-    fn try_from(given: Vec<Tag>) -> Result<Self, Self::Error> {
-        let mut tags: Vec<Tag> = Vec::with_capacity(given.len().min(MAX_TAGS));
-        for tag in given {
-            if !tags.contains(&tag) {
-                tags.push(tag);
-            }
-            if tags.len() > MAX_TAGS {
-                return Err(invalid("tags", format!("are more than the {MAX_TAGS} allowed")));
-            }
-        }
-        Ok(Self(tags))
-    }
-}
-
-impl From<Tags> for Vec<Tag> {
-    fn from(tags: Tags) -> Self {
-        tags.0
-    }
-}
-
-impl FromStr for Tags {
-    type Err = InvalidName;
-    /// Reads the comma-separated form of `TELOVIX_SENSOR_TAGS`; white space around commas and empty parts are dropped.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let tags: Result<Vec<Tag>, _> =
-            text.split(',').map(str::trim).filter(|t| !t.is_empty()).map(str::parse).collect();
-        tags?.try_into()
-    }
-}
-
-impl fmt::Display for Tags {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, tag) in self.0.iter().enumerate() {
-            if at > 0 {
-                f.write_str(",")?;
-            }
-            f.write_str(tag.as_str())?;
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -345,6 +308,29 @@ mod tests {
         for bad in ["", "-a", "a-", ".a", "a b", "a\n", "<b>", "ä", "a/b", &"n".repeat(254)] {
             assert!(bad.parse::<NodeName>().is_err(), "{bad:?} was taken");
         }
+    }
+
+    #[test]
+    fn cluster_names_are_what_people_call_their_clusters() {
+        for good in ["lab", "Oslo DC 1", "a/b", "O'Brien & Søn <1>", &"ä".repeat(128)] {
+            assert_eq!(good.parse::<ClusterName>().unwrap().as_str(), good);
+        }
+        assert_eq!(" \u{a0}Oslo DC 1\n".parse::<ClusterName>().unwrap().as_str(), "Oslo DC 1");
+        for bad in [
+            "",
+            " \n",
+            "a\nb",
+            "a\u{202e}b",
+            "a\u{2066}b",
+            "a\u{2028}b",
+            "a\u{200b}b",
+            "\u{feff}a",
+            &"ä".repeat(129),
+        ] {
+            assert!(bad.parse::<ClusterName>().is_err(), "{bad:?} was taken");
+        }
+        let read: ClusterName = serde_json::from_str("\" Oslo DC 1 \"").unwrap();
+        assert_eq!(serde_json::to_string(&read).unwrap(), "\"Oslo DC 1\"");
     }
 
     #[test]
@@ -374,25 +360,12 @@ mod tests {
         assert_eq!(serde_json::from_value::<SensorId>(serde_json::to_value(id).unwrap()).unwrap(), id);
     }
 
-    #[test]
-    fn tags_are_counted_and_said_once() {
-        let tags: Tags = " a, b ,,a".parse().unwrap();
-        assert_eq!(tags.to_string(), "a,b");
-        let many = (0..65).map(|n| n.to_string()).collect::<Vec<_>>().join(",");
-        assert!(many.parse::<Tags>().is_err());
-        assert!("x".repeat(129).parse::<Tags>().is_err());
-        assert!(serde_json::from_str::<Tags>(r#"["a,b"]"#).is_err());
-    }
-
     proptest! {
         #[test]
         fn what_parses_prints_the_same(text in "\\PC{0,80}") {
             if let Ok(name) = text.parse::<NodeName>() { prop_assert_eq!(name.to_string(), text.clone()); }
             if let Ok(role) = text.parse::<NodeRole>() { prop_assert_eq!(role.to_string(), text.clone()); }
             if let Ok(tag) = text.parse::<Tag>() { prop_assert_eq!(tag.to_string(), text.clone()); }
-            if let Ok(tags) = text.parse::<Tags>() {
-                prop_assert_eq!(&tags.to_string().parse::<Tags>().unwrap(), &tags);
-            }
         }
     }
 }

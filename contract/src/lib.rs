@@ -1,6 +1,6 @@
 //! The words that a sensor and the Console say to each other.
 //!
-//! This crate is the one place where the contract stands in code: names and their limits ([`ids`]), the enrollment
+//! This crate is the one place where the contract stands in code: names and their limits ([`ids`], [`tags`]), the enrollment
 //! token and its hash ([`token`]), the pinned CA fingerprint ([`fingerprint`]), what a host says of itself
 //! ([`facts`]), the calls and their answers ([`enroll`], [`session`]), what refusals are called and what follows
 //! from them ([`problem`]), the states that a sensor goes through ([`states`]), how answers and requests are read
@@ -21,11 +21,13 @@ pub mod reading;
 mod schema;
 pub mod session;
 pub mod states;
+pub mod tags;
 pub mod text;
 pub mod token;
 
 pub use fingerprint::CaFingerprint;
-pub use ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tag, Tags};
+pub use ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tag};
 pub use problem::{ErrorCode, Problem};
+pub use tags::Tags;
 pub use text::clean;
 pub use token::{EnrollmentToken, TokenHash};

@@ -10,14 +10,18 @@ use utoipa::openapi::schema::{ArrayBuilder, KnownFormat, ObjectBuilder, Schema, 
 use utoipa::{PartialSchema, ToSchema};
 
 use crate::ids::{
-    ClusterName, Flavor, InstallId, MAX_CLUSTER_NAME, MAX_NODE_NAME, MAX_NODE_ROLE, MAX_TAG, MAX_TAGS,
-    NodeName, NodeRole, SensorId, Tag, Tags,
+    ClusterName, Flavor, InstallId, MAX_CLUSTER_NAME, MAX_NODE_NAME, MAX_NODE_ROLE, MAX_TAG, NodeName,
+    NodeRole, SensorId, Tag,
 };
 use crate::states::{HealthState, SensorStatus, TokenStatus, TokenType, TrustHealth, TrustState};
+use crate::tags::{MAX_TAGS, Tags};
 use crate::token::EnrollmentToken;
 
 /// Letters, digits, dots, hyphens and underscores, a letter or digit at both ends.
 const HOST_LIKE: &str = "^[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?$";
+
+/// What `text::is_plain` refuses, as part of a class of characters.
+const HIDDEN: &str = r"\x00-\x1f\x7f-\x9f\xad\u034f\u061c\u115f\u1160\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufeff\uffa0\ufff9-\ufffb";
 
 fn text() -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String)
@@ -46,7 +50,9 @@ macro_rules! schemas {
 schemas! {
     SensorId: "One enrolled node identity.", text().format(Some(SchemaFormat::Custom("uuid".to_owned())));
     NodeName: "A node's name.", host_like(MAX_NODE_NAME);
-    ClusterName: "The name of one cluster.", host_like(MAX_CLUSTER_NAME);
+    ClusterName: "The name of one cluster; white space at the ends is dropped.",
+        text().min_length(Some(1)).max_length(Some(MAX_CLUSTER_NAME))
+            .pattern(Some(format!(r"^[^{HIDDEN}]*[^\s{HIDDEN}][^{HIDDEN}]*$")));
     InstallId: "One installation within a cluster.", host_like(MAX_CLUSTER_NAME);
     NodeRole: "What a node is for: generic_linux, o_du, amf, …",
         text().min_length(Some(1)).max_length(Some(MAX_NODE_ROLE)).pattern(Some("^[a-z0-9_]+$"));

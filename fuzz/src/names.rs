@@ -10,9 +10,10 @@ use serde_json::Value;
 use telovix_agent::config::values::{LONGEST_DURATION, parse_duration};
 use telovix_agent::config::{ConsoleUrl, KeyType, LogFormat, LogLevel};
 use telovix_console_stub::domain::public_url::PublicUrl;
-use telovix_contract::ids::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tag, Tags};
+use telovix_contract::text::is_plain;
 use telovix_contract::problem::ErrorCode;
 use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType, TrustHealth, TrustState};
+use telovix_contract::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tag, Tags};
 
 /// Reads the input as a name of every kind.
 pub fn run(data: &[u8]) {
@@ -25,7 +26,10 @@ pub fn run(data: &[u8]) {
             && end(text.chars().last())
     };
     assert_eq!(both::<NodeName>(text).is_some(), host_like(253));
-    assert_eq!(both::<ClusterName>(text).is_some(), host_like(128));
+    let trimmed = text.trim();
+    let cluster = (1..=128).contains(&trimmed.chars().count()) && trimmed.chars().all(is_plain);
+    assert_eq!(both::<ClusterName>(trimmed).is_some(), cluster);
+    assert_eq!(text.parse::<ClusterName>().is_ok(), cluster, "white space at the ends is dropped");
     assert_eq!(both::<InstallId>(text).is_some(), host_like(128));
     let role = (1..=64).contains(&text.len())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');

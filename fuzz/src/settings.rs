@@ -89,7 +89,7 @@ fn usable(config: &Config, texts: &[u8], dir: &Path) {
     assert!(config.tags.value.as_slice().len() <= 64);
     assert!(!config.state_dir.value.as_os_str().is_empty());
     assert!(config.hook.command.as_ref().is_none_or(|words| Path::new(&words.value[0]).is_absolute()));
-    assert!(config.needs_restart(config).is_empty());
+    assert!(config.clone().keep_running(config).is_empty());
     assert!(config.files().iter().all(|file| !file.as_os_str().is_empty()));
     if let Origin::File { path, line } = &config.node_name.origin {
         let text = std::fs::read_to_string(path).expect("a file that was read");

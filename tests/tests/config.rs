@@ -49,7 +49,7 @@ fn a_value_that_cannot_be_one() {
         (&["--console-url", good, "--node-name", &long], &["--node-name", "254 characters", "at most 253"]),
         (&["--console-url", good, "--node-name", "a b"], &["--node-name", "' '"]),
         (&["--console-url", good, "--node-name", ""], &["--node-name"]),
-        (&["--console-url", good, "--cluster-name=-x"], &["--cluster-name", "start and end"]),
+        (&["--console-url", good, "--cluster-name=a\u{202e}b"], &["--cluster-name", "invisible character"]),
         (&["--console-url", good, "--flavor", "vanilla"], &["--flavor", "standard or telecom"]),
         (&["--console-url", good, "--tags", &tags], &["--tags", "64"]),
         (&["--console-url", good, "--key-type", "dsa"], &["--key-type", "p256"]),

@@ -115,9 +115,9 @@ fn people_are_told_why_who_has_to_act_and_when_it_goes_on() {
     let daemon = Daemon::start(&world, "host", "health_listen = \"127.0.0.1:0\"");
     let run = ask(&daemon, &["status"]);
     for line in [
-        "because      this host has no identity and no token",
-        "waits for    the operator of this host",
-        "do           create a token in the Console",
+        "reason       this host has no identity and no token",
+        "waiting for  the operator of this host",
+        "action       create a token in the Console",
     ] {
         assert!(run.expect(6).stdout.contains(line), "{}", run.report());
     }
@@ -128,7 +128,7 @@ fn people_are_told_why_who_has_to_act_and_when_it_goes_on() {
     daemon.until("the failure", |status| status["last_error"] != Value::Null);
     let run = ask(&daemon, &["status"]);
     assert!(run.expect(0).stdout.contains("next attempt 2"), "{}", run.report());
-    assert!(!run.stdout.contains("waits for"), "the agent goes on by itself: {}", run.report());
+    assert!(!run.stdout.contains("waiting for"), "the agent goes on by itself: {}", run.report());
     let metrics = daemon.ask("GET /metrics").unwrap();
     for sample in [
         "telovix_agent_waiting_for{actor=\"agent\"} 1",

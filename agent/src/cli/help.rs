@@ -16,7 +16,8 @@ Exit status:
   5  the Console was not reached in time
   6  no valid identity (status, doctor, renew)
   7  the Console's certificate is not trusted
-  8  local state: permissions, disk, lock, clock";
+  8  local state: permissions, disk, lock, clock
+  9  it works, and something is worth a look (doctor)";
 
 /// After the long help.
 pub(super) fn after_long_help() -> String {

@@ -8,6 +8,7 @@ mod flags;
 mod help;
 
 use std::ffi::{OsStr, OsString};
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -92,8 +93,7 @@ impl CommandLine for Cli {
     }
 
     fn makes_first_contact(&self) -> bool {
-        // The doctor finds out by itself what is wrong with trust, and goes on.
-        matches!(self.command, Command::Enroll(_) | Command::Run)
+        matches!(self.command, Command::Enroll(_))
     }
 }
 
@@ -124,10 +124,11 @@ pub(crate) struct StatusArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Output::Human)]
     pub(crate) output: Output,
-    /// Probe: exit with 0 while this host holds an identity that the Console accepts, with 6 otherwise
+    /// Probe: exit with 0 while this host holds an identity that the Console accepts, with 6 otherwise, also where the
+    /// agent that renewed it does not answer any more
     #[arg(long, conflicts_with = "live")]
     pub(crate) ready: bool,
-    /// Probe: exit with 0 while the running agent answers or, where none runs, the state directory can be read
+    /// Probe: exit with 0 while the running agent answers or, where none ever ran, the state directory can be read
     #[arg(long)]
     pub(crate) live: bool,
 }
@@ -255,18 +256,28 @@ impl Usage {
     /// Prints it where it belongs (help and version on standard output, mistakes on standard error) and gives the exit
     /// status: 0 for help and version, 2 otherwise.
     pub fn print(&self) -> ExitCode {
-        match self {
-            Self::Secret => {
-                eprintln!("{self}");
-                ExitCode::from(EXIT_USAGE)
+        let (printed, exit) = match self {
+            Self::Secret => (writeln!(io::stderr(), "{self}"), EXIT_USAGE),
+            Self::Clap(error) => (error.print(), if error.use_stderr() { EXIT_USAGE } else { 0 }),
+        };
+        match printed {
+            // A closed pipe is no reason to fail: there is nobody left to tell.
+            Err(error) if exit == 0 && error.kind() != io::ErrorKind::BrokenPipe => {
+                let _ = writeln!(io::stderr(), "error: cannot write to standard output: {error}");
+                ExitCode::FAILURE
             }
-            Self::Clap(error) => {
-                // A closed pipe is no reason to fail: there is nobody left to tell.
-                let _ = error.print();
-                ExitCode::from(if error.use_stderr() { EXIT_USAGE } else { 0 })
-            }
+            Ok(()) | Err(_) => ExitCode::from(exit),
         }
     }
+}
+
+/// A command line, the program's name first, in which nothing at all means `run` where `unattended`: the vendor's pod starts
+/// its sensor so (docs/contract.md section 8).
+pub fn or_run(mut arguments: Vec<OsString>, unattended: bool) -> Vec<OsString> {
+    if arguments.len() == 1 && unattended {
+        arguments.push("run".into());
+    }
+    arguments
 }
 
 /// Reads a command line, the program's name first. Anything but a command to carry out, requests for help included, is an error, whose text never holds a token.

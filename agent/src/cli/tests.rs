@@ -92,6 +92,14 @@ fn the_commands_of_the_daemon_are_read() {
 }
 
 #[test]
+fn nothing_at_all_means_run_only_where_nobody_is_there_to_read_help() {
+    let words = |words: &[&str], unattended| or_run(words.iter().map(OsString::from).collect(), unattended);
+    assert_eq!(words(&["agent"], true), ["agent", "run"]);
+    assert_eq!(words(&["agent"], false), ["agent"]);
+    assert_eq!(words(&["agent", "status"], true), ["agent", "status"]);
+}
+
+#[test]
 fn a_token_on_the_command_line_is_refused_and_never_echoed() {
     let attached = format!("--node-name={TOKEN}");
     let hidden = format!("--frobnicate=x{TOKEN}y");

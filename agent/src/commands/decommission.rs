@@ -8,7 +8,7 @@ use super::report::{runtime, say};
 use super::{report, reset};
 use crate::cli::DecommissionArgs;
 use crate::clock::{self, Clock};
-use crate::config::Config;
+use crate::config::{Config, Draft};
 use crate::console::Console;
 use crate::driver::{self, Driver, Host, NewSensor};
 use crate::facts;
@@ -16,7 +16,7 @@ use crate::machine::{CommandResult, Exit};
 use crate::server::client::Client;
 use crate::store::{Store, StoreError};
 
-pub(super) fn run(config: Config, args: &DecommissionArgs, clock: Clock) -> Exit {
+pub(super) fn run(Draft { config, errors }: Draft, args: &DecommissionArgs, clock: Clock) -> Exit {
     let dir = config.state_dir.value.clone();
     if let Some(end) = reset::missing(&dir, "retire") {
         return end;
@@ -27,14 +27,17 @@ pub(super) fn run(config: Config, args: &DecommissionArgs, clock: Clock) -> Exit
     };
     let told = runtime.block_on(async {
         match ask_daemon(&config).await {
-            Some(answer) => Ok(answer),
-            None => alone(config, clock).await,
+            Some(answer) => Some(Ok(answer)),
+            // Another directory may be meant, and another machine's identity be in this one.
+            None if !errors.as_slice().is_empty() => None,
+            None => Some(alone(config, clock).await),
         }
     });
     runtime.shutdown_background();
     match told {
-        Ok(sentence) => say!("{sentence}"),
-        Err(error) => return report::failure(&error, "", Exit::LocalState),
+        Some(Ok(sentence)) => say!("{sentence}"),
+        Some(Err(error)) => return report::failure(&error, "", Exit::LocalState),
+        None => return report::mistakes(&errors),
     }
     if args.purge { reset::remove(&dir, "stop the agent and run it again") } else { Exit::Done }
 }

@@ -1,28 +1,21 @@
 //! `telovix-agent doctor`: checks everything from the configuration to the Console, and explains.
 
+use super::report;
 use super::report::{runtime, say};
-use super::{log, report};
-use crate::cli::{Cli, DoctorArgs, Output, redact_tokens};
+use crate::cli::{DoctorArgs, Output, redact_tokens};
 use crate::clock::Clock;
-use crate::config::{self, Environment};
-use crate::doctor::{self, Diagnosis, Kind};
+use crate::config::Draft;
+use crate::doctor::{self, Diagnosis, Kind, Level};
 use crate::machine::Exit;
 
-pub(super) fn run(cli: &Cli, args: &DoctorArgs, clock: Clock) -> Exit {
-    let diagnosis = match config::load(cli, &Environment::from_process()) {
-        Err(errors) => Diagnosis::unusable(&errors),
-        Ok(config) => {
-            log::start(&config.log, &config.service);
-            let runtime = match runtime() {
-                Ok(runtime) => runtime,
-                Err(exit) => return exit,
-            };
-            let diagnosis = runtime.block_on(doctor::examine(config, clock));
-            // A resolver that hangs must not keep a finished command from ending.
-            runtime.shutdown_background();
-            diagnosis
-        }
+pub(super) fn run(draft: Draft, args: &DoctorArgs, clock: Clock) -> Exit {
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(exit) => return exit,
     };
+    let diagnosis = runtime.block_on(doctor::examine(draft, clock));
+    // A resolver that hangs must not keep a finished command from ending.
+    runtime.shutdown_background();
     match args.output {
         Output::Human => print(&diagnosis),
         Output::Json => match serde_json::to_string_pretty(&diagnosis) {
@@ -30,7 +23,11 @@ pub(super) fn run(cli: &Cli, args: &DoctorArgs, clock: Clock) -> Exit {
             Err(error) => return report::failure(&error, "", Exit::Unexpected),
         },
     }
-    diagnosis.root().map_or(Exit::Done, Exit::from)
+    match (diagnosis.root(), diagnosis.result) {
+        (Some(kind), _) => kind.into(),
+        (None, Level::Warn) => Exit::Warnings,
+        (None, Level::Ok | Level::Fail) => Exit::Done,
+    }
 }
 
 fn print(diagnosis: &Diagnosis) {
@@ -40,6 +37,7 @@ fn print(diagnosis: &Diagnosis) {
             say!("{:<22} do: {}", "", redact_tokens(&finding.remedy));
         }
     }
+    say!("{}", redact_tokens(&diagnosis.verdict()));
 }
 
 impl From<Kind> for Exit {

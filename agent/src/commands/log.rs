@@ -31,12 +31,19 @@ pub(super) fn start(settings: &LogSettings, service: &ServiceSettings) {
             let layer = tracing_subscriber::fmt::layer()
                 .with_writer(sink)
                 .with_ansi(io::stderr().is_terminal())
-                .with_target(false);
+                .with_target(false)
+                .log_internal_errors(false);
             registry.with(layer).init();
         }
         LogFormat::Json => {
             registry
-                .with(tracing_subscriber::fmt::layer().json().flatten_event(true).with_writer(sink))
+                .with(
+                    tracing_subscriber::fmt::layer()
+                        .json()
+                        .flatten_event(true)
+                        .with_writer(sink)
+                        .log_internal_errors(false),
+                )
                 .init();
         }
     }

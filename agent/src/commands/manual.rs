@@ -1,7 +1,5 @@
 //! `telovix-agent completions SHELL` and `telovix-agent man`: the command line, described for other programs.
 
-use std::io::Write as _;
-
 use clap::CommandFactory as _;
 
 use super::report;
@@ -38,7 +36,6 @@ pub(super) fn man(args: &ManArgs) -> Exit {
 }
 
 fn print(bytes: &[u8]) -> Exit {
-    // A closed pipe is no reason to fail: there is nobody left to tell.
-    let _ = std::io::stdout().write_all(bytes);
+    report::say_bytes(bytes);
     Exit::Done
 }

@@ -3,12 +3,13 @@
 use super::report;
 use super::report::{runtime, say};
 use crate::cli::RenewArgs;
-use crate::config::Config;
+use crate::config::Draft;
 use crate::machine::{CommandResult, Exit, Urgency};
 use crate::server::client::{Client, ClientError};
 
-pub(super) fn run(config: &Config, args: &RenewArgs) -> Exit {
-    let client = Client::new(&config.server.control_socket.value);
+/// The agent has a configuration of its own: mistakes in the files are no reason not to ask it.
+pub(super) fn run(draft: &Draft, args: &RenewArgs) -> Exit {
+    let client = Client::new(&draft.config.server.control_socket.value);
     let urgency = if args.force { Urgency::Now } else { Urgency::WhenDue };
     let runtime = match runtime() {
         Ok(runtime) => runtime,
@@ -16,6 +17,7 @@ pub(super) fn run(config: &Config, args: &RenewArgs) -> Exit {
     };
     match runtime.block_on(client.renew(urgency)) {
         Ok(answer) => say(answer),
+        Err(ClientError::Absent(_)) if !draft.errors.as_slice().is_empty() => report::mistakes(&draft.errors),
         Err(error) => report::failure(&error, remedy(&error), Exit::from(&error)),
     }
 }

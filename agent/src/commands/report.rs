@@ -3,14 +3,41 @@
 use std::fmt::{Arguments, Display};
 use std::io::{self, IsTerminal as _, Read, Write as _};
 use std::os::unix::net::UnixStream;
+use std::sync::OnceLock;
 
 use tokio::runtime::{Builder, Runtime};
 
+use crate::config::ConfigErrors;
 use crate::machine::{Code, Exit};
 
-/// Prints a line on standard output. Whoever closed it (`| head`) has read enough: that is no failure of the command.
+/// Why standard output did not take what was said.
+static UNSAID: OnceLock<String> = OnceLock::new();
+
+/// Prints a line on standard output; see [`said`].
 pub(super) fn say_line(line: Arguments<'_>) {
-    let _ = writeln!(std::io::stdout().lock(), "{line}");
+    say_bytes(format!("{line}\n").as_bytes());
+}
+
+/// The same of anything.
+pub(super) fn say_bytes(bytes: &[u8]) {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        // Whoever closed it (`| head`) has read enough: that is no failure of the command.
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            UNSAID.get_or_init(|| error.to_string());
+        }
+        Ok(()) | Err(_) => {}
+    }
+}
+
+/// The exit status of a command that ends so, which is a failure where its output went nowhere (a full disk).
+pub(super) fn said(exit: Exit) -> Exit {
+    match UNSAID.get() {
+        Some(error) if exit == Exit::Done => {
+            failure(&format!("cannot write to standard output: {error}"), "", Exit::Unexpected)
+        }
+        Some(_) | None => exit,
+    }
 }
 
 /// `println!` that outlives its reader.
@@ -33,7 +60,7 @@ impl Read for TokenInput {
                 return Ok(0);
             }
             self.asked = true;
-            eprint!("Enrollment token: ");
+            let _ = write!(io::stderr(), "Enrollment token: ");
         }
         input.lock().read(bytes)
     }
@@ -44,18 +71,27 @@ pub(super) fn runtime() -> Result<Runtime, Exit> {
     // The runtime panics where no descriptors are left for its own pipe of signals: as many as it takes are asked for first.
     let spare = [UnixStream::pair(), UnixStream::pair(), UnixStream::pair()];
     let built = spare.into_iter().collect::<io::Result<Vec<_>>>().map(drop);
-    built.and_then(|()| Builder::new_current_thread().enable_all().build()).map_err(|error| {
-        let message = format!("cannot start: {error}");
-        failure(&message, Code::OutOfResources.action(), Code::OutOfResources.exit())
-    })
+    built
+        .and_then(|()| Builder::new_current_thread().enable_all().build())
+        .map_err(|error| no_runtime(&error))
 }
 
-/// Prints a failure on standard error and passes the exit status on.
+/// The failure to get what calls run on.
+pub(super) fn no_runtime(error: &io::Error) -> Exit {
+    let message = format!("cannot start: {error}");
+    failure(&message, Code::OutOfResources.action(), Code::OutOfResources.exit())
+}
+
+/// Prints a failure on standard error and passes the exit status on. A standard error that takes nothing changes neither.
 pub(super) fn failure(what: &dyn Display, action: &str, exit: Exit) -> Exit {
     let what = crate::cli::redact_tokens(&what.to_string());
-    eprintln!("error: {what}");
-    if !action.is_empty() {
-        eprintln!("  do: {action}");
-    }
+    let remedy = if action.is_empty() { String::new() } else { format!("  do: {action}\n") };
+    let _ = write!(io::stderr(), "error: {what}\n{remedy}");
     exit
+}
+
+/// Prints the mistakes of a configuration on standard error, one a line.
+pub(super) fn mistakes(errors: &ConfigErrors) -> Exit {
+    let _ = writeln!(io::stderr(), "{errors}");
+    Exit::Usage
 }

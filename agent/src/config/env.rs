@@ -10,7 +10,7 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use zeroize::Zeroizing;
 
-use crate::config::keys::ROWS;
+use crate::config::keys::{CONSOLE_URL, ROWS};
 
 /// The variable that holds a token itself.
 pub const TOKEN_VARIABLE: &str = "TELOVIX_ENROLLMENT_TOKEN";
@@ -37,7 +37,8 @@ const OTHERS: [&str; 14] = [
     "NO_PROXY",
 ];
 
-/// A snapshot of the variables that the agent knows; what the vendor and others set besides is dropped. Empty ones count as unset, because Kubernetes templates leave
+/// A snapshot of the variables that the agent knows; what the vendor and others set besides is dropped. White space and a
+/// byte-order mark around a value are dropped (docs/contract.md section 8); empty ones count as unset, because Kubernetes templates leave
 /// such behind.
 #[derive(Clone, Default)]
 pub struct Environment {
@@ -58,17 +59,23 @@ impl Environment {
     pub fn from_pairs<N: AsRef<str>, V: Into<OsString>>(pairs: impl IntoIterator<Item = (N, V)>) -> Self {
         let mut environment = Self::default();
         for (name, value) in pairs {
-            let value = value.into();
-            if value.is_empty() {
+            let value = Zeroizing::new(value.into().into_vec());
+            let trimmed = trim(&value);
+            if trimmed.is_empty() {
                 continue;
             }
             if name.as_ref() == TOKEN_VARIABLE {
-                environment.token = Some(Zeroizing::new(value.into_vec()));
+                environment.token = Some(Zeroizing::new(trimmed.to_vec()));
             } else if let Some(known) = known().find(|known| *known == name.as_ref()) {
-                environment.values.insert(known, value);
+                environment.values.insert(known, OsString::from_vec(trimmed.to_vec()));
             }
         }
         environment
+    }
+
+    /// Whether the Console's address is set.
+    pub fn names_a_console(&self) -> bool {
+        self.get(CONSOLE_URL.row.variable).is_some()
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&OsStr> {
@@ -79,6 +86,12 @@ impl Environment {
     pub(super) fn token(&self) -> Option<&Zeroizing<Vec<u8>>> {
         self.token.as_ref()
     }
+}
+
+/// A value without the white space and the byte-order mark that editors and `echo` leave around it.
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    let outer = |c: char| c.is_whitespace() || c == '\u{feff}';
+    std::str::from_utf8(value).map_or_else(|_| value.trim_ascii(), |text| text.trim_matches(outer).as_bytes())
 }
 
 fn known() -> impl Iterator<Item = &'static str> {
@@ -115,6 +128,27 @@ mod tests {
         let shown = format!("{environment:?}");
         assert!(!shown.contains("secret") && shown.contains("HTTPS_PROXY"), "{shown}");
         assert_eq!(environment.token().unwrap().as_slice(), b"secret-2");
+    }
+
+    #[test]
+    fn what_surrounds_a_value_is_dropped() {
+        for around in ["\u{feff}x y\n", " x y\r\n", "\tx y\u{a0}", "\u{feff} x y"] {
+            let environment = Environment::from_pairs([
+                ("TELOVIX_CLUSTER_NAME", around),
+                ("TELOVIX_ENROLLMENT_TOKEN", around),
+                ("HTTPS_PROXY", around),
+            ]);
+            assert_eq!(environment.get("TELOVIX_CLUSTER_NAME"), Some(OsStr::new("x y")), "{around:?}");
+            assert_eq!(environment.get("HTTPS_PROXY"), Some(OsStr::new("x y")), "{around:?}");
+            assert_eq!(environment.token().unwrap().as_slice(), b"x y", "{around:?}");
+        }
+        let blank = Environment::from_pairs([
+            ("TELOVIX_CONSOLE_URL", " \n"),
+            ("TELOVIX_ENROLLMENT_TOKEN", "\u{feff}"),
+        ]);
+        assert!(!blank.names_a_console() && blank.token().is_none());
+        let odd = Environment::from_pairs([("TELOVIX_STATE_DIR", OsString::from_vec(b" /s\xff\n".to_vec()))]);
+        assert_eq!(odd.get("TELOVIX_STATE_DIR").unwrap().as_encoded_bytes(), b"/s\xff");
     }
 
     #[test]

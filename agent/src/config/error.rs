@@ -18,12 +18,19 @@ const LONGEST_LINE: usize = 1000;
 pub struct ConfigError {
     place: String,
     message: String,
+    passing: bool,
 }
 
 impl ConfigError {
     /// `place` is where a value was set, a file or directory, or the name of what is missing.
     pub(crate) fn at(place: impl fmt::Display, message: impl AsRef<str>) -> Self {
-        Self { place: one_line(&place.to_string()), message: one_line(message.as_ref()) }
+        Self { place: one_line(&place.to_string()), message: one_line(message.as_ref()), passing: false }
+    }
+
+    /// The same, of something that may be right a moment later although nobody edits the configuration: a file that
+    /// cannot be read, a name service that does not answer yet.
+    pub(crate) fn passing(place: impl fmt::Display, message: impl AsRef<str>) -> Self {
+        Self { passing: true, ..Self::at(place, message) }
     }
 
     /// Where: a flag, a variable, a file with its line, or the name of what is missing.
@@ -50,6 +57,24 @@ impl ConfigErrors {
 
     pub(crate) fn push(&mut self, error: ConfigError) {
         self.0.push(error);
+    }
+
+    /// Whether all of it may be right a moment later by itself; `false` where nothing is wrong.
+    pub fn may_pass(&self) -> bool {
+        !self.0.is_empty() && self.0.iter().all(|error| error.passing)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub(crate) fn extend(&mut self, more: Self) {
+        self.0.extend(more.0);
+    }
+
+    /// All of it on one line.
+    pub fn in_one_line(&self) -> String {
+        self.0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
     }
 
     /// Nothing wrong gives `value`, anything wrong gives all of it.

@@ -7,13 +7,15 @@ use std::borrow::Cow;
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::{self, Read as _};
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use nix::fcntl::OFlag;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::config::error::{ConfigError, ConfigErrors};
-use crate::config::keys::{ENROLLMENT_TOKEN_FILE, Kind, ROWS, Row};
+use crate::config::keys::{ENROLLMENT_TOKEN_FILE, HOOK_COMMAND, Kind, ROWS, Row, SIGNAL_PID_FILE};
 use crate::config::layers::Entry;
 use crate::config::parse::Raw;
 use crate::config::sourced::Origin;
@@ -32,17 +34,51 @@ pub(super) enum Presence {
     Optional,
 }
 
-/// Entries of `main` and of the files in `<main>.d`, in the order in which they are read: later beats earlier.
-pub(super) fn read(main: &Path, presence: Presence, errors: &mut ConfigErrors) -> Vec<Entry> {
+/// Entries of `main` and of the files in `<main>.d`, in the order in which they are read: later beats earlier. Who may write a
+/// file that names a program to run, or a process to signal, has the agent's rights: where that is everybody, those two
+/// are left out, and a warning says so.
+pub(super) fn read(
+    main: &Path,
+    presence: Presence,
+    errors: &mut ConfigErrors,
+    warnings: &mut Vec<String>,
+) -> Vec<Entry> {
     let mut entries = Vec::new();
     for path in std::iter::once(main.to_owned()).chain(drop_ins(main, errors)) {
         match text_of(&path) {
-            Ok(text) => entries.extend(parse(&path, &text, errors)),
+            Ok(text) => {
+                let mut found = parse(&path, &text, errors);
+                if let Some(exposed) = exposed(&path) {
+                    let before = found.len();
+                    found.retain(|entry| {
+                        ![HOOK_COMMAND.row.name, SIGNAL_PID_FILE.row.name].contains(&entry.row.name)
+                    });
+                    let left_out = if found.len() < before { "; the hook in it is not used" } else { "" };
+                    warnings.push(format!("{exposed}{left_out}"));
+                }
+                entries.extend(found);
+            }
             Err(error) if missing(&error) && path == main && presence == Presence::Optional => {}
-            Err(error) => errors.push(ConfigError::at(path.display(), unreadable(&error))),
+            Err(error) => errors.push(ConfigError::passing(path.display(), unreadable(&error))),
         }
     }
     entries
+}
+
+/// Whether every user of this host can write a file or put another in its place, as a sentence with the remedy.
+pub(crate) fn exposed(path: &Path) -> Option<String> {
+    let open = |place: &Path| {
+        let mode = std::fs::metadata(place).ok()?.mode();
+        // In a sticky directory nobody replaces another's file.
+        (mode & 0o002 != 0 && mode & 0o1000 == 0).then(|| {
+            let place = place.display();
+            format!(
+                "every user of this host can write {place} (mode {:04o}): run `chmod o-w {place}`",
+                mode & 0o7777
+            )
+        })
+    };
+    open(path).or_else(|| open(path.parent()?))
 }
 
 /// Where the drop-ins of a main file are.
@@ -60,7 +96,7 @@ fn drop_ins(main: &Path, errors: &mut ConfigErrors) -> Vec<PathBuf> {
         Ok(paths) => paths,
         Err(error) if missing(&error) => return Vec::new(),
         Err(error) => {
-            errors.push(ConfigError::at(directory.display(), unreadable(&error)));
+            errors.push(ConfigError::passing(directory.display(), unreadable(&error)));
             return Vec::new();
         }
     };
@@ -83,11 +119,18 @@ fn unreadable(error: &io::Error) -> String {
 
 fn text_of(path: &Path) -> io::Result<String> {
     let mut bytes = Vec::new();
-    File::open(path)?.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
+    // A pipe in its place must not hold us up.
+    let file = File::options().read(true).custom_flags(OFlag::O_NONBLOCK.bits()).open(path)?;
+    if file.metadata()?.file_type().is_fifo() {
+        return Err(io::Error::other("it is a pipe"));
+    }
+    file.take(LARGEST_FILE + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > LARGEST_FILE {
         return Err(io::Error::other("it is larger than 1 MiB"));
     }
-    String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+    let text = String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))?;
+    // As some editors begin a file.
+    Ok(text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text))
 }
 
 /// Entries of one file's text.

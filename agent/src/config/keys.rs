@@ -92,9 +92,9 @@ keys! {
     SIGNAL: ReloadSignal = parse::value, Row::text("signal", "Signal to send: SIGHUP, SIGUSR1, SIGUSR2 or SIGTERM")
         .default("SIGHUP");
     PUBLISH_OWNER: u32 = parse::user, Row::text("publish_owner", "Owner of the published files, by name or number")
-        .otherwise("the agent's user");
+        .otherwise("the agent's user").looked_up();
     PUBLISH_GROUP: u32 = parse::group, Row::text("publish_group", "Group of the published files, by name or number")
-        .otherwise("the agent's group");
+        .otherwise("the agent's group").looked_up();
     PUBLISH_KEY_MODE: u32 = parse::key_mode, Row::text("publish_key_mode",
         "Mode of the published private key: 0600, 0640, 0400 or 0440")
         .default("0600");
@@ -137,6 +137,8 @@ pub(crate) struct Row {
     help: &'static str,
     /// Whether only a start takes a new value.
     pub(super) restart: bool,
+    /// Whether reading it asks the system's name service, which may know the answer a moment later.
+    pub(super) looked_up: bool,
 }
 
 /// How a setting is called on the command line.
@@ -174,6 +176,7 @@ impl Row {
             example: None,
             help,
             restart: false,
+            looked_up: false,
         }
     }
 
@@ -203,6 +206,10 @@ impl Row {
 
     const fn restart(self) -> Self {
         Self { restart: true, ..self }
+    }
+
+    const fn looked_up(self) -> Self {
+        Self { looked_up: true, ..self }
     }
 
     /// The setting with this key.

@@ -25,8 +25,8 @@ pub trait CommandLine: Debug {
     /// Whether the token is to be read from standard input.
     fn reads_token_from_stdin(&self) -> bool;
 
-    /// Whether it may speak to a Console that it does not know yet: then trust is decided at once, so that a mistake in
-    /// it is reported with the others. The rest works although a bootstrap CA file is long gone.
+    /// Whether it may speak to a Console that it does not know yet: then [`load`](crate::config::load) reports what is
+    /// wrong with the inputs of first contact together with the other mistakes.
     fn makes_first_contact(&self) -> bool;
 }
 
@@ -55,6 +55,7 @@ impl Layers {
         env: &Environment,
         files: Vec<Entry>,
         errors: ConfigErrors,
+        warnings: Vec<String>,
     ) -> Self {
         let entry = |row, value: &OsStr, origin| Entry { row, raw: Raw::Text(value.to_owned()), origin };
         let flags = ROWS
@@ -65,6 +66,7 @@ impl Layers {
         Self {
             entries: flags.chain(variables).chain(files.into_iter().rev()).collect(),
             errors,
+            warnings,
             ..Self::default()
         }
     }
@@ -102,7 +104,13 @@ impl Layers {
         match (key.parse)(&winner.raw) {
             Ok(value) => Some(Sourced::new(value, winner.origin.clone())),
             Err(error) => {
-                errors.push(ConfigError::at(&winner.origin, error));
+                let place = &winner.origin;
+                let looked_up = key.row.looked_up;
+                errors.push(if looked_up {
+                    ConfigError::passing(place, error)
+                } else {
+                    ConfigError::at(place, error)
+                });
                 None
             }
         }

@@ -48,6 +48,8 @@ pub use trust::{MistakenPin, Trust, TrustSettings};
 pub use url::ConsoleUrl;
 pub use values::{KeyType, LogFormat, LogLevel, MachineId, ReloadSignal, SocketMode};
 
+pub(crate) use file::exposed;
+
 use file::Presence;
 use layers::Layers;
 
@@ -92,8 +94,20 @@ pub struct Config {
     pub(crate) file: PathBuf,
     /// Mistakes in values that another layer overrides: worth a warning in the log, one line each.
     pub warnings: Vec<String>,
+    /// Why the host's own name cannot be the node's, where nobody set another: only an enrollment needs one.
+    pub(crate) nameless: Option<ConfigError>,
     /// By key, the values that only a start takes.
     fixed: BTreeMap<&'static str, String>,
+}
+
+/// A configuration as far as it can be read. A value that cannot is the default, or absent.
+#[derive(Debug)]
+pub struct Draft {
+    /// The values.
+    pub config: Config,
+    /// What is wrong; not with the inputs of first contact, which a host that holds an identity can do without
+    /// ([`Config::first_contact`]).
+    pub errors: ConfigErrors,
 }
 
 /// All that a configuration is made of.
@@ -109,31 +123,74 @@ pub struct Sources<'a> {
     pub default_file: &'a Path,
 }
 
-/// The configuration of this process on this host.
-pub fn load(args: &dyn CommandLine, env: &Environment) -> Result<Config, ConfigErrors> {
+/// The configuration of this process on this host, as far as it can be read.
+pub fn draft(args: &dyn CommandLine, env: &Environment) -> Draft {
     // A host without a name is reported where the name is needed, and only if nobody set another.
     let host_name = nix::unistd::gethostname().unwrap_or_default();
-    load_from(&Sources { args, env, host_name, default_file: Path::new(DEFAULT_FILE) })
+    draft_from(&Sources { args, env, host_name, default_file: Path::new(DEFAULT_FILE) })
+}
+
+/// The configuration of this process on this host.
+pub fn load(args: &dyn CommandLine, env: &Environment) -> Result<Config, ConfigErrors> {
+    draft(args, env).whole(args)
 }
 
 /// The configuration of these sources.
 pub fn load_from(sources: &Sources<'_>) -> Result<Config, ConfigErrors> {
-    let mut errors = ConfigErrors::default();
-    let entries = read_files(sources, &mut errors);
-    let mut layers = Layers::new(sources.args, sources.env, entries, errors);
+    draft_from(sources).whole(sources.args)
+}
+
+/// The configuration of these sources, as far as it can be read.
+pub fn draft_from(sources: &Sources<'_>) -> Draft {
+    let (mut errors, mut warnings) = (ConfigErrors::default(), Vec::new());
+    let (path, presence) = main_file(sources);
+    let entries = file::read(path, presence, &mut errors, &mut warnings);
+    let mut layers = Layers::new(sources.args, sources.env, entries, errors, warnings);
     let config = read(sources, &mut layers);
-    let Layers { mut errors, warnings, fixed, .. } = layers;
-    if sources.args.makes_first_contact()
-        && let Err(of_trust) = config.trust.resolve()
-    {
-        of_trust.as_slice().iter().cloned().for_each(|error| errors.push(error));
+    let Layers { errors, warnings, fixed, .. } = layers;
+    Draft { config: Config { warnings, fixed, ..config }, errors }
+}
+
+impl Draft {
+    fn whole(mut self, args: &dyn CommandLine) -> Result<Config, ConfigErrors> {
+        if args.makes_first_contact() {
+            self.errors.extend(self.config.first_contact());
+        }
+        self.errors.or(self.config)
     }
-    errors.or(Config { warnings, fixed, ..config })
 }
 
 impl Config {
+    /// What is wrong with the inputs of first contact: whom to trust, and this node's name.
+    pub fn first_contact(&self) -> ConfigErrors {
+        let mut errors = self.trust.resolve().err().unwrap_or_default();
+        self.nameless.iter().cloned().for_each(|error| errors.push(error));
+        errors
+    }
+
+    /// Takes from `running` what only a start changes, and names what is otherwise in the files.
+    pub fn keep_running(&mut self, running: &Self) -> Vec<&'static str> {
+        let waiting = self.needs_restart(running);
+        self.state_dir = running.state_dir.clone();
+        self.log = running.log.clone();
+        self.server = running.server.clone();
+        self.fixed = running.fixed.clone();
+        if running.hook.command.is_none() {
+            self.hook.command = None;
+        }
+        waiting
+    }
+
+    /// Nothing that could make this host enroll: no token, and a node as it was enrolled.
+    pub fn keep_only(&mut self, name: NodeName, role: NodeRole, cluster: Option<ClusterName>) {
+        self.token = TokenSources::default();
+        self.node_name = Sourced::new(name, Origin::Default);
+        self.node_role = Sourced::new(role, Origin::Default);
+        self.cluster_name = cluster.map(|name| Sourced::new(name, Origin::Default));
+    }
+
     /// The settings that differ from `running` and that a process takes only when it starts.
-    pub fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
+    fn needs_restart(&self, running: &Self) -> Vec<&'static str> {
         let other = self.fixed.iter().filter(|(key, value)| running.fixed.get(*key) != Some(*value));
         // A process that confined itself would confine its hook as well.
         let first_hook = self.hook.command.is_some() && running.hook.command.is_none();
@@ -159,11 +216,6 @@ impl Config {
     }
 }
 
-fn read_files(sources: &Sources<'_>, errors: &mut ConfigErrors) -> Vec<layers::Entry> {
-    let (path, presence) = main_file(sources);
-    file::read(path, presence, errors)
-}
-
 fn main_file<'a>(sources: &Sources<'a>) -> (&'a Path, Presence) {
     match sources.args.config_file().or_else(|| sources.env.get(env::CONFIG_VARIABLE).map(Path::new)) {
         Some(path) => (path, Presence::Required),
@@ -174,10 +226,12 @@ fn main_file<'a>(sources: &Sources<'a>) -> (&'a Path, Presence) {
 fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
     let console_url = layers.read(&keys::CONSOLE_URL);
     let url = console_url.as_ref().map(|url| url.value.clone());
+    let trust = TrustSettings::read(layers);
+    let (node_name, nameless) = node_name(sources, layers);
     Config {
         console_url,
-        trust: TrustSettings::read(layers),
-        node_name: node_name(sources, layers),
+        trust,
+        node_name,
         node_role: layers.read_or_default(&keys::NODE_ROLE),
         cluster_name: layers.read(&keys::CLUSTER_NAME),
         install_id: layers.read(&keys::INSTALL_ID),
@@ -196,30 +250,28 @@ fn read(sources: &Sources<'_>, layers: &mut Layers) -> Config {
         service: ServiceSettings::read(sources.env),
         file: main_file(sources).0.to_owned(),
         log: LogSettings::read(layers),
+        nameless,
         fixed: BTreeMap::new(),
         warnings: Vec::new(),
     }
 }
 
-fn node_name(sources: &Sources<'_>, layers: &mut Layers) -> Sourced<NodeName> {
+fn node_name(sources: &Sources<'_>, layers: &mut Layers) -> (Sourced<NodeName>, Option<ConfigError>) {
     let set = layers.of(keys::NODE_NAME.row).next().is_some();
     if let Some(name) = layers.read(&keys::NODE_NAME) {
-        return name;
+        return (name, None);
     }
     let host_name = sources.host_name.to_string_lossy();
     match host_name.parse() {
-        Ok(name) => Sourced::new(name, Origin::Host),
-        Err(problem) => {
-            if !set {
-                let message = format!(
-                    "{host_name:?} cannot be a node's name ({problem}); set another with --node-name or \
-                     TELOVIX_NODE_NAME"
-                );
-                layers.errors.push(ConfigError::at(Origin::Host, message));
-            }
-            // Never seen: the mistake just reported, or the one in the value that was set, fails the load.
-            Sourced::new(placeholder(), Origin::Default)
+        Ok(name) if !set => (Sourced::new(name, Origin::Host), None),
+        Err(problem) if !set => {
+            let message = format!(
+                "{host_name:?} cannot be a node's name ({problem}); set another with --node-name or TELOVIX_NODE_NAME"
+            );
+            (Sourced::new(placeholder(), Origin::Default), Some(ConfigError::passing(Origin::Host, message)))
         }
+        // The value that was set is among the errors.
+        Ok(_) | Err(_) => (Sourced::new(placeholder(), Origin::Default), None),
     }
 }
 

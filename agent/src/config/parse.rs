@@ -13,6 +13,7 @@ use nix::unistd::{Group, User};
 use telovix_contract::text::is_plain;
 use telovix_contract::{Tag, Tags};
 
+use crate::config::redact::looks_like_token;
 use crate::config::values::parse_duration;
 
 /// Most words of a hook's command line.
@@ -30,7 +31,16 @@ pub(super) enum Raw {
 impl Raw {
     pub(super) fn text(&self) -> Result<&str, String> {
         match self {
-            Self::Text(text) => text.to_str().ok_or_else(|| "is not UTF-8; write it in UTF-8".to_owned()),
+            Self::Text(text) => {
+                let text = text.to_str().ok_or_else(|| "is not UTF-8; write it in UTF-8".to_owned())?;
+                // Names are shown, logged and sent.
+                if looks_like_token(text) {
+                    return Err(
+                        "holds an enrollment token; put that into a file of its own (token_file)".to_owned()
+                    );
+                }
+                Ok(text)
+            }
             Self::List(_) => Err("is not a text".to_owned()),
         }
     }

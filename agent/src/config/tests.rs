@@ -217,7 +217,7 @@ fn every_mistake_of_every_layer_is_reported_at_once() {
         .env("TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE", "perhaps")
         .env("HTTPS_PROXY", "socks5://p:1")
         .args(&["--console-url", "http://c.example", "--node-name", "x-", "--node-role", "O-DU"])
-        .args(&["--cluster-name", "a b", "--install-id", "", "--tags", "x\ty"])
+        .args(&["--cluster-name", "a\u{202e}b", "--install-id", "", "--tags", "x\ty"])
         .args(&["--ca-fingerprint", "sha256:00", "--timeout", "5"])
         .complaints();
     let expected = [
@@ -230,8 +230,7 @@ fn every_mistake_of_every_layer_is_reported_at_once() {
         "environment TELOVIX_DANGER_ACCEPT_UNVERIFIED_CONSOLE: \"perhaps\" is not a choice; it can be true or false",
         "flag --node-name: node name has to start and end with a letter or a digit",
         "flag --node-role: node role holds 'O'; only a-z, 0-9 and _ may stand there, as in generic_linux",
-        "flag --cluster-name: cluster name holds ' '; only letters, digits, dots, hyphens and underscores may stand \
-         there",
+        "flag --cluster-name: cluster name holds \\u{202e}, a control or invisible character",
         "flag --install-id: install id is empty",
         "flag --tags: tag holds a control or invisible character",
         "agent.toml line 3: flavor is \"mild\"; it can be standard or telecom",
@@ -304,11 +303,51 @@ fn nothing_secret_is_shown() {
     assert!(errors.contains("token where the name of a file belongs"), "{errors}");
 }
 
+/// docs/contract.md section 2: the inputs of first contact are needed at first contact only.
 #[test]
-fn other_commands_do_without_the_bootstrap_ca_file() {
+fn only_an_enrollment_needs_a_ca_file_and_a_name() {
     let bench = Bench::new().env("TELOVIX_BOOTSTRAP_CA_CERT_PATH", "/gone/ca.pem");
-    assert!(bench.load().is_err());
-    bench.command(&["status"]).load().unwrap();
+    assert_eq!(bench.load_on("(none)").unwrap_err().as_slice().len(), 2);
+    for command in ["status", "run", "renew", "doctor"] {
+        let bench = Bench::new().command(&[command]).env("TELOVIX_BOOTSTRAP_CA_CERT_PATH", "/gone/ca.pem");
+        let config = bench.load_on("(none)").unwrap();
+        assert_eq!(config.first_contact().as_slice().len(), 2, "{command}");
+    }
+}
+
+#[test]
+fn what_may_pass_by_itself_is_told_from_a_mistake() {
+    let passes = |bench: Bench| bench.load().unwrap_err().may_pass();
+    assert!(passes(Bench::new().file("agent.toml/x", "")), "a file that cannot be read");
+    assert!(passes(Bench::new().file("agent.toml", "publish_owner = 'no-such-user-here'")), "a name service");
+    assert!(!passes(Bench::new().file("agent.toml", "colour = 'blue'")));
+    assert!(!passes(Bench::new().file("agent.toml", "colour = 'blue'\npublish_owner = 'no-such-user-here'")));
+    assert!(!ConfigErrors::default().may_pass());
+}
+
+#[test]
+fn a_file_that_everybody_writes_directs_no_hook() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let text = "node_role = 'amf'\nhook_command = ['/bin/x']\nsignal_pid_file = '/p'";
+    let bench = Bench::new().file("agent.toml", text);
+    let mode = |place: &Path, mode| {
+        #[expect(clippy::disallowed_methods, reason = "a test lays out its files")]
+        std::fs::set_permissions(place, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let (file, directory) = (bench.path("agent.toml"), bench.directory.path().to_owned());
+    assert!(bench.load().unwrap().hook.command.is_some());
+    for (place, open) in [(&file, 0o666), (&directory, 0o777)] {
+        let before = std::fs::metadata(place).unwrap().permissions().mode();
+        mode(place, open);
+        let config = bench.load().unwrap();
+        assert_eq!((&config.hook.command, &config.hook.pid_file), (&None, &None), "{}", place.display());
+        assert_eq!(config.node_role.value.as_str(), "amf");
+        let said = &config.warnings[0];
+        assert!(said.contains("every user") && said.contains("chmod o-w") && said.contains("hook"), "{said}");
+        mode(place, before);
+    }
+    mode(&directory, 0o1777);
+    assert!(bench.load().unwrap().hook.command.is_some(), "nobody replaces a file in a sticky directory");
 }
 
 proptest! {
@@ -336,9 +375,15 @@ fn what_a_running_agent_cannot_take_is_named() {
     let running = running.unwrap();
     assert_eq!(running.needs_restart(&running), [] as [&str; 0]);
     let text = "state_dir = '/b'\ncontrol_socket = '/c/d'\nlog_format = 'json'\nhook_command = ['/bin/x']";
-    let fresh = Bench::new().file("agent.toml", text).load().unwrap();
-    assert_eq!(
-        fresh.needs_restart(&running),
-        ["control_socket", "health_listen", "log_format", "state_dir", "hook_command"]
-    );
+    // However often it is read: what counts is what is in force.
+    let mut in_force = running.clone();
+    for _ in 0..2 {
+        let mut fresh = Bench::new().file("agent.toml", text).load().unwrap();
+        let waiting = fresh.keep_running(&in_force);
+        assert_eq!(waiting, ["control_socket", "health_listen", "log_format", "state_dir", "hook_command"]);
+        assert_eq!((&fresh.state_dir, &fresh.server), (&running.state_dir, &running.server));
+        in_force = fresh;
+    }
+    let mut back = running.clone();
+    assert_eq!(back.keep_running(&in_force), [] as [&str; 0]);
 }

@@ -3,6 +3,7 @@
 //!
 //! Invariant: every decision is the machine's, and what it wants done is the driver's.
 
+mod lock_wait;
 mod reload;
 mod report;
 
@@ -10,23 +11,24 @@ use std::future::{Future, pending};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use telovix_contract::facts::HostFacts;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, watch};
-use tokio::time::{Instant, interval};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval, interval_at};
 
 use crate::cli::Cli;
 use crate::clock::{Clock, Steps, Uptime};
-use crate::config::{Config, ConsoleUrl, Environment};
+use crate::config::{Config, ConfigErrors, ConsoleUrl, Draft, Environment};
 use crate::console::Console;
 use crate::driver::{self, Driver, Host, NewSensor, Next};
-use crate::hook::{Consumers, HookStatus};
+use crate::hook::{self, Consumers, HookStatus};
 use crate::machine::{Input, Report};
 use crate::metrics::Metrics;
 use crate::notify::Notifier;
 use crate::server::ControlRequest;
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::watcher::{Change, Watched, Watcher};
 
 /// All that a daemon starts with.
@@ -45,8 +47,8 @@ pub struct Parts {
     pub clock: Clock,
     /// What its waits are measured on.
     pub uptime: Arc<dyn Uptime>,
-    /// The state directory, locked.
-    pub store: Store,
+    /// The state directory; `None` while a command holds it, and then the daemon waits.
+    pub store: Option<Store>,
     /// Counts.
     pub metrics: Arc<Metrics>,
     /// Where reports go.
@@ -55,6 +57,17 @@ pub struct Parts {
     pub requests: mpsc::Receiver<ControlRequest>,
     /// What could not be opened, one sentence each; part of every report.
     pub problems: Vec<String>,
+    /// Why the files are no configuration, where `config` only keeps the identity in use until they are.
+    pub rejected: Option<ConfigErrors>,
+}
+
+/// Why a daemon ended in good order.
+#[derive(Debug)]
+pub enum End {
+    /// It was told to.
+    Stopped,
+    /// The files are a configuration now, and this daemon began without one.
+    Configured(Box<Draft>),
 }
 
 /// The daemon at work.
@@ -76,7 +89,22 @@ struct Daemon {
     said: String,
     /// Why the configuration in the files is not in effect.
     rejected: Option<String>,
+    /// Whether this daemon began without a configuration.
+    is_provisional: bool,
+    /// What to begin anew with.
+    configured: Option<Box<Draft>>,
+    /// The settings that differ in the files and that only a start takes.
+    waiting_for_restart: Vec<&'static str>,
+    /// What is wrong with the inputs of first contact.
+    first_contact: Option<String>,
+    /// Why the token cannot be used, where one is named.
+    token_problem: Option<String>,
+    /// When to look again at what may have become right without a change of any file.
+    look_again: Interval,
 }
+
+/// Time between looks at a configuration that could not be used.
+pub const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
 /// Why a daemon ends before it is told to.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +112,9 @@ pub enum RunError {
     /// The system gives no signals.
     #[error("signals cannot be heard: {0}")]
     Signals(#[from] std::io::Error),
+    /// The state directory cannot be opened, after a command has let go of it.
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// The state directory is not the one that was opened any more, and this process cannot take the one that is there
     /// now: it is another agent's, or what confines this process is of the old one.
     #[error("the state directory {} was removed or replaced, and this process cannot take it anew: {cause}", dir.display())]
@@ -109,6 +140,10 @@ enum Event {
     Told,
     /// The wall clock was set, or the host woke from suspend.
     ClockSet,
+    /// A hook has ended, or what one left running.
+    ChildEnded,
+    /// What was wrong with the configuration may be right by now.
+    LookAgain,
     Watchdog,
     Reload,
     Stop,
@@ -119,17 +154,30 @@ struct Signals {
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
+    child: Signal,
 }
 
 /// Runs until SIGTERM or SIGINT.
-pub async fn run(parts: Parts) -> Result<(), RunError> {
+pub async fn run(mut parts: Parts) -> Result<End, RunError> {
     let mut signals = Signals {
         hangup: signal(SignalKind::hangup())?,
         terminate: signal(SignalKind::terminate())?,
         interrupt: signal(SignalKind::interrupt())?,
+        child: signal(SignalKind::child())?,
     };
+    let notifier = Notifier::new(&parts.config.service);
+    let mut store = match parts.store.take() {
+        Some(store) => store,
+        None => match parts.wait_for_store(&notifier, &mut signals).await? {
+            Some(store) => store,
+            None => return Ok(End::Stopped),
+        },
+    };
+    if let Err(error) = store.set_kept() {
+        tracing::warn!(%error, "cannot write down that an agent keeps this identity");
+    }
     let mut watcher = Watcher::new(Watched::of(&parts.config));
-    let (mut daemon, mut requests) = Daemon::new(parts);
+    let (mut daemon, mut requests) = Daemon::new(parts, store, notifier);
     if let Some(why) = watcher.blind() {
         tracing::warn!(why, "changes of files are noticed late");
     }
@@ -158,6 +206,8 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
                 daemon.report();
             }
             Event::ClockSet => daemon.tell(Input::Tick),
+            Event::ChildEnded => hook::reap(),
+            Event::LookAgain => daemon.look_again(&mut watcher),
             Event::Watchdog => daemon.notifier.alive(),
             Event::Stop => break,
         }
@@ -166,15 +216,25 @@ pub async fn run(parts: Parts) -> Result<(), RunError> {
             daemon.notifier.stopping(&gone.to_string());
             return Err(gone);
         }
+        if let Some(draft) = daemon.configured.take() {
+            daemon.tell(Input::Stop);
+            return Ok(End::Configured(draft));
+        }
     }
     daemon.notifier.stopping("stopping");
     daemon.tell(Input::Stop);
     tracing::info!("stopped; the identity stays");
-    Ok(())
+    Ok(End::Stopped)
+}
+
+fn look_again() -> Interval {
+    let mut interval = interval_at(Instant::now() + LOOK_AGAIN, LOOK_AGAIN);
+    interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    interval
 }
 
 impl Daemon {
-    fn new(parts: Parts) -> (Self, mpsc::Receiver<ControlRequest>) {
+    fn new(parts: Parts, store: Store, notifier: Notifier) -> (Self, mpsc::Receiver<ControlRequest>) {
         let Parts { config, console_url, clock, .. } = parts;
         let console = Console::new(console_url.clone(), &config.proxy, clock.clone())
             .observed_by(Arc::clone(&parts.metrics) as _);
@@ -184,7 +244,14 @@ impl Daemon {
             heard: told.subscribe(),
             told: Arc::new(told),
             telling: None,
-            notifier: Notifier::new(&config.service),
+            notifier,
+            is_provisional: parts.rejected.is_some(),
+            rejected: parts.rejected.map(|errors| Self::provisional(&errors)),
+            configured: None,
+            waiting_for_restart: Vec::new(),
+            first_contact: Self::first_contact_problem(&config),
+            token_problem: None,
+            look_again: look_again(),
             cli: parts.cli,
             env: parts.env,
             driver: Driver::new(
@@ -192,7 +259,7 @@ impl Daemon {
                 console_url,
                 console,
                 parts.uptime,
-                parts.store,
+                store,
                 NewSensor::Refuse,
             ),
             asked: Vec::new(),
@@ -200,7 +267,6 @@ impl Daemon {
             reports: parts.reports,
             problems: parts.problems,
             said: String::new(),
-            rejected: None,
         };
         (daemon, parts.requests)
     }
@@ -214,6 +280,7 @@ impl Daemon {
         watchdog: Option<&mut tokio::time::Interval>,
         steps: &Steps,
     ) -> Event {
+        let unsettled = self.is_unsettled();
         let bitten = async {
             match watchdog {
                 Some(interval) => interval.tick().await,
@@ -226,6 +293,7 @@ impl Daemon {
                 None => pending().await,
             }
         };
+        let look_again = async { if unsettled { self.look_again.tick().await } else { pending().await } };
         let asked = async {
             if requests.is_closed() && requests.is_empty() { pending().await } else { requests.recv().await }
         };
@@ -233,6 +301,7 @@ impl Daemon {
             _ = signals.terminate.recv() => Event::Stop,
             _ = signals.interrupt.recv() => Event::Stop,
             _ = signals.hangup.recv() => Event::Reload,
+            _ = signals.child.recv() => Event::ChildEnded,
             _ = bitten => Event::Watchdog,
             next = self.driver.next() => Event::Next(next),
             change = watcher.changed() => Event::Changed(change),
@@ -240,6 +309,7 @@ impl Daemon {
             () = told => Event::Told,
             Ok(()) = self.heard.changed() => Event::Telling,
             () = steps.clock_set() => Event::ClockSet,
+            _ = look_again => Event::LookAgain,
         }
     }
 

@@ -3,20 +3,26 @@
 use super::Daemon;
 use crate::driver::IdentityChange;
 use crate::hook::{HookStatus, Occasion};
+use crate::machine::Code;
 
 impl Daemon {
     /// Makes the report anew, and passes it on where it differs.
     pub(super) fn report(&mut self) {
         let mut report = self.driver.report();
+        report.proxy = self.driver.proxy();
+        if let Some(problem) = &self.token_problem {
+            report.add_problem(Code::TokenUnusable, problem);
+        }
+        if let Some(problem) = &self.rejected {
+            report.add_problem(Code::Configuration, problem);
+        }
         report.notes.extend(self.told.borrow().note());
-        report.notes.extend(
-            self.problems
-                .iter()
-                .chain(self.driver.keeps_out())
-                .chain(self.driver.problems())
-                .chain(&self.rejected)
-                .cloned(),
-        );
+        let waiting = (!self.waiting_for_restart.is_empty())
+            .then(|| format!("restart the agent for the new {}", self.waiting_for_restart.join(", ")));
+        let warnings = &self.driver.config().warnings;
+        let of_driver = self.driver.keeps_out().into_iter().chain(self.driver.problems());
+        let known = self.problems.iter().chain(of_driver).chain(&self.first_contact).chain(warnings);
+        report.notes.extend(known.cloned().chain(waiting));
         let line = report.line();
         // What a manager that does not read has missed is said again with the next report.
         if line != self.said && self.notifier.status(&line) {

@@ -2,8 +2,6 @@
 
 use serde::Serialize;
 
-use crate::config::{ConfigError, ConfigErrors};
-
 /// Name of the first check, the one that can fail before there is anything else to look at.
 pub(super) const CONFIGURATION: &str = "configuration";
 
@@ -97,11 +95,18 @@ impl Diagnosis {
         Self { result, checks }
     }
 
-    /// A configuration that cannot be used; nothing else can be checked without one.
-    pub fn unusable(errors: &ConfigErrors) -> Self {
-        let finding =
-            |error: &ConfigError| Finding::fail(CONFIGURATION, Kind::Configuration, error.to_string(), "");
-        Self::of(errors.as_slice().iter().map(finding).collect())
+    /// All of it in one line.
+    pub fn verdict(&self) -> String {
+        let count = |level| self.checks.iter().filter(|finding| finding.level == level).count();
+        let times = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+        match (self.checks.iter().find(|finding| finding.level == Level::Fail), count(Level::Warn)) {
+            (Some(root), _) => {
+                let failures = times(count(Level::Fail), "check");
+                format!("verdict: it does not work; {failures} failed, begin with {}", root.check)
+            }
+            (None, 0) => "verdict: it works".to_owned(),
+            (None, warnings) => format!("verdict: it works, with {}", times(warnings, "warning")),
+        }
     }
 
     /// The kind of the root failure.

@@ -34,8 +34,20 @@ pub(super) fn configuration(config: &Config) -> Vec<Finding> {
         .collect();
     match config.require_console_url() {
         Ok(url) => {
-            let message = format!("console {} ({}), node {}", url.value, url.origin, config.node_name.value);
-            findings.insert(0, Finding::ok(CONFIGURATION, message));
+            let node = match &config.nameless {
+                None => format!("node {}", config.node_name.value),
+                Some(error) => error.to_string(),
+            };
+            let message = format!("console {} ({}), {node}", url.value, url.origin);
+            findings.insert(
+                0,
+                match config.nameless {
+                    None => Finding::ok(CONFIGURATION, message),
+                    Some(_) => {
+                        Finding::warn(CONFIGURATION, message, "give this host a name, or set node_name")
+                    }
+                },
+            );
         }
         Err(errors) => {
             findings.insert(0, Finding::fail(CONFIGURATION, Kind::Configuration, errors.to_string(), ""));
@@ -84,16 +96,7 @@ pub(super) fn state_directory(config: &Config) -> Vec<Finding> {
 
 pub(super) fn agent(agent: &Result<Report, ClientError>, config: &Config) -> Finding {
     match agent {
-        Ok(report) if report.is_of(&config.state_dir.value) => {
-            let message = format!("it runs: {}: {}", report.state.as_str(), report.reason);
-            match &report.last_error {
-                Some(error) if message.contains(&error.message) => {
-                    Finding::warn(AGENT, message, &error.action)
-                }
-                Some(error) => Finding::warn(AGENT, format!("{message} ({})", error.message), &error.action),
-                None => Finding::ok(AGENT, message),
-            }
-        }
+        Ok(report) if report.is_of(&config.state_dir.value) => running(report),
         Ok(_) => Finding::warn(
             AGENT,
             "the agent that answers at the control socket keeps another state directory",
@@ -108,6 +111,16 @@ pub(super) fn agent(agent: &Result<Report, ClientError>, config: &Config) -> Fin
         Err(error @ (ClientError::Broken { .. } | ClientError::Refused(_))) => {
             Finding::warn(AGENT, error.to_string(), "look at its log, and start it again")
         }
+    }
+}
+
+/// The agent that answers.
+pub(super) fn running(report: &Report) -> Finding {
+    let message = format!("it runs: {}: {}", report.state.as_str(), report.reason);
+    match &report.last_error {
+        Some(error) if message.contains(&error.message) => Finding::warn(AGENT, message, &error.action),
+        Some(error) => Finding::warn(AGENT, format!("{message} ({})", error.message), &error.action),
+        None => Finding::ok(AGENT, message),
     }
 }
 
@@ -184,6 +197,10 @@ pub(super) fn credential(look: &Result<Look, StoreError>) -> Finding {
 }
 
 pub(super) fn renewal(look: &Look, now: Timestamp, report: Option<&Report>) -> Finding {
+    if let Some(error) = report.and_then(|report| report.renewal_error.as_ref()) {
+        let message = format!("the last attempt failed: {}", error.message);
+        return Finding::warn(RENEWAL, message, &error.action);
+    }
     if let Some(at) = report.and_then(|report| report.renew_at) {
         return match now > at {
             false => Finding::ok(RENEWAL, format!("due {at:.0}; the running agent sees to it")),

@@ -11,7 +11,7 @@ use crate::config::{Config, ConsoleUrl};
 use crate::console::http::Deadlines;
 use crate::console::{Console, ConsoleError};
 use crate::driver::FirstContact;
-use crate::machine::Code;
+use crate::machine::{Code, Report};
 use crate::store::Generation;
 use crate::tls::ServerTrust;
 
@@ -25,12 +25,18 @@ const CONSOLE: &str = "console";
 /// How long a step may take: somebody is waiting.
 const STEP: Duration = Duration::from_secs(5);
 
-pub(super) async fn examine(config: &Config, clock: &Clock, held: Option<&Generation>) -> Vec<Finding> {
+pub(super) async fn examine(
+    config: &Config,
+    clock: &Clock,
+    held: Option<&Generation>,
+    agent: Option<&Report>,
+) -> Vec<Finding> {
     // Without one the first check has failed already.
     let Some(url) = &config.console_url else { return Vec::new() };
     let deadlines = Deadlines::all(STEP);
     let console = Console::with_deadlines(url.value.clone(), &config.proxy, clock.clone(), deadlines);
-    let mut findings = vec![names(&console, &url.value).await];
+    let mut findings: Vec<Finding> = other_way(&console, agent).into_iter().collect();
+    findings.push(names(&console, &url.value).await);
     // A name that only the proxy can resolve is not looked up here, so a failure is one of the host that is dialled.
     if findings.iter().any(|finding| finding.kind.is_some()) {
         return findings;
@@ -43,6 +49,19 @@ pub(super) async fn examine(config: &Config, clock: &Clock, held: Option<&Genera
     }
     findings.extend(speak(config, &console, held).await);
     findings
+}
+
+/// Where the running agent goes another way to the Console than this command does: what is found here is not what it meets.
+fn other_way(console: &Console, agent: Option<&Report>) -> Option<Finding> {
+    let (theirs, ours) = (&agent?.proxy, &console.proxy());
+    let shown = |proxy: &Option<String>| proxy.clone().unwrap_or_else(|| "no proxy".to_owned());
+    (theirs != ours).then(|| {
+        Finding::warn(
+            PROXY,
+            format!("the running agent uses {}, and this command {}", shown(theirs), shown(ours)),
+            "run it with the variables of the service: set -a; . /etc/default/telovix-agent; set +a",
+        )
+    })
 }
 
 async fn names(console: &Console, url: &ConsoleUrl) -> Finding {

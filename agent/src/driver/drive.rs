@@ -239,6 +239,11 @@ impl Driver {
         &self.uptime
     }
 
+    /// Through which proxy the Console is reached, without user name and password.
+    pub fn proxy(&self) -> Option<String> {
+        self.console.proxy()
+    }
+
     /// The state directory.
     pub fn state_dir(&self) -> &Path {
         self.store.dir()

@@ -58,7 +58,9 @@ impl Host {
                 text(cluster.map(|n| n as &dyn fmt::Display)),
             ),
         ];
-        let (what, then, now) = pairs.into_iter().find(|(_, then, now)| then != now)?;
+        // A host without a name of its own says nothing about the one that it enrolled with.
+        let known = usize::from(config.nameless.is_some());
+        let (what, then, now) = pairs.into_iter().skip(known).find(|(_, then, now)| then != now)?;
         Some(format!("the {what} is {now} now, and this host enrolled with {then}"))
     }
 }

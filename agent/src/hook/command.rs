@@ -1,18 +1,18 @@
-//! Runs a hook: no shell, a clean environment, a deadline for the whole process group, and its words in the log.
+//! Runs a hook: no shell, a clean environment, a deadline for it and all that it started, and its words in the log.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
-use nix::sys::signal::{Signal, killpg};
-use nix::unistd::Pid;
 use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{Child, Command};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 
 use super::error::HookError;
+use super::family::Family;
+use crate::config::exposed;
 use crate::console::error::clean;
 
 /// Where a hook finds its programs.
@@ -21,6 +21,8 @@ pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin
 const MOST_LINES: usize = 50;
 /// Longest line that is logged.
 const LONGEST_LINE: usize = 400;
+/// Pause between reads of one that says more than that.
+const BREATH: Duration = Duration::from_millis(20);
 /// How long the output is waited for after the hook has ended: what it started may go on, and hold it open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
@@ -32,6 +34,10 @@ pub(super) async fn run(
 ) -> Result<(), HookError> {
     let (program, arguments) = words.split_first().map_or(("", words), |(p, rest)| (p.as_str(), rest));
     let start = |cause| HookError::Start { program: program.to_owned(), cause };
+    if let Some(exposed) = exposed(Path::new(program)) {
+        return Err(start(io::Error::other(exposed)));
+    }
+    let mut family = Family::expected();
     let mut child = Command::new(program)
         .args(arguments)
         .env_clear()
@@ -44,19 +50,19 @@ pub(super) async fn run(
         .kill_on_drop(true)
         .spawn()
         .map_err(start)?;
-    let group = Group::of(&child);
+    family.led_by(child.id());
     match timeout(limit, listen(&mut child)).await {
         Ok(Ok((status, _))) if status.success() => {
-            group.leave_alone();
+            family.leave_alone();
             Ok(())
         }
         Ok(Ok((status, said))) => {
-            group.leave_alone();
+            family.leave_alone();
             Err(HookError::Ended { program: program.to_owned(), status, said })
         }
         Ok(Err(cause)) => Err(start(cause)),
         Err(_) => {
-            drop(group);
+            drop(family);
             // Killed a moment ago, so that this does not wait.
             let _ = child.wait().await;
             Err(HookError::TimedOut { program: program.to_owned(), limit })
@@ -86,13 +92,14 @@ async fn listen(child: &mut Child) -> io::Result<(ExitStatus, String)> {
 /// Logs what comes, line by line, and gives the last line back.
 async fn log(stream: &'static str, source: Option<impl AsyncRead + Unpin>) -> String {
     let Some(mut source) = source else { return String::new() };
-    let (mut buffer, mut line, mut lines) = ([0; 1024], Vec::new(), 0);
+    let (mut buffer, mut line, mut lines) = (vec![0; 64 * 1024], Vec::new(), 0);
     let mut last = String::new();
+    // Whether it says more than is logged.
     let mut tell = |line: &mut Vec<u8>| {
         let text = shown(line);
         line.clear();
         if text.is_empty() {
-            return;
+            return lines > MOST_LINES;
         }
         lines += 1;
         if lines <= MOST_LINES {
@@ -101,15 +108,20 @@ async fn log(stream: &'static str, source: Option<impl AsyncRead + Unpin>) -> St
             tracing::info!(stream, "the hook said more, which is not logged");
         }
         last = text;
+        lines > MOST_LINES
     };
     while let Ok(length @ 1..) = source.read(&mut buffer).await {
+        let mut floods = false;
         for byte in &buffer[..length] {
             match byte {
-                b'\n' => tell(&mut line),
+                b'\n' => floods = tell(&mut line),
                 // Four bytes make the longest character.
                 _ if line.len() < 4 * LONGEST_LINE => line.push(*byte),
                 _ => {}
             }
+        }
+        if floods {
+            sleep(BREATH).await;
         }
     }
     tell(&mut line);
@@ -118,27 +130,4 @@ async fn log(stream: &'static str, source: Option<impl AsyncRead + Unpin>) -> St
 
 fn shown(line: &[u8]) -> String {
     clean(&String::from_utf8_lossy(line), LONGEST_LINE)
-}
-
-/// The hook and all that it started, killed when this is dropped.
-struct Group(Option<Pid>);
-
-impl Group {
-    fn of(child: &Child) -> Self {
-        Self(child.id().and_then(|id| i32::try_from(id).ok()).map(Pid::from_raw))
-    }
-
-    /// The hook has ended by itself; what it left running is meant to run.
-    fn leave_alone(mut self) {
-        self.0 = None;
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        if let Some(leader) = self.0 {
-            // Gone already, or never there: nothing to kill.
-            let _ = killpg(leader, Signal::SIGKILL);
-        }
-    }
 }

@@ -7,6 +7,7 @@
 
 mod command;
 mod error;
+mod family;
 mod signal;
 
 use std::fmt;
@@ -17,6 +18,7 @@ use telovix_contract::SensorId;
 use tokio::sync::watch;
 
 pub use self::error::{HookError, HookOutcome};
+pub use self::family::reap;
 use crate::config::HookSettings;
 use crate::driver::IdentityChange;
 use crate::store::layout;

@@ -26,8 +26,12 @@ fn renewed() -> Occasion {
     Occasion { event: IdentityChange::Renewed, sensor_id: None }
 }
 
+/// A deadline ends everything below this process that was not there before the hook: of other tests too.
+static ALONE: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
 /// One try of a shell script.
 async fn script(text: &str, limit: Duration) -> Result<(), HookError> {
+    let _alone = ALONE.lock().await;
     let settings = settings(Some(&["/bin/sh", "-c", text, "name", "a b"]), limit);
     let consumers = Consumers::new(&settings, Path::new("/s"));
     consumers.tell(&consumers.targets[0], renewed()).await
@@ -79,6 +83,40 @@ async fn at_the_deadline_all_that_it_started_is_killed() {
     assert_eq!(error.outcome(), HookOutcome::TimedOut);
     let pid: i32 = std::fs::read_to_string(&file).unwrap().trim().parse().unwrap();
     gone(pid).await;
+}
+
+#[tokio::test]
+async fn at_the_deadline_no_session_and_no_lost_parent_saves_what_it_started() {
+    let dir = TempDir::new().unwrap();
+    let file = |name: &str| dir.path().join(name).display().to_string();
+    // A session of its own; one whose parent has ended; and both.
+    let text = format!(
+        "sleeper='echo $$ > $0.new; mv $0.new $0; exec sleep 1000'
+         setsid sh -c \"$sleeper\" {0} &
+         (sh -c \"$sleeper\" {1} &)
+         (setsid sh -c \"$sleeper\" {2} &)
+         while ! [ -e {0} -a -e {1} -a -e {2} ]; do sleep 0.01; done; exec sleep 1000",
+        file("session"),
+        file("orphan"),
+        file("both")
+    );
+    let error = script(&text, Duration::from_secs(5)).await.unwrap_err();
+    assert_eq!(error.outcome(), HookOutcome::TimedOut);
+    for name in ["session", "orphan", "both"] {
+        gone(std::fs::read_to_string(file(name)).unwrap().trim().parse().unwrap()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_that_everybody_writes_is_not_run() {
+    let dir = TempDir::new().unwrap();
+    let (program, trace) = (dir.path().join("hook"), dir.path().join("trace"));
+    std::fs::write(&program, format!("#!/bin/sh\ntouch {}\n", trace.display())).unwrap();
+    std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o777)).unwrap();
+    let consumers = Consumers::new(&settings(Some(&[program.to_str().unwrap()]), ENOUGH), Path::new("/s"));
+    let error = consumers.tell(&consumers.targets[0], renewed()).await.unwrap_err().to_string();
+    assert!(error.contains("every user of this host can write") && error.contains("chmod o-w"), "{error}");
+    assert!(!trace.exists());
 }
 
 /// Waits until a process is no more, or only its parent has not asked after it yet.
@@ -140,6 +178,7 @@ async fn only_who_was_not_told_is_told_again() {
     let mut settings = settings(Some(&["/bin/sh", "-c", &format!("echo x >> {}", runs.display())]), ENOUGH);
     settings.pid_file = Some(set(pid_file.clone()));
     settings.signal = set(ReloadSignal::Term);
+    let _alone = ALONE.lock().await;
     let mut process = std::process::Command::new("/bin/sleep").arg("1000").spawn().unwrap();
     const PAUSES: &[Duration] = &[Duration::from_millis(20); 1000];
     let consumers = Consumers { pauses: PAUSES, ..Consumers::new(&settings, Path::new("/s")) };

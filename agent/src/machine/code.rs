@@ -31,6 +31,8 @@ pub enum Exit {
     NotTrusted = 7,
     /// Local state: permissions, disk, lock, clock.
     LocalState = 8,
+    /// It works, and something is worth a look (`doctor`).
+    Warnings = 9,
 }
 
 /// Who has to act before anything changes.
@@ -201,7 +203,10 @@ codes! {
     StateDirUnsafe = "state_dir_unsafe", LocalState, BackOff, HostOperator, "";
     /// Another agent holds the state directory.
     StateDirLocked = "state_dir_locked", LocalState, BackOff, HostOperator, "";
-    /// The configuration of trust cannot be used.
+    /// A named source of the token cannot be read, or holds something else.
+    TokenUnusable = "token_unusable", Usage, Later, HostOperator,
+        "put a whole token of the Console in its place, readable by the agent's user";
+    /// The configuration cannot be used, or not that of trust.
     Configuration = "configuration", Usage, Later, HostOperator, "";
     /// The key or the certificate request cannot be made.
     Key = "key", Unexpected, Later, HostOperator, "";

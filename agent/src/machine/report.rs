@@ -54,6 +54,7 @@ impl Machine {
             report.serial = Some(telovix_contract::token::hex(&identity.serial));
             report.generation = Some(identity.generation);
             report.last_contact = current.last_contact;
+            report.renewal_error = attempt(&current.renew).map(|(fault, next)| said(now, fault, next));
         } else if let Some(loss) = &self.loss {
             report.sensor_id = loss.sensor_id;
             report.not_before = loss.about_time.map(|(from, _)| from);
@@ -146,6 +147,11 @@ impl Machine {
             && let Some(failure) = current.heartbeat.fault()
         {
             return line(StateName::Active, failure.message.clone(), failure.code.actor());
+        }
+        // Barred, or between two attempts before its time.
+        if let Some(failure) = current.renew.fault() {
+            let why = format!("the certificate is not renewed: {}", failure.message);
+            return line(StateName::Active, why, failure.code.actor());
         }
         let why = match (&current.verdict, current.heartbeat_endpoint) {
             (Verdict::Accepted, Endpoint::Unsupported) => {

@@ -125,6 +125,21 @@ pub struct Report {
     /// What holds the running agent back, one line; `None` where none runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub confinement: Option<String>,
+    /// Whether an agent runs that keeps this identity; absent where that cannot be known.
+    #[serde(default)]
+    pub agent_running: Option<bool>,
+    /// Version of the program that says this.
+    #[serde(default)]
+    pub version: Option<String>,
+    /// When it was said; where no agent runs, when the files were read.
+    #[serde(default)]
+    pub as_of: Option<Timestamp>,
+    /// The proxy by which the running agent reaches the Console.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<String>,
+    /// Why the certificate is not renewed yet, where the last attempt failed.
+    #[serde(default)]
+    pub renewal_error: Option<LastError>,
     /// The last failure that still matters.
     pub last_error: Option<LastError>,
     /// What was mended, and what an operator should know.
@@ -167,6 +182,11 @@ impl Report {
             clock_skew_seconds: None,
             state_dir: None,
             confinement: None,
+            agent_running: None,
+            version: None,
+            as_of: None,
+            proxy: None,
+            renewal_error: None,
             last_error: None,
             notes: Vec::new(),
         }
@@ -186,6 +206,42 @@ impl Report {
             return Err(format!("the Console has not accepted the identity: {why}"));
         }
         Ok(())
+    }
+
+    /// Adds what is wrong beside the identity itself. It is the last error where there is none, or one that it explains.
+    pub fn add_problem(&mut self, code: Code, message: &str) {
+        let explained = match &self.last_error {
+            None => true,
+            Some(error) => {
+                matches!(error.code, Code::Unenrolled | Code::IdentityLost) && code == Code::TokenUnusable
+            }
+        };
+        if explained {
+            let (message, action) = (message.to_owned(), code.action().to_owned());
+            self.last_error = Some(LastError { code, message, action, next_attempt: None });
+            if self.state == StateName::Unenrolled {
+                self.reason = "this host has no identity, and its token cannot be used".to_owned();
+            }
+        }
+        self.notes.push(message.to_owned());
+    }
+
+    /// What can be said of what the disk holds where no agent answers: nothing goes on by itself.
+    pub fn without_agent(mut self) -> Self {
+        self.agent_running = Some(false);
+        if self.state.holds_identity() {
+            self.waiting_for = Actor::HostOperator;
+            let said = if self.accepted {
+                "the Console accepted the identity when it was last asked"
+            } else {
+                "the Console has not accepted the identity, as far as this host knows"
+            };
+            self.reason = format!("no agent answers; {said}");
+        }
+        if let Some(error) = &mut self.last_error {
+            error.next_attempt = None;
+        }
+        self
     }
 
     /// The state, who has to act, when the next attempt is, and why, in one line. What may be cut off stands last.

@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::server::conn::http1;
@@ -15,20 +16,22 @@ use nix::sys::socket::{self, AddressFamily, Backlog, SockFlag, SockType, UnixAdd
 use nix::sys::stat::{Mode, fchmod};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet, yield_now};
 use tokio::time::{sleep, timeout};
 
 use super::routes::{self, Context};
 use crate::config::SocketMode;
 use crate::store;
 
-/// Most connections at a time, for each door. Who comes later waits in the kernel's queue.
-pub(super) const MOST_CONNECTIONS: usize = 16;
+/// Most connections at a time, for each door. Who comes later takes the place of whoever has been silent for longest, so that
+/// a probe is answered whatever others do.
+pub(super) const MOST_CONNECTIONS: usize = 128;
 /// How long a request's head may take, and a connection may be idle.
-pub(super) const HEAD: Duration = Duration::from_secs(5);
-/// How long a whole connection may take: a renewal that is waited for is the longest.
-const CONNECTION: Duration = Duration::from_secs(180);
+pub(super) const HEAD: Duration = Duration::from_secs(2);
+/// How long a whole connection may take that brings a command: a renewal that is waited for is the longest.
+const COMMAND: Duration = Duration::from_secs(180);
+/// How long a whole connection may take that only asks.
+const QUESTION: Duration = Duration::from_secs(10);
 /// Largest head.
 const LARGEST_HEAD: usize = 16 * 1024;
 /// Pause after a failure to accept, which is for want of descriptors.
@@ -117,42 +120,63 @@ pub(super) fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
     TcpListener::from_std(listener)
 }
 
+/// Somebody who was let in.
+struct Guest {
+    task: AbortHandle,
+    /// Whether a whole request has come.
+    has_asked: Arc<AtomicBool>,
+}
+
 /// Lets people in until it is dropped, and its connections with it.
 pub(super) async fn serve(door: Door, context: Arc<Context>) {
-    let places = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut guests = JoinSet::new();
+    let (mut tasks, mut guests) = (JoinSet::new(), Vec::new());
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        while guests.try_join_next().is_some() {}
-        let context = Arc::clone(&context);
+        let has_asked = Arc::new(AtomicBool::new(false));
+        let (own, context) = (Arc::clone(&has_asked), Arc::clone(&context));
         let came = match &door {
             Door::Control(listener) => listener.accept().await.map(|(stream, _)| {
-                guests.spawn(async move {
-                    connection(stream, context, routes::Scope::Control).await;
-                    drop(place);
-                });
+                tasks.spawn(connection(stream, context, (routes::Scope::Control, COMMAND), own))
             }),
             Door::Health(listener) => listener.accept().await.map(|(stream, _)| {
-                guests.spawn(async move {
-                    connection(stream, context, routes::Scope::Health).await;
-                    drop(place);
-                });
+                tasks.spawn(connection(stream, context, (routes::Scope::Health, QUESTION), own))
             }),
         };
-        if let Err(error) = came {
-            tracing::debug!(%error, "nobody can be let in");
-            sleep(BREATH).await;
+        while tasks.try_join_next().is_some() {}
+        match came {
+            Ok(task) => {
+                guests.retain(|guest: &Guest| !guest.task.is_finished());
+                make_room(&mut guests);
+                guests.push(Guest { task, has_asked });
+                // Whoever comes with a whole request has asked before the next one comes.
+                yield_now().await;
+            }
+            Err(error) => {
+                tracing::debug!(%error, "nobody can be let in");
+                make_room(&mut guests);
+                sleep(BREATH).await;
+            }
         }
     }
+}
+
+/// Shows out whoever came first among those who have not asked yet, or else among all, where there is no room left.
+fn make_room(guests: &mut Vec<Guest>) {
+    if guests.len() < MOST_CONNECTIONS {
+        return;
+    }
+    let silent = guests.iter().position(|guest| !guest.has_asked.load(Ordering::Relaxed));
+    guests.remove(silent.unwrap_or_default()).task.abort();
 }
 
 /// One request and its answer.
 async fn connection(
     stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
     context: Arc<Context>,
-    scope: routes::Scope,
+    (scope, limit): (routes::Scope, Duration),
+    has_asked: Arc<AtomicBool>,
 ) {
     let service = service_fn(move |request| {
+        has_asked.store(true, Ordering::Relaxed);
         let context = Arc::clone(&context);
         async move { Ok::<_, std::convert::Infallible>(routes::answer(request, &context, scope).await) }
     });
@@ -162,7 +186,7 @@ async fn connection(
         .max_buf_size(LARGEST_HEAD)
         .keep_alive(false)
         .serve_connection(TokioIo::new(stream), service);
-    match timeout(CONNECTION, served).await {
+    match timeout(limit, served).await {
         Ok(Ok(())) => {}
         Ok(Err(error)) => tracing::debug!(%error, "a request to the agent broke off"),
         Err(_) => tracing::debug!("a request to the agent took too long"),

@@ -86,6 +86,9 @@ pub(super) async fn answer(request: Request<Incoming>, context: &Context, scope:
 fn report(context: &Context) -> Report {
     Report {
         state_dir: Some(context.state_dir.clone()),
+        agent_running: Some(true),
+        version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        as_of: Some(clock::now(&context.clock)),
         confinement: confine::in_force().map(ToString::to_string),
         ..context.report.borrow().clone()
     }

@@ -311,6 +311,19 @@ impl Store {
             .is_ok_and(|line| line.trim() == current.verified().serial_hex())
     }
 
+    /// Writes down that an agent keeps this identity from now on.
+    pub fn set_kept(&mut self) -> Result<(), StoreError> {
+        if self.is_kept() {
+            return Ok(());
+        }
+        atomic::replace(&self.layout().top(layout::KEPT), b"1\n", layout::SECRET_MODE)
+    }
+
+    /// Whether that was written down.
+    pub fn is_kept(&self) -> bool {
+        atomic::is_there(&self.layout().top(layout::KEPT)).unwrap_or_default()
+    }
+
     /// Hash of the token that paid for the identity here, as `.enrollment-token-hash` tells.
     pub fn paid_by(&self) -> Option<TokenHash> {
         read::text(&self.layout().top(layout::TOKEN_HASH)).ok()?.parse().ok()
@@ -349,6 +362,7 @@ impl Store {
         atomic::remove_link(&self.layout().current())?;
         atomic::remove_file(&self.layout().top(layout::TOKEN_HASH))?;
         atomic::remove_file(&self.layout().top(layout::TOLD))?;
+        atomic::remove_file(&self.layout().top(layout::KEPT))?;
         for kind in PendingKind::ALL {
             atomic::remove_tree(&self.layout().pending(kind))?;
             atomic::remove_tree(&self.layout().pending_new(kind))?;

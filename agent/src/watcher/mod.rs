@@ -19,7 +19,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until};
 
 use self::file_stamp::{Inside, Stamps};
-use self::inotify::DirWatches;
+use self::inotify::{DirWatches, Entries, Wanted};
 use crate::config::Config;
 use crate::store::layout;
 
@@ -98,16 +98,21 @@ impl Watched {
         }
     }
 
-    /// The directories whose events are wanted. A link is followed, because what it leads to can change as well.
-    fn directories(&self) -> BTreeSet<PathBuf> {
+    /// The directories whose events are wanted, and the entries that count there. A link is followed, because what it leads to can
+    /// change as well, and so can every step on the way.
+    fn directories(&self) -> Wanted {
         let state = [&self.state_dir, &self.state_dir.join("generations"), &self.state_dir.join("current")];
-        let mut wanted: BTreeSet<PathBuf> = state.into_iter().cloned().collect();
+        let mut wanted: Wanted = state.into_iter().map(|dir| (dir.clone(), Entries::All)).collect();
         for file in self.tokens.iter().chain(&self.config) {
             let led_to = std::fs::canonicalize(file).ok();
             for place in [Some(file), led_to.as_ref()].into_iter().flatten() {
-                wanted.extend(place.parent().map(|parent| or_here(parent).to_owned()));
+                let name = place.file_name().filter(|_| !place.is_symlink()).map(ToOwned::to_owned);
+                if let Some(parent) = place.parent() {
+                    let none = || Entries::Only(BTreeSet::new());
+                    wanted.entry(or_here(parent).to_owned()).or_insert_with(none).add(name);
+                }
                 if place.is_dir() {
-                    wanted.insert(place.clone());
+                    wanted.insert(place.clone(), Entries::All);
                 }
             }
         }
@@ -181,8 +186,8 @@ impl Watcher {
 
     /// Waits for a change. Several at once are given one after the other. Nothing is lost when the future is dropped.
     ///
-    /// What happens in the directories without end, because somebody keeps a log there, wakes this forty times a second at most: the
-    /// kernel gathers the events meanwhile.
+    /// What happens in the directories without end, because somebody keeps a log there, wakes this every two seconds: the kernel gathers
+    /// the events meanwhile.
     pub async fn changed(&mut self) -> Change {
         loop {
             if let Some(change) = self.found.pop_first() {

@@ -55,6 +55,15 @@ pub(super) fn left(end: Timestamp, now: i64) -> String {
     if seconds <= 0 { "over".to_owned() } else { span(seconds) }
 }
 
+/// A text as `helm --set-string NAME=` takes it from a shell: helm splits at commas, the shell ends at quotes.
+pub(super) fn helm_value(text: &str) -> String {
+    let escaped: String = text
+        .chars()
+        .flat_map(|c| matches!(c, '\\' | ',' | '{' | '}').then_some('\\').into_iter().chain([c]))
+        .collect();
+    format!("'{}'", escaped.replace('\'', r"'\''"))
+}
+
 /// A word of the contract for people: `renewal due` of `renewal_due`.
 pub(super) fn plain(word: &str) -> String {
     word.replace('_', " ")
@@ -93,6 +102,12 @@ pub(super) fn choices(words: impl IntoIterator<Item = &'static str>, chosen: &st
 mod tests {
     use super::*;
     use crate::clock::timestamp;
+
+    #[test]
+    fn a_name_passes_through_shell_and_helm() {
+        assert_eq!(helm_value("Oslo DC 1"), "'Oslo DC 1'");
+        assert_eq!(helm_value(r"O'Brien, {a}\b"), r"'O'\''Brien\, \{a\}\\b'");
+    }
 
     #[test]
     fn times_in_words() {

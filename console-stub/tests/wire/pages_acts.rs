@@ -58,22 +58,30 @@ async fn a_host_is_deployed_by_the_command_that_is_shown_once() {
 async fn a_cluster_is_deployed_by_its_secret_and_its_chart_and_the_licence_warns() {
     let world = World::start(1).await;
     let mut admin = Reader::of(&world, "admin@example.com").await;
-    let fields = [("cluster_id", "ran-east"), ("expires_days", "30"), ("max_nodes", "5")];
+    // The vendor's names of clusters are for people (docs/contract.md section 8).
+    let fields = [("cluster_id", " Oslo DC 1 "), ("expires_days", "30"), ("max_nodes", "5")];
     let made = admin.post("/ui/deploy/cluster", "/ui/deploy/cluster", &fields).await;
     assert_eq!(made.status, 201, "{made:?}");
     let page = text(&made);
     let token = token_in(element(page, "secret"));
     assert!(element(page, "secret").contains(&format!("enrollmentToken: {token}\n")));
     let helm = element(page, "helm");
-    assert!(helm.contains("sensor.existingSecret=telovix-enrollment") && helm.contains("ran-east"), "{helm}");
+    assert!(
+        helm.contains("sensor.existingSecret=telovix-enrollment")
+            && helm.contains("clusterName=&#39;Oslo DC 1&#39;"),
+        "{helm}"
+    );
     assert!(!helm.contains("tse_"), "{helm}");
     // `--set` reads a name such as 2026 or true as something else than a text, and the chart refuses that.
     assert!(helm.contains("--set-string clusterName=") && !helm.contains("--set "), "{helm}");
     assert!(!page.contains("class=\"warning\""));
     let mut node = body(&token, "node-1", &key());
-    node["cluster_name"] = "ran-east".into();
+    node["cluster_name"] = "Oslo DC 1".into();
     node["install_id"] = "i1".into();
     assert_eq!(world.enroll(&node).await.status, 201);
+    for path in ["/ui/sensors?cluster_id=Oslo+DC+1", "/ui/tokens?cluster_id=Oslo%20DC%201"] {
+        assert!(text(&admin.get(path).await).contains(">Oslo DC 1</td>"), "{path}");
+    }
     let full = admin.post("/ui/deploy/cluster", "/ui/deploy/cluster", &fields).await;
     assert!(text(&full).contains("class=\"warning\""), "{full:?}");
     let host = admin.post("/ui/deploy/host", "/ui/deploy/host", &[("node_name", "edge-1")]).await;

@@ -110,11 +110,12 @@ impl SimHost {
             console_url,
             clock,
             uptime: self.clock.clone(),
-            store,
+            store: Some(store),
             metrics: Arc::new(Metrics::new(seen.clone())),
             reports,
             requests,
             problems: Vec::new(),
+            rejected: None,
         };
         let task = tokio::task::spawn_local(async move {
             daemon::run(parts).await.expect("signals can be heard");

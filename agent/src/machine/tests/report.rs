@@ -132,3 +132,17 @@ fn whoever_can_mend_it_is_named() {
         assert_eq!(failure.fault.code.actor(), who, "{failure:?}");
     }
 }
+
+#[test]
+fn a_renewal_that_fails_or_is_refused_is_seen_beside_an_identity_that_is_accepted() {
+    for code in [ErrorCode::EnrollmentDenied, ErrorCode::InternalError] {
+        let mut rig = Rig::renewing();
+        rig.answer(Outcome::Failed(refusal(code)));
+        let report = rig.report();
+        assert!(report.accepted, "{report:?}");
+        let failed = report.renewal_error.unwrap();
+        assert_eq!((failed.code, failed.next_attempt.is_some()), (Code::Console(code), true));
+        assert!(report.reason.contains(&failed.message), "{}", report.reason);
+    }
+    assert_eq!(Rig::active().report().renewal_error, None);
+}

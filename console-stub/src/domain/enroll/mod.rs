@@ -94,7 +94,8 @@ pub enum TokenPlan {
     CountUse,
 }
 
-/// The node key of docs/contract.md section 4: the same three names are the same node. None of the names can hold a slash.
+/// The node key of docs/contract.md section 4: the same three names are the same node. Of the names only the
+/// cluster's can hold a slash, so the last two say where it ends.
 pub fn node_key(cluster: &ClusterName, install: Option<&InstallId>, node: &NodeName) -> String {
     format!("{cluster}/{}/{node}", install.map_or("", InstallId::as_str))
 }
