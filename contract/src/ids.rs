@@ -11,8 +11,6 @@ use uuid::Uuid;
 
 use crate::text::is_plain;
 
-use crate::text::is_plain;
-
 /// Longest node name: that of a fully qualified DNS name, RFC 1035 section 2.3.4.
 pub(crate) const MAX_NODE_NAME: usize = 253;
 /// Longest node name that fits a certificate's common name (`ub-common-name`, RFC 5280 appendix A.1); a longer one
