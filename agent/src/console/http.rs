@@ -335,6 +335,7 @@ fn blames_certificate(alert: rustls::AlertDescription) -> bool {
             | A::CertificateUnknown
             | A::UnknownCA
             | A::CertificateRequired
+            | A::AccessDenied
     )
 }
 

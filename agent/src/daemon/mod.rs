@@ -194,7 +194,8 @@ impl Daemon {
                 parts.uptime,
                 parts.store,
                 NewSensor::Refuse,
-            ),
+            )
+            .as_daemon(),
             asked: Vec::new(),
             metrics: parts.metrics,
             reports: parts.reports,

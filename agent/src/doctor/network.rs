@@ -143,6 +143,7 @@ fn error_of_tls(error: &ConsoleError) -> bool {
         | ConsoleError::NoSystemRoots { .. }
         | ConsoleError::Handshake { .. }
         | ConsoleError::CertificateRefused { .. }
+        | ConsoleError::NotRequested { .. }
         | ConsoleError::Setup { .. } => true,
         ConsoleError::Unreachable { .. }
         | ConsoleError::Proxy { .. }
@@ -171,6 +172,7 @@ fn tls(asked: &Result<(), ConsoleError>, trust: &str, sighting: Option<Sighting>
             | ConsoleError::NoSystemRoots { .. }
             | ConsoleError::Handshake { .. }
             | ConsoleError::CertificateRefused { .. }
+            | ConsoleError::NotRequested { .. }
             | ConsoleError::Setup { .. }
             | ConsoleError::Deadline { .. }
             | ConsoleError::TooLarge { .. }
