@@ -85,7 +85,23 @@ impl Rogue {
         identity: ServerIdentity,
         handler: impl Fn(&Request) -> Script + Send + Sync + 'static,
     ) -> Self {
-        let acceptor = TlsAcceptor::from(tls::server_config(identity));
+        Self::speaking(bind, tls::server_config(identity), handler)
+    }
+
+    /// The same, but no client certificate is requested in the handshake.
+    pub fn https_ending_tls(
+        identity: ServerIdentity,
+        handler: impl Fn(&Request) -> Script + Send + Sync + 'static,
+    ) -> Self {
+        Self::speaking(LOOPBACK, tls::anonymous_config(identity), handler)
+    }
+
+    fn speaking(
+        bind: SocketAddr,
+        config: Arc<rustls::ServerConfig>,
+        handler: impl Fn(&Request) -> Script + Send + Sync + 'static,
+    ) -> Self {
+        let acceptor = TlsAcceptor::from(config);
         let handler: Handler = Arc::new(handler);
         let record = Arc::new(Record::default());
         let shared = Arc::clone(&record);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::{Value, json};
-use telovix_contract::{SensorId, paths};
+use telovix_contract::{ErrorCode, SensorId, paths};
 use telovix_tests::pki::{Ca, Flaw};
 use telovix_tests::place::made_up_token;
 use telovix_tests::rogue::{After, Request, Rogue, Script, console};
@@ -331,4 +331,32 @@ fn a_heartbeat_for_another_sensor_is_not_a_proof() {
     let agent = place.enroll("new", &rogue.url(), ca.pem()).token(&made_up_token(1));
     agent.run().expect(1).says(&["this certificate belongs to sensor"]);
     assert!(!agent.has(".sensor-ready"), "not accepted, so not ready");
+}
+
+/// docs/contract.md section 6: what ends TLS before the Console answers for nobody, whatever the words.
+#[test]
+fn a_refusal_is_a_verdict_only_where_the_certificate_was_requested() {
+    let ca = Arc::new(Ca::root("Console"));
+    let console =
+        Rogue::https(ca.server(&["127.0.0.1"]), console::console(Arc::clone(&ca), console::enrolled));
+    let place = Place::new();
+    place.enroll("host", &console.url(), ca.pem()).token(&made_up_token(1)).run().expect(0);
+    for code in [
+        ErrorCode::InvalidSensorTrust,
+        ErrorCode::CertificateExpired,
+        ErrorCode::SensorRevoked,
+        ErrorCode::SensorDisabled,
+    ] {
+        let front = Rogue::https_ending_tls(ca.server(&["127.0.0.1"]), move |_| Script::problem(code));
+        let run = place.enroll("host", &front.url(), ca.pem()).token(&made_up_token(1)).run();
+        run.expect(3).says(&["did not request this sensor's certificate", "pass TLS through"]);
+        assert_eq!(front.requests_to(paths::HEARTBEAT).len(), 1, "{code}: minutes apart");
+        assert!(front.requests_to(paths::ENROLL).is_empty(), "{code}: nothing is lost");
+    }
+    // And where it was requested, the same words are one: asked twice, and then the token.
+    let refusing =
+        Rogue::https(ca.server(&["127.0.0.1"]), |_| Script::problem(ErrorCode::InvalidSensorTrust));
+    let run = place.enroll("host", &refusing.url(), ca.pem()).token(&made_up_token(1)).run();
+    assert_ne!(run.code, Some(0), "{}", run.report());
+    assert_eq!(refusing.requests_to(paths::HEARTBEAT).len(), 2, "{}", run.report());
 }

@@ -169,6 +169,17 @@ pub enum ConsoleError {
         /// The TLS alert, by its name.
         alert: String,
     },
+    /// The server refused the sensor and never requested its certificate in the handshake: something in between ends TLS, and its
+    /// answer is no verdict (docs/contract.md section 6).
+    #[error(
+        "{target} did not request this sensor's certificate, so something before the Console ends TLS; {answer}"
+    )]
+    NotRequested {
+        /// Host and port.
+        target: String,
+        /// The refusal.
+        answer: String,
+    },
     /// The connection broke while a request or an answer was under way: it may have arrived.
     #[error("the connection to {target} broke ({phase}): {cause}")]
     Broken {
@@ -248,6 +259,7 @@ impl ConsoleError {
             Self::Handshake { .. } => Code::TlsHandshakeFailed,
             Self::CertificateRefused { .. } => Code::CertificateRefused,
             Self::CertificateRefusedEarly { .. } => Code::CertificateRefusedEarly,
+            Self::NotRequested { .. } => Code::CertificateNotRequested,
             Self::Broken { .. } => Code::ConnectionBroken,
             Self::TooLarge { .. } => Code::AnswerTooLarge,
             Self::Redirect { .. } => Code::RedirectRefused,
@@ -261,6 +273,19 @@ impl ConsoleError {
             Self::Refused { status, .. } => Code::of_status(*status, Code::UnknownRefusal),
             Self::Setup { .. } => Code::TlsSetupFailed,
         }
+    }
+
+    /// The same, over a connection whose server did not request the client's certificate: a verdict is none.
+    pub(super) fn of_no_request(self, target: String) -> Self {
+        let code = self.code();
+        let is_verdict = match code.advice() {
+            Advice::CredentialLost | Advice::Revoked => true,
+            Advice::Slowly => code == Code::Console(ErrorCode::SensorDisabled),
+            Advice::BackOff | Advice::Later | Advice::Refused | Advice::MissingPath | Advice::AskTime => {
+                false
+            }
+        };
+        if is_verdict { Self::NotRequested { target, answer: self.to_string() } } else { self }
     }
 
     /// How long the Console asked us to wait.

@@ -15,6 +15,7 @@ mod sending;
 mod server_cert;
 mod tls;
 
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::http::Method;
@@ -127,9 +128,9 @@ impl Console {
         &self,
         trust: &ServerTrust,
         identity: ClientIdentity,
+        said: &Heartbeat,
     ) -> Result<HeartbeatAnswer, ConsoleError> {
-        let said = Heartbeat { sensor_version: env!("CARGO_PKG_VERSION").to_owned(), ..Heartbeat::default() };
-        self.post(trust, identity, paths::HEARTBEAT, &said).await
+        self.post(trust, identity, paths::HEARTBEAT, said).await
     }
 
     /// Asks for a successor of the certificate that it speaks with, for the new key of this request.
@@ -191,13 +192,20 @@ impl Console {
         call: Request,
     ) -> Result<RawAnswer, ConsoleError> {
         let path = call.path;
-        let tls = tls::client_config(&self.clock, trust, identity)?;
-        let answer = self.transport.call(tls, trust, call).await?;
+        let speaks_as_sensor = identity.is_some();
+        let mut tls = tls::client_config(&self.clock, trust, identity)?;
+        let requested = tls::watch_request(&mut tls);
+        let judged = |error: ConsoleError| {
+            let is_heard = !speaks_as_sensor || requested.load(Ordering::Relaxed);
+            if is_heard { error } else { error.of_no_request(self.transport.target()) }
+        };
+        let answer = self.transport.call(tls, trust, call).await.map_err(judged)?;
         if let Some(console) = date_of(&answer.headers) {
             let sighting = Sighting { console, host: crate::clock::now(&self.clock) };
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(sighting);
         }
         tracing::debug!(path, status = answer.status, bytes = answer.body.len(), "the Console answered");
         answer::expect_success(answer, &self.transport.target(), crate::clock::now(&self.clock))
+            .map_err(judged)
     }
 }

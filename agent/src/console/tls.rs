@@ -5,10 +5,13 @@
 //! for the loudly named opt-in.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use rustls::client::ResolvesClientCert;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::sign::CertifiedKey;
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
 use super::error::ConsoleError;
@@ -55,6 +58,32 @@ pub fn client_config(
     // One connection per call: a resumed session would only keep key material in memory.
     config.resumption = rustls::client::Resumption::disabled();
     Ok(config)
+}
+
+/// Whether the server of one connection requested the client's certificate (docs/contract.md section 6: only then is its answer a
+/// verdict). A session is never resumed, so every connection begins with a full handshake that tells.
+pub(super) fn watch_request(config: &mut ClientConfig) -> Arc<AtomicBool> {
+    let requested = Arc::new(AtomicBool::new(false));
+    let inner = config.client_auth_cert_resolver.clone();
+    config.client_auth_cert_resolver = Arc::new(Watched { inner, requested: requested.clone() });
+    requested
+}
+
+#[derive(Debug)]
+struct Watched {
+    inner: Arc<dyn ResolvesClientCert>,
+    requested: Arc<AtomicBool>,
+}
+
+impl ResolvesClientCert for Watched {
+    fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        self.requested.store(true, Ordering::Relaxed);
+        self.inner.resolve(hints, schemes)
+    }
+
+    fn has_certs(&self) -> bool {
+        self.inner.has_certs()
+    }
 }
 
 fn system_roots(or: &[CertificateDer<'static>]) -> Result<RootCertStore, ConsoleError> {

@@ -261,7 +261,8 @@ impl Daemon {
                 parts.uptime,
                 store,
                 NewSensor::Refuse,
-            ),
+            )
+            .as_daemon(),
             asked: Vec::new(),
             metrics: parts.metrics,
             reports: parts.reports,

@@ -164,6 +164,7 @@ fn error_of_tls(error: &ConsoleError) -> bool {
         | ConsoleError::Handshake { .. }
         | ConsoleError::CertificateRefused { .. }
         | ConsoleError::CertificateRefusedEarly { .. }
+        | ConsoleError::NotRequested { .. }
         | ConsoleError::Setup { .. } => true,
         ConsoleError::Unreachable { .. }
         | ConsoleError::OutOfResources { .. }
@@ -201,6 +202,7 @@ fn tls(asked: &Result<(), ConsoleError>, trust: &str, sighting: Option<Sighting>
             | ConsoleError::Handshake { .. }
             | ConsoleError::CertificateRefused { .. }
             | ConsoleError::CertificateRefusedEarly { .. }
+            | ConsoleError::NotRequested { .. }
             | ConsoleError::Setup { .. }
             | ConsoleError::TooLarge { .. }
             | ConsoleError::Redirect { .. }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use telovix_contract::SensorId;
-use telovix_contract::session::HeartbeatAnswer;
+use telovix_contract::session::{Heartbeat, HeartbeatAnswer};
 use tokio::time::timeout;
 use zeroize::Zeroizing;
 
@@ -71,9 +71,14 @@ pub(super) fn renew(
     })
 }
 
-pub(super) fn heartbeat(console: Arc<Console>, credentials: Credentials, of: SensorId) -> InFlight {
+pub(super) fn heartbeat(
+    console: Arc<Console>,
+    credentials: Credentials,
+    of: SensorId,
+    said: Heartbeat,
+) -> InFlight {
     call(async move {
-        let reply = console.heartbeat(&credentials.trust, credentials.identity).await;
+        let reply = console.heartbeat(&credentials.trust, credentials.identity, &said).await;
         Answered::Heartbeat { of, reply }
     })
 }

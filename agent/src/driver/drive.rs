@@ -6,6 +6,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use uuid::Uuid;
+
 use super::calls::{InFlight, Reply};
 use super::enroll::NewSensor;
 use super::foreign::Met;
@@ -28,7 +30,8 @@ pub struct Driver {
     pub(super) new_sensor: NewSensor,
     pub(super) token: Option<FoundToken>,
     pub(super) current: Option<Generation>,
-    pub(super) committed: Option<Generation>,
+    /// The other identities on the disk, newest first.
+    pub(super) others: Vec<Generation>,
     pub(super) in_flight: Option<InFlight>,
     /// Why the last enrollment was begun.
     pub(super) reason: Option<EnrollReason>,
@@ -49,6 +52,10 @@ pub struct Driver {
     pub(super) ended: Option<String>,
     /// The failure that the log has told of.
     pub(super) logged: Option<Code>,
+    /// The daemon's mark in its heartbeats, and how many it has sent (docs/contract.md section 4).
+    pub(super) instance: Option<(Uuid, u64)>,
+    /// What the Console told in its latest heartbeat, cleaned.
+    pub(super) notices: Vec<String>,
 }
 
 /// What the owner of a driver hears of, in the order in which it happened.
@@ -127,7 +134,7 @@ impl Driver {
             new_sensor,
             token: None,
             current: None,
-            committed: None,
+            others: Vec::new(),
             in_flight: None,
             reason: None,
             inputs: VecDeque::new(),
@@ -140,7 +147,14 @@ impl Driver {
             met: Met::default(),
             ended: None,
             logged: None,
+            instance: None,
+            notices: Vec::new(),
         }
+    }
+
+    /// The same, with heartbeats that say that they are all of one process.
+    pub fn as_daemon(self) -> Self {
+        Self { instance: Some((Uuid::new_v4(), 0)), ..self }
     }
 
     /// Begins, with the token that the configured sources hold.
@@ -221,7 +235,9 @@ impl Driver {
 
     /// Everything that can be said at this moment.
     pub fn report(&self) -> Report {
-        self.machine.report(self.now())
+        let mut report = self.machine.report(self.now());
+        report.notes.extend(self.notices.iter().map(|notice| format!("the Console says: {notice}")));
+        report
     }
 
     /// The configuration in effect.

@@ -6,10 +6,11 @@ use jiff::SignedDuration;
 
 use super::drive::{Driver, Event, IdentityChange};
 use super::error::DriverError;
-use super::{enroll, found, spent_token};
+use super::{enroll, found, spent_token, summary};
 use crate::clock;
-use crate::machine::{Answer, Current, Effect, Input, Loaded, Outcome};
-use crate::store::{Generation, HoldOutcome, PendingKind, Publication, StoreError};
+use crate::machine::{Answer, Current, Effect, Identity, Input, Loaded, Outcome};
+use crate::store::{Generation, HoldOutcome, PendingKind, Publication, SensorState, StoreError};
+use crate::verify::Verified;
 
 /// How long an enrollment that nobody goes on with is kept: longer than a Console repeats its answer, and than people wait
 /// for an approval.
@@ -30,10 +31,8 @@ impl Driver {
             Effect::Call(call) => {
                 // What an earlier call saw of the Console's clock is not this one's.
                 let _ = self.console.take_sighting();
-                match self.start_call(call) {
-                    Ok(None) => {}
-                    Ok(Some(outcome)) => self.answer(outcome),
-                    Err(error) => self.answer(failed(&error)),
+                if let Err(error) = self.start_call(call) {
+                    self.answer(failed(&error));
                 }
             }
             Effect::CancelCall => self.in_flight = None,
@@ -44,7 +43,7 @@ impl Driver {
                 };
                 self.inputs.push_back(input);
             }
-            Effect::Discard { generation } => self.discard(generation),
+            Effect::ForgetRenewal => complain(self.store.discard(PendingKind::Renewal)),
             Effect::DiscardCopied => self.discard_copied(),
             Effect::SetReady(ready) => {
                 self.ready_owed = Some(ready);
@@ -136,7 +135,7 @@ impl Driver {
         if !matches!(&found.told.current, Current::Lost(loss) if loss.about_time.is_some()) {
             self.current = found.current;
         }
-        self.committed = found.committed;
+        self.others = found.others;
         for note in found.unmended.iter().filter(|note| !self.unmended.contains(note)) {
             tracing::warn!(note, "the state directory cannot be mended");
         }
@@ -162,40 +161,50 @@ impl Driver {
     }
 
     fn publish(&mut self, generation: u32) -> Result<(), StoreError> {
-        let Some(committed) = self.committed.take().filter(|found| found.number() == generation) else {
+        let Some(place) = self.others.iter().position(|found| found.number() == generation) else {
             return Err(StoreError::Corrupt {
                 path: self.store.dir().join(format!("generations/{generation:06}")),
                 problem: "it is not there any more".to_owned(),
             });
         };
-        let done = self.store.publish(&committed);
-        if let Ok(Some(kept)) = &done {
+        if let Some(kept) = self.store.publish(&self.others[place])? {
             let note = format!("files that this agent did not make are kept in {}", kept.display());
             self.events.push(Event::Warning(note));
         }
-        if done.is_ok() {
-            tracing::info!(
-                sensor_id = %committed.verified().sensor_id(),
-                generation,
-                not_after = %committed.verified().not_after(),
-                "the identity is published"
-            );
-            let same = |old: &Generation| old.verified().sensor_id() == committed.verified().sensor_id();
-            let renewed = self.current.as_ref().is_some_and(same);
-            self.change = if renewed { IdentityChange::Renewed } else { IdentityChange::Enrolled };
-            self.current = Some(committed);
-        } else {
-            self.committed = Some(committed);
-        }
-        done.map(|_| ())
+        let published = self.others.remove(place);
+        tracing::info!(
+            sensor_id = %published.verified().sensor_id(),
+            generation,
+            not_after = %published.verified().not_after(),
+            "the identity is published"
+        );
+        let before = self.current.replace(published);
+        let same = before.as_ref().is_some_and(|old| {
+            self.current.as_ref().is_some_and(|new| old.verified().sensor_id() == new.verified().sensor_id())
+        });
+        self.change = match &before {
+            Some(old) if old.number() > generation => IdentityChange::Restored,
+            Some(_) if same => IdentityChange::Renewed,
+            Some(_) | None => IdentityChange::Enrolled,
+        };
+        self.others.extend(before);
+        self.others.sort_by_key(|other| std::cmp::Reverse(other.number()));
+        Ok(())
     }
 
-    fn discard(&mut self, generation: u32) {
-        let Some(committed) = self.committed.take_if(|found| found.number() == generation) else { return };
-        let public = committed.verified().key().public_der();
-        let renewal = self.store.pending_renewal().ok().flatten();
-        let is_renewal = renewal.is_some_and(|pending| pending.key.public_der() == public);
-        complain(self.store.discard(if is_renewal { PendingKind::Renewal } else { PendingKind::Enrollment }));
+    /// Remembers what was issued, committed where it is not there yet: a repeated request brings the same again.
+    pub(super) fn commit(&mut self, verified: Verified, state: SensorState) -> Result<Identity, StoreError> {
+        let is_same = |other: &&Generation| {
+            let known = other.verified();
+            known.chain() == verified.chain() && known.ca() == verified.ca()
+        };
+        if let Some(same) = self.others.iter().find(is_same) {
+            return Ok(summary::identity(&self.host, same));
+        }
+        let generation = self.store.commit(verified, state)?;
+        let identity = summary::identity(&self.host, &generation);
+        self.others.insert(0, generation);
+        Ok(identity)
     }
 
     /// A renewal is of the copied identity. An enrollment may be this machine's own, with a token spent on it.
@@ -204,7 +213,6 @@ impl Driver {
         let pending = self.store.pending().ok().flatten();
         if !pending.is_some_and(|pending| enroll::is_ours(&pending, &self.host)) {
             complain(self.store.discard(PendingKind::Enrollment));
-            self.committed = None;
         }
     }
 }

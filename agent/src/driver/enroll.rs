@@ -14,9 +14,9 @@ use crate::config::{ConsoleUrl, Sourced, Trust};
 use crate::console::{Console, ConsoleError, EnrollReply, Issued};
 use crate::csr::Csr;
 use crate::key::KeyPair;
-use crate::store::{Generation, Pending, STATE_VERSION, SensorState, Store, StoreError};
+use crate::store::{Pending, STATE_VERSION, SensorState, Store, StoreError};
 use crate::tls::ServerTrust;
-use crate::verify::{self, Claim};
+use crate::verify::{self, Claim, Verified};
 
 /// Whether a second record of a host that holds an identity is welcome (docs/contract.md section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -146,6 +146,7 @@ fn nothing_sent(error: ConsoleError) -> DriverError {
         | ConsoleError::Handshake { .. }
         | ConsoleError::CertificateRefused { .. }
         | ConsoleError::CertificateRefusedEarly { .. }
+        | ConsoleError::NotRequested { .. }
         | ConsoleError::Broken { .. }
         | ConsoleError::TooLarge { .. }
         | ConsoleError::Redirect { .. }
@@ -198,18 +199,17 @@ impl FirstContact {
     }
 }
 
-/// Checks an answer and commits the identity in it. It is not published yet. What is remembered of it is what was asked
-/// for: token and configuration may have changed since, and an identity that was issued is not thrown away for that.
+/// Checks an answer. What is remembered of it is what was asked for: token and configuration may have changed since, and an identity
+/// that was issued is not thrown away for that.
 ///
 /// # Errors
 /// [`DriverError::BadAnswer`] when the answer is not an identity for our key; the disk.
-pub(super) fn commit(
-    store: &mut Store,
+pub(super) fn check(
     pending: Pending,
     enrolled: &Issued,
     console_url: &ConsoleUrl,
     now: Timestamp,
-) -> Result<(Generation, Vec<String>), DriverError> {
+) -> Result<(Verified, SensorState, Vec<String>), DriverError> {
     let asked = pending.asked()?;
     let mut warnings = enrolled.warnings();
     let policy_key = policy_key(enrolled, &mut warnings);
@@ -243,7 +243,7 @@ pub(super) fn commit(
         warnings
             .push(format!("the Console made a new record; the one of sensor {replaced} still stands there"));
     }
-    Ok((store.commit(verified, state)?, warnings))
+    Ok((verified, state, warnings))
 }
 
 /// The policy key of an answer. One that cannot be read costs nobody the identity; the next renewal brings it again.

@@ -1,19 +1,20 @@
 //! Reads the state directory for the machine.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::foreign::{self, Met};
 use super::host::Host;
 use super::summary;
 use crate::clock;
 use crate::machine::{Current, Loaded};
-use crate::store::{self, Generation, SensorState, Store, StoreError};
+use crate::store::{self, Generation, LossReason, SensorState, Store, StoreError};
 
 /// What a state directory holds: what the machine is told of it, and the identities themselves.
 pub(super) struct Found {
     pub told: Loaded,
     pub current: Option<Generation>,
-    pub committed: Option<Generation>,
+    /// The other identities that are in force, newest first.
+    pub others: Vec<Generation>,
     /// What is remembered of the current identity, a lost one too.
     pub remembered: Option<SensorState>,
     /// Damage that was mended, one sentence each.
@@ -30,7 +31,7 @@ pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> 
     let mut met = foreign::meet(store, host, now)?;
     let (mut mended, mut unmended) = (Vec::new(), Vec::new());
     let mut remembered = None;
-    let loaded = match (store.load(now)?, met.unwritten.take()) {
+    let loaded = match (load(store, now)?, met.unwritten.take()) {
         (store::Loaded::Nothing | store::Loaded::Lost(_), Some(unwritten)) => store::Loaded::Intact {
             generation: Box::new(unwritten),
             mended: Vec::new(),
@@ -54,17 +55,33 @@ pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> 
             (summary, None)
         }
     };
-    let committed = committed_before(store, now)?;
+    let number = current.as_ref().map_or(0, Generation::number);
+    let others = store.others(number, now)?;
+    let told_of = |other: &Generation| summary::identity(host, other);
+    let committed = committed_before(store, &others, number)?.map(told_of);
     let told = Loaded {
         current: summary,
         renewal_begun: committed.is_none() && is_renewing(store, current.as_ref())?,
-        committed: committed.as_ref().map(|generation| summary::identity(host, generation)),
+        others: others.iter().map(told_of).collect(),
         enrollment_begun: committed.is_none() && matches!(store.pending(), Ok(Some(_))),
         ready_since: store.ready_since(),
         told: current.as_ref().is_some_and(|current| store.was_told(current)),
+        committed,
         notes: mended.clone(),
     };
-    Ok(Found { told, current, committed, remembered, mended, unmended, met })
+    Ok(Found { told, current, others, remembered, mended, unmended, met })
+}
+
+/// An identity that has only expired is still one: it can be renewed (docs/contract.md section 3).
+fn load(store: &Store, now: Timestamp) -> Result<store::Loaded, StoreError> {
+    let found = store.load(now)?;
+    if let store::Loaded::Lost(store::Loss { reason: LossReason::Identity(error), .. }) = &found
+        && let Some((_, end)) = error.life()
+        && now >= end
+    {
+        return store.load(end.saturating_sub(SignedDuration::from_secs(1)).unwrap_or(end));
+    }
+    Ok(found)
 }
 
 /// Whether a renewal of the current identity is under way. One that cannot be read is begun anew when it is time.
@@ -76,11 +93,15 @@ fn is_renewing(store: &Store, current: Option<&Generation>) -> Result<bool, Stor
     }
 }
 
-/// What an earlier process committed and did not live to publish.
-fn committed_before(store: &Store, now: Timestamp) -> Result<Option<Generation>, StoreError> {
+/// What an earlier process committed and did not live to publish: newer than the current one, and for a key that is under way.
+fn committed_before<'a>(
+    store: &Store,
+    others: &'a [Generation],
+    current: u32,
+) -> Result<Option<&'a Generation>, StoreError> {
     for pending in [store.pending(), store.pending_renewal()] {
-        let pending = match pending {
-            Ok(Some(pending)) => pending,
+        let key = match pending {
+            Ok(Some(pending)) => pending.key,
             Ok(None) => continue,
             Err(error @ StoreError::Corrupt { .. }) => {
                 tracing::warn!(%error, "what was under way cannot be read");
@@ -88,8 +109,11 @@ fn committed_before(store: &Store, now: Timestamp) -> Result<Option<Generation>,
             }
             Err(error) => return Err(error),
         };
-        if let Some(generation) = store.committed(&pending, now)? {
-            return Ok(Some(generation));
+        let is_it = |other: &&Generation| {
+            other.number() > current && other.verified().key().public_der() == key.public_der()
+        };
+        if let Some(found) = others.iter().find(is_it) {
+            return Ok(Some(found));
         }
     }
     Ok(None)

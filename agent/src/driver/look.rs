@@ -38,7 +38,7 @@ pub fn look(host: &Host, token: Option<&FoundToken>) -> Result<Look, StoreError>
                 Effect::Call(_)
                 | Effect::CancelCall
                 | Effect::Publish { .. }
-                | Effect::Discard { .. }
+                | Effect::ForgetRenewal
                 | Effect::DiscardCopied
                 | Effect::SetReady(_)
                 | Effect::NotifyConsumers { .. }

@@ -1,18 +1,22 @@
 //! The replies to the calls, looked at: an answer is committed before the machine hears of it.
 
-use telovix_contract::problem::ErrorCode;
+use telovix_contract::clean;
 
 use super::calls::{Answered, Reply};
 use super::drive::{Attempt, Driver, Event};
-use super::effects::{complain, failed};
+use super::effects::failed;
+use super::enroll;
 use super::error::DriverError;
-use super::{enroll, summary};
 use crate::clock;
 use crate::config::ConsoleUrl;
-use crate::console::{ConsoleError, EnrollReply, Issued};
+use crate::console::{EnrollReply, Issued};
 use crate::machine::{Accepted, Identity, Outcome};
-use crate::store::{Pending, PendingKind, SensorState};
+use crate::store::{Pending, SensorState};
 use crate::verify::{self, Claim};
+
+/// Most notices of one answer that are shown, and how long each may be in characters.
+const MOST_NOTICES: usize = 8;
+const LONGEST_NOTICE: usize = 300;
 
 impl Driver {
     /// Looks at what a call brought, and tells the machine.
@@ -21,7 +25,6 @@ impl Driver {
         let outcome = match reply.0 {
             Answered::Enroll { pending, of, reply } => self.enrollment_answered(pending, &of, reply),
             Answered::Renew { pending, reply } => {
-                self.forget_refused_request(&reply);
                 let renewed = reply
                     .map_err(DriverError::from)
                     .and_then(|renewed| self.commit_renewal(pending, &renewed));
@@ -32,11 +35,14 @@ impl Driver {
                 Ok(answer) if answer.sensor_id != of => {
                     failed(&DriverError::OtherSensor { ours: of, theirs: answer.sensor_id })
                 }
-                Ok(answer) => Outcome::Accepted(Accepted {
-                    interval: std::time::Duration::from_secs(answer.heartbeat_interval_seconds.into()),
-                    trust_state: answer.trust_state,
-                    renew_between: answer.renew_between,
-                }),
+                Ok(answer) => {
+                    self.hear(&answer.notices);
+                    Outcome::Accepted(Accepted {
+                        interval: std::time::Duration::from_secs(answer.heartbeat_interval_seconds.into()),
+                        trust_state: answer.trust_state,
+                        renew_between: answer.renew_between,
+                    })
+                }
                 Err(error) => failed(&error.into()),
             },
             Answered::Clock(reply) => {
@@ -48,6 +54,16 @@ impl Driver {
         };
         self.answer(outcome);
         self.drive()
+    }
+
+    /// What the Console wants the operator of this host to know: the first few, each logged when it is new.
+    fn hear(&mut self, notices: &[String]) {
+        let told: Vec<String> =
+            notices.iter().take(MOST_NOTICES).map(|notice| clean(notice, LONGEST_NOTICE)).collect();
+        for notice in told.iter().filter(|notice| !self.notices.contains(notice)) {
+            tracing::warn!("the Console says: {notice}");
+        }
+        self.notices = told;
     }
 
     fn enrollment_answered(
@@ -75,18 +91,10 @@ impl Driver {
         enrolled: &Issued,
     ) -> Result<Identity, DriverError> {
         let now = clock::now(&self.host.clock);
-        let (generation, warnings) = enroll::commit(&mut self.store, pending, enrolled, of, now)?;
+        let (verified, state, warnings) = enroll::check(pending, enrolled, of, now)?;
+        let identity = self.commit(verified, state)?;
         self.events.extend(warnings.into_iter().map(Event::Warning));
-        let identity = summary::identity(&self.host, &generation);
-        self.committed = Some(generation);
         Ok(identity)
-    }
-
-    /// A request that the Console cannot read is not sent again: the next attempt makes another.
-    fn forget_refused_request(&mut self, reply: &Result<Issued, ConsoleError>) {
-        if let Err(ConsoleError::Refused { known: Some(ErrorCode::InvalidCsr), .. }) = reply {
-            complain(self.store.discard(PendingKind::Renewal));
-        }
     }
 
     fn commit_renewal(&mut self, pending: Pending, renewed: &Issued) -> Result<Identity, DriverError> {
@@ -104,10 +112,8 @@ impl Driver {
         let state =
             SensorState { trust_state: renewed.trust_state(), enrolled_at: now, ..current.state().clone() };
         let verified = verify::check(claim, pending.key, now).map_err(DriverError::BadAnswer)?;
-        let generation = self.store.commit(verified, state)?;
+        let identity = self.commit(verified, state)?;
         self.events.extend(warnings.into_iter().map(Event::Warning));
-        let identity = summary::identity(&self.host, &generation);
-        self.committed = Some(generation);
         Ok(identity)
     }
 }

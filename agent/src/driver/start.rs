@@ -1,22 +1,20 @@
 //! Starts the machine's calls, after what has to be on the disk first.
 
 use telovix_contract::SensorId;
-use telovix_contract::session::RenewRequest;
+use telovix_contract::session::{Heartbeat, RenewRequest};
 
 use super::calls::{self, Credentials};
 use super::drive::Driver;
 use super::enroll::{self, Application, FirstContact};
 use super::error::DriverError;
-use super::summary;
-use crate::clock;
 use crate::csr::Csr;
 use crate::key::KeyPair;
-use crate::machine::{Call, Outcome};
+use crate::machine::Call;
 use crate::store::{Generation, StoreError};
 
 impl Driver {
-    /// Starts a call, or answers it at once where that can be done without the Console.
-    pub(super) fn start_call(&mut self, call: Call) -> Result<Option<Outcome>, DriverError> {
+    /// Starts a call.
+    pub(super) fn start_call(&mut self, call: Call) -> Result<(), DriverError> {
         match call {
             Call::Enroll { replaces, reason } => {
                 tracing::debug!(%reason, console = %self.console_url, "enrolling");
@@ -25,15 +23,17 @@ impl Driver {
             }
             Call::Renew => return self.start_renewal(),
             Call::Prove { generation } => {
-                let committed = self.committed.as_ref().filter(|found| found.number() == generation);
-                let of = committed.ok_or(DriverError::Gone("the committed generation"))?;
+                let other = self.others.iter().find(|found| found.number() == generation);
+                let of = other.ok_or(DriverError::Gone("the generation to be proven"))?;
                 let (credentials, sensor) = (credentials(of)?, of.verified().sensor_id());
-                self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor));
+                let said = self.heartbeat();
+                self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor, said));
             }
             Call::Heartbeat => {
                 let of = self.current.as_ref().ok_or(DriverError::Gone("the current generation"))?;
                 let (credentials, sensor) = (credentials(of)?, of.verified().sensor_id());
-                self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor));
+                let said = self.heartbeat();
+                self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor, said));
             }
             Call::ProbeClock => self.in_flight = Some(calls::clock(self.console.clone())),
             Call::Decommission => {
@@ -42,31 +42,35 @@ impl Driver {
                 self.in_flight = Some(calls::decommission(self.console.clone(), credentials(of)?, target));
             }
         }
-        Ok(None)
+        Ok(())
     }
 
-    fn start_enrollment(&mut self, replaces: Option<SensorId>) -> Result<Option<Outcome>, DriverError> {
+    fn heartbeat(&mut self) -> Heartbeat {
+        let sent = self.instance.as_mut().map(|(instance, sent)| {
+            *sent += 1;
+            (*instance, *sent)
+        });
+        let (instance, sequence) = sent.unzip();
+        Heartbeat { sensor_version: env!("CARGO_PKG_VERSION").to_owned(), instance, sequence }
+    }
+
+    fn start_enrollment(&mut self, replaces: Option<SensorId>) -> Result<(), DriverError> {
         let token = self.token.as_ref().map(|found| found.token.clone());
         let token = token.ok_or(DriverError::Gone("the token"))?;
         let new_sensor = enroll::new_sensor(self.new_sensor, &token, &self.store);
         let application = Application { host: &self.host, token: &token, replaces, new_sensor };
         let pending = enroll::begin_or_resume(&application, &mut self.store)?;
-        if let Some(generation) = self.store.committed(&pending, clock::now(&self.host.clock))? {
-            let identity = summary::identity(&self.host, &generation);
-            self.committed = Some(generation);
-            return Ok(Some(Outcome::Enrolled(identity)));
-        }
         let contact =
             FirstContact { configured: self.host.config.trust.resolve()?, stored: self.store.stored_ca() };
         let body = enroll::body(&pending, &token)?;
         self.in_flight =
             Some(calls::enroll(self.console.clone(), contact, body, pending, self.console_url.clone()));
-        Ok(None)
+        Ok(())
     }
 
     /// A renewal goes on with its key after a crash, so that a lost answer costs nothing but a repeat. Also where another type
     /// of key is configured by now: the Console may have made the successor for this one, and no other key gets it.
-    fn start_renewal(&mut self) -> Result<Option<Outcome>, DriverError> {
+    fn start_renewal(&mut self) -> Result<(), DriverError> {
         let current = self.current.as_ref().ok_or(DriverError::Gone("the current generation"))?;
         let pending = match self.store.pending_renewal() {
             Ok(Some(pending)) if pending.renews == Some(current.number()) => pending,
@@ -78,14 +82,9 @@ impl Driver {
             }
             Err(error) => return Err(error.into()),
         };
-        if let Some(generation) = self.store.committed(&pending, clock::now(&self.host.clock))? {
-            let identity = summary::identity(&self.host, &generation);
-            self.committed = Some(generation);
-            return Ok(Some(Outcome::Renewed(identity)));
-        }
         let csr_pem = pending.renewal()?.csr_pem;
         self.in_flight = Some(calls::renew(self.console.clone(), credentials(current)?, csr_pem, pending));
-        Ok(None)
+        Ok(())
     }
 }
 

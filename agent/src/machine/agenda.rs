@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::effect::Call;
-use super::identity::{Candidate, CurrentIdentity, Validity, Verdict};
+use super::identity::{Candidate, CurrentIdentity, Validity};
 use super::input::Now;
 use super::retry::SHORTEST;
 use super::skew::Clock;
@@ -19,6 +19,8 @@ pub(super) struct Agenda {
     now: Duration,
     pub due: Option<Todo>,
     pub next: Option<Duration>,
+    /// When the next thing is done; `next` may be no more than the end of something.
+    pub attempt: Option<Duration>,
 }
 
 /// Something to do.
@@ -26,17 +28,18 @@ pub(super) struct Agenda {
 pub(super) enum Todo {
     Load,
     Publish(u32),
-    Discard(u32),
+    SetAside,
     Call(Call),
 }
 
 impl Agenda {
     fn new(now: Now) -> Self {
-        Self { now: now.mono, due: None, next: None }
+        Self { now: now.mono, due: None, next: None, attempt: None }
     }
 
     /// To be done at that moment of the monotonic clock. What is added first goes first.
     fn add(&mut self, at: Duration, todo: impl FnOnce() -> Todo) {
+        self.attempt = Some(self.attempt.map_or(at, |attempt| attempt.min(at)));
         if at > self.now {
             self.wake(at);
         } else if self.due.is_none() {
@@ -88,13 +91,11 @@ impl Machine {
         let generation = candidate.identity.generation;
         match candidate.validity(now, &self.skew) {
             Validity::Suspect => return,
-            Validity::Expired => return agenda.add(Duration::ZERO, || Todo::Discard(generation)),
+            Validity::Expired => return agenda.add(Duration::ZERO, || Todo::SetAside),
             Validity::Good => self.wake_at_end(now, candidate.identity.not_after, agenda),
         }
         if candidate.proof.is_some() || self.current.is_none() {
             agenda.add(candidate.publish.due(), || Todo::Publish(generation));
-        } else if candidate.refused && self.brings_another(candidate) {
-            agenda.add(Duration::ZERO, || Todo::Discard(generation));
         } else {
             agenda.add(candidate.prove.due(), || Todo::Call(Call::Prove { generation }));
         }
@@ -112,23 +113,27 @@ impl Machine {
     }
 
     fn plan_identity(&self, now: Now, current: &CurrentIdentity, agenda: &mut Agenda) {
-        match current.validity(now, &self.skew) {
-            Validity::Suspect | Validity::Expired => return,
+        let validity = current.validity(now, &self.skew);
+        match validity {
+            Validity::Suspect => return,
             Validity::Good => self.wake_at_end(now, current.identity.not_after, agenda),
+            Validity::Expired => {}
         }
         // Once the Console has seen the successor, this one may be worth nothing.
         if self.candidate.as_ref().is_some_and(|candidate| candidate.proof.is_some()) {
             return;
         }
-        if current.is_usable(now, &self.skew) && self.candidate.is_none() && !self.skew.is_behind() {
-            let moment = if current.renews_at_once() {
+        if current.may_renew(now, &self.skew) && self.candidate.as_ref().is_none_or(Candidate::is_stalled) {
+            let moment = if current.renews_at_once(now, &self.skew) {
                 Duration::ZERO
             } else {
                 self.skew.mono_of(now, current.renew_at())
             };
             agenda.add(moment.max(current.renew.due()), || Todo::Call(Call::Renew));
         }
-        agenda.add(current.heartbeat.due(), || Todo::Call(Call::Heartbeat));
+        if validity == Validity::Good {
+            agenda.add(current.heartbeat.due(), || Todo::Call(Call::Heartbeat));
+        }
     }
 
     fn wake_at_end(&self, now: Now, end: Timestamp, agenda: &mut Agenda) {
@@ -160,41 +165,24 @@ impl Machine {
                         .candidate
                         .as_ref()
                         .is_some_and(|c| c.validity(now, &self.skew) == Validity::Suspect)
-                    || self.current.as_ref().is_some_and(|current| self.suspects(now, current))
+                    || self.current.as_ref().is_some_and(|c| c.validity(now, &self.skew) == Validity::Suspect)
                     || (!self.skew.was_told() && self.wants_to_enroll(now))
             }
             Clock::Wrong(_) => {
-                loss_may_be_the_clock()
-                    || (self.skew.is_behind() && (self.wants_to_enroll(now) || self.renewal_is_due(now)))
+                loss_may_be_the_clock() || (self.skew.is_behind() && self.wants_to_enroll(now))
             }
-        }
-    }
-
-    fn suspects(&self, now: Now, current: &CurrentIdentity) -> bool {
-        match current.verdict {
-            Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => {
-                current.validity(now, &self.skew) == Validity::Suspect
-            }
-            Verdict::Lost(_) | Verdict::Revoked(_) => false,
         }
     }
 
     pub(super) fn wants_to_enroll(&self, now: Now) -> bool {
-        self.intent(now).is_some() && self.token.is_some_and(|token| self.enrolling.barred(&token).is_none())
+        self.intent(now).is_some()
     }
 
     /// Whether the identity's time for renewal has come, whatever stands in its way.
     pub(super) fn renewal_is_due(&self, now: Now) -> bool {
         self.current.as_ref().is_some_and(|current| {
-            current.is_usable(now, &self.skew)
-                && (current.renews_at_once() || self.skew.corrected(now) >= current.renew_at())
-        })
-    }
-
-    /// Whether the token in hand could bring another identity than a refused candidate.
-    fn brings_another(&self, candidate: &Candidate) -> bool {
-        self.token.is_some_and(|token| {
-            !token.matches(&candidate.identity.token_sha256) && self.enrolling.blocked(&token).is_none()
+            current.may_renew(now, &self.skew)
+                && (current.renews_at_once(now, &self.skew) || self.skew.corrected(now) >= current.renew_at())
         })
     }
 }

@@ -122,6 +122,8 @@ const NOT_A_CONSOLE: &str = "check that console_url names a Console and that no 
 const CONTRACT: &str = "check that console_url names a Console and that its version speaks this contract";
 const BROKEN: &str =
     "the Console, or something between it and this host, is broken; nothing was changed on this host";
+const ENDS_TLS: &str =
+    "make the proxy or load balancer before the Console pass TLS through instead of terminating it";
 const TRUST: &str = "check that console_url names the right Console and that this host's clock is right; give its CA \
                      with --bootstrap-ca or its fingerprint with --ca-fingerprint";
 const CLOCK: &str = "set this host's clock (`timedatectl` shows it); nothing is lost, and the agent goes on as soon as \
@@ -169,6 +171,8 @@ codes! {
     CertificateRefusedEarly = "certificate_refused_early", NotReached, BackOff, HostOperator,
         "look at this sensor in the Console, and at what ends TLS before it; let it use TLS 1.3, by which a refusal can be \
          believed; where the certificate is of no use any more, enroll again with a new token";
+    /// The server refused the sensor without having requested its certificate.
+    CertificateNotRequested = "certificate_not_requested", Refused, Later, HostOperator, ENDS_TLS;
     /// The answer is larger than any answer of a Console.
     AnswerTooLarge = "answer_too_large", Unexpected, Later, HostOperator, NOT_A_CONSOLE;
     /// The answer points elsewhere; a token never follows.
@@ -226,7 +230,7 @@ codes! {
         "approve this node in the Console; the agent asks again by itself, and `enroll` goes on with the same \
          enrollment when it is run again";
     /// A heartbeat was answered, and the Console does not trust the sensor.
-    TrustRevoked = "trust_revoked", Refused, Slowly, ConsoleOperator, "look at this sensor in the Console";
+    TrustRevoked = "trust_revoked", Refused, Revoked, ConsoleOperator, "look at this sensor in the Console";
     /// There is no identity to retire, or none that the Console accepts.
     NothingToRetire = "nothing_to_retire", NoIdentity, Later, HostOperator, "";
     /// A bug of this program.
@@ -303,9 +307,7 @@ fn action_of_refusal(code: ErrorCode) -> &'static str {
             "give this host a name of its own with --node-name, or approve the replacement in the Console"
         }
         E::InvalidSensorTrust | E::CertificateExpired => "enroll again with a new token",
-        E::ClientCertificateRequired => {
-            "let what stands between this host and the Console pass TLS through instead of ending it"
-        }
+        E::ClientCertificateRequired => ENDS_TLS,
         E::SensorRevoked => "this sensor was revoked; enroll with a new token if it should come back",
         E::SensorDisabled => "enable this sensor in the Console",
         E::InvalidRequest | E::InvalidCsr => {

@@ -28,11 +28,8 @@ pub enum Effect {
         /// The generation.
         generation: u32,
     },
-    /// Throw away this committed, unpublished generation, and the key and request in `pending/` that it was made from.
-    Discard {
-        /// The generation.
-        generation: u32,
-    },
+    /// Forget the key and request of the renewal under way: the next one is made with another key. No generation goes with it.
+    ForgetRenewal,
     /// Throw away the key and request in `pending/`, and any unpublished generation: they came with a copied state
     /// directory and are another machine's.
     DiscardCopied,

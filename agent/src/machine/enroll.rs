@@ -1,6 +1,6 @@
 //! Attempts to enroll, and what was refused.
 //!
-//! Invariant: a token whose sensor was revoked is not presented again; one that was refused is, ten minutes later.
+//! Invariant: a token that was refused is presented again, ten minutes later.
 
 use std::time::Duration;
 
@@ -23,8 +23,6 @@ pub(super) struct Enrolling {
     pub waiting: bool,
     /// What was refused.
     pub block: Option<Block>,
-    /// The token that paid for a sensor which was revoked.
-    pub revoked: Option<(TokenHash, Fault)>,
     /// How often in a row what was enrolled was lost soon after.
     relapses: u32,
 }
@@ -41,18 +39,15 @@ pub(super) struct Block {
 pub(super) struct EnrollIntent {
     pub reason: EnrollReason,
     pub replaces: Option<SensorId>,
+    /// The token is known to have paid already, and for one use. It is asked for all the same, for a Console that was restored may
+    /// not know that; people hear of the loss and not of this.
+    pub is_spent: bool,
 }
 
 impl Enrolling {
-    /// Why this token was refused, or is not presented.
+    /// Why this token was refused.
     pub(super) fn blocked(&self, token: &TokenFacts) -> Option<&Fault> {
-        let block = self.block.as_ref().filter(|block| block.token == token.hash()).map(|block| &block.fault);
-        block.or_else(|| self.barred(token))
-    }
-
-    /// Why this token is never presented again.
-    pub(super) fn barred(&self, token: &TokenFacts) -> Option<&Fault> {
-        self.revoked.as_ref().filter(|(paid, _)| token.matches(paid)).map(|(_, why)| why)
+        self.block.as_ref().filter(|block| block.token == token.hash()).map(|block| &block.fault)
     }
 
     /// Whether the Console lost, soon after, what this process had enrolled.

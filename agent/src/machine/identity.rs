@@ -34,9 +34,12 @@ pub(super) struct CurrentIdentity {
     pub renewal_endpoint: Endpoint,
     /// A renewal that does not wait for its time.
     pub renew_now: bool,
-    /// A renewal was begun, and whether the Console has made the successor is not known. It is gone on with, whatever asked
-    /// for it: an hour after the Console has made one, this identity is worth nothing.
+    /// A renewal was begun, and its successor is not in use yet. It is gone on with, whatever asked for it.
     pub renew_begun: bool,
+    /// Renewals that somebody answered, and that came to nothing, since the certificate expired.
+    pub late: u32,
+    /// The Console does not know it, so it said once; that is believed at the second like answer.
+    is_doubted: bool,
     /// When this process enrolled it, on the monotonic clock.
     pub enrolled: Option<Duration>,
     own_renew_at: Timestamp,
@@ -54,7 +57,7 @@ pub(super) enum Verdict {
     Refused(Fault),
     /// It does not know it.
     Lost(Fault),
-    /// It is switched off for good.
+    /// It has revoked it.
     Revoked(Fault),
 }
 
@@ -87,8 +90,6 @@ pub(super) struct Candidate {
     pub proof: Option<Proof>,
     pub prove: RetryState,
     pub publish: RetryState,
-    /// The Console refuses it for now.
-    pub refused: bool,
 }
 
 /// How an identity was obtained.
@@ -98,6 +99,8 @@ pub(super) enum ObtainedBy {
     Renewal,
     /// By an earlier process.
     Earlier,
+    /// It was on the disk already, and is tried because the Console does not know the current one.
+    Spare,
 }
 
 /// That an identity works.
@@ -121,6 +124,8 @@ impl CurrentIdentity {
             renewal_endpoint: Endpoint::Available,
             renew_now: false,
             renew_begun: false,
+            late: 0,
+            is_doubted: false,
             enrolled: None,
             own_renew_at,
             window: None,
@@ -132,16 +137,37 @@ impl CurrentIdentity {
     pub(super) fn accept(&mut self, now: Now, answer: &Accepted) {
         self.verdict = match answer.trust_state {
             TrustState::Trusted | TrustState::Rotated => Verdict::Accepted,
-            TrustState::BootstrapPending | TrustState::TrustRevoked => {
-                Verdict::Refused(distrusted(answer.trust_state))
-            }
+            TrustState::BootstrapPending => Verdict::Refused(distrusted(answer.trust_state)),
+            TrustState::TrustRevoked => Verdict::Revoked(distrusted(answer.trust_state)),
         };
+        self.is_doubted = false;
+        if self.renew.met(Advice::Revoked) {
+            self.renew.succeed();
+        }
         self.trust_state = answer.trust_state;
         self.last_contact = Some(now.wall);
         self.heartbeat_endpoint = Endpoint::Available;
         let interval = answer.interval.clamp(INTERVAL.0, INTERVAL.1);
         self.heartbeat.again_after(now, jitter(interval, now.random));
         self.ask_within(now, answer.renew_between);
+        if let Verdict::Revoked(fault) = &self.verdict {
+            let failure = Failure { fault: fault.clone(), retry_after: None };
+            self.revoke(now, &failure);
+        }
+    }
+
+    /// The Console has revoked it: asked again hourly, whichever call can ask.
+    pub(super) fn revoke(&mut self, now: Now, failure: &Failure) {
+        self.verdict = Verdict::Revoked(failure.fault.clone());
+        self.heartbeat.refuse(now, failure, schedule::REVOKED);
+        self.renew.refuse(now, failure, schedule::REVOKED);
+        (self.renew_now, self.renew_begun, self.is_doubted) = (false, false, false);
+    }
+
+    /// The Console refuses it for now.
+    pub(super) fn refuse(&mut self, fault: &Fault) {
+        self.verdict = Verdict::Refused(fault.clone());
+        self.is_doubted = false;
     }
 
     /// The Console has no heartbeat: that the certificate chains has to do. A refusal is not taken back by that, for what
@@ -183,8 +209,8 @@ impl CurrentIdentity {
     }
 
     /// Whether a renewal waits for no moment.
-    pub(super) fn renews_at_once(&self) -> bool {
-        self.renew_now || self.renew_begun
+    pub(super) fn renews_at_once(&self, now: Now, skew: &Skew) -> bool {
+        self.renew_now || self.renew_begun || self.validity(now, skew) == Validity::Expired
     }
 
     /// When it will be renewed.
@@ -197,16 +223,30 @@ impl CurrentIdentity {
     }
 
     /// The Console does not know it, so it said once. It is asked once more, one heartbeat later, before that is believed.
-    pub(super) fn doubt(&mut self, now: Now, failure: &Failure) {
+    pub(super) fn doubt(&mut self, now: Now, skew: &Skew, failure: &Failure) {
         self.verdict = Verdict::Refused(failure.fault.clone());
-        self.heartbeat.doubt(now, failure, jitter(HEARTBEAT, now.random));
+        self.is_doubted = true;
+        // Only one of the two is due: what has expired renews, and does not beat.
+        let call = match self.validity(now, skew) {
+            Validity::Good | Validity::Suspect => &mut self.heartbeat,
+            Validity::Expired => &mut self.renew,
+        };
+        call.fail(now, failure, jitter(HEARTBEAT, now.random));
     }
 
     /// Whether the Console's last word on it was that it does not know it.
     pub(super) fn is_doubted(&self) -> bool {
-        match &self.verdict {
-            Verdict::Refused(fault) | Verdict::Lost(fault) => fault.code.advice() == Advice::CredentialLost,
-            Verdict::Unknown | Verdict::Accepted | Verdict::Revoked(_) => false,
+        self.is_doubted
+    }
+
+    /// Whether a renewal of it may be asked for. One that has expired is renewed whatever was said of it; one that the Console does
+    /// not know only where its successor may have been made already.
+    pub(super) fn may_renew(&self, now: Now, skew: &Skew) -> bool {
+        match (self.validity(now, skew), &self.verdict) {
+            (Validity::Suspect, _) | (Validity::Good, Verdict::Revoked(_)) => false,
+            (Validity::Good, Verdict::Lost(_)) => self.renew_begun,
+            (Validity::Expired, _)
+            | (Validity::Good, Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_)) => true,
         }
     }
 
@@ -234,8 +274,12 @@ impl Candidate {
             proof: None,
             prove: RetryState::default(),
             publish: RetryState::default(),
-            refused: false,
         }
+    }
+
+    /// Whether its proof has failed, so that nothing waits for it any more.
+    pub(super) fn is_stalled(&self) -> bool {
+        self.proof.is_none() && self.prove.fault().is_some()
     }
 
     pub(super) fn validity(&self, now: Now, skew: &Skew) -> Validity {
@@ -243,7 +287,7 @@ impl Candidate {
     }
 }
 
-fn validity(identity: &Identity, now: Now, skew: &Skew) -> Validity {
+pub(super) fn validity(identity: &Identity, now: Now, skew: &Skew) -> Validity {
     if now.wall < identity.not_after {
         return Validity::Good;
     }

@@ -113,6 +113,8 @@ pub struct Loaded {
     /// An identity that was committed and not published yet, by this process or by one that was cut short. It is newer
     /// than the current one and made for the key in `pending/`.
     pub committed: Option<Identity>,
+    /// Every other identity there that is in force, newest first, `committed` among them.
+    pub others: Vec<Identity>,
     /// Whether a renewal of the current identity was begun, by whichever process, and nothing came of it yet.
     pub renewal_begun: bool,
     /// Whether an enrollment was begun, by whichever process, and nothing came of it yet.

@@ -12,25 +12,30 @@ use super::input::{Fault, Identity, Loss, MadeOn, Now, TokenFacts};
 use super::skew::Clock;
 use super::state::Machine;
 
+/// Answered renewals of an expired certificate that have to come to nothing before a token is spent.
+const LATE_RENEWALS: u32 = 2;
+
 impl Machine {
     /// The enrollment that this host wants and has a token for, whether or not it may be tried now.
     pub(super) fn intent(&self, now: Now) -> Option<EnrollIntent> {
         let token = self.token.as_ref()?;
-        if self.candidate.is_some() {
+        if self.candidate.as_ref().is_some_and(|candidate| !candidate.is_stalled()) {
             return None;
         }
         if let Some(current) = &self.current {
             let reason = self.reason_to_replace(now, current, token)?;
-            return Some(EnrollIntent { reason, replaces: Some(current.identity.sensor_id) });
+            let Identity { sensor_id, token_sha256, token_type, .. } = &current.identity;
+            let is_spent = token.matches(token_sha256) && !can_pay_again(*token_type);
+            return Some(EnrollIntent { reason, replaces: Some(*sensor_id), is_spent });
         }
         match &self.loss {
-            None => Some(EnrollIntent { reason: EnrollReason::First, replaces: None }),
+            None => Some(EnrollIntent { reason: EnrollReason::First, replaces: None, is_spent: false }),
             Some(loss) if self.may_be_the_clock(now, loss) => None,
-            Some(loss) => after_loss(loss, token),
+            Some(loss) => Some(after_loss(loss, token)),
         }
     }
 
-    /// Why the token in hand was refused, or is not presented.
+    /// Why the token in hand was refused.
     pub(super) fn blocked(&self) -> Option<&Fault> {
         self.enrolling.blocked(self.token.as_ref()?)
     }
@@ -57,16 +62,14 @@ impl Machine {
         }
         match &current.verdict {
             Verdict::Revoked(_) => return None,
-            Verdict::Lost(fault) => {
-                return can_pay_again(identity.token_type)
-                    .then(|| EnrollReason::NotAccepted(fault.message.clone()));
-            }
+            Verdict::Lost(fault) => return Some(EnrollReason::NotAccepted(fault.message.clone())),
             Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => {}
         }
         match current.validity(now, &self.skew) {
             Validity::Suspect => None,
+            // A renewal is asked for before a token is spent.
             Validity::Expired => {
-                can_pay_again(identity.token_type).then_some(EnrollReason::Expired(identity.not_after))
+                (current.late >= LATE_RENEWALS).then_some(EnrollReason::Expired(identity.not_after))
             }
             Validity::Good => self.reason_while_good(now, current),
         }
@@ -87,17 +90,16 @@ impl Machine {
     }
 }
 
-fn after_loss(loss: &Loss, token: &TokenFacts) -> Option<EnrollIntent> {
+fn after_loss(loss: &Loss, token: &TokenFacts) -> EnrollIntent {
     let paid = loss.token_sha256.as_ref().is_some_and(|recorded| token.matches(recorded));
-    if paid && !can_pay_again(loss.token_type) {
-        return None;
-    }
-    Some(match loss.made_on {
-        MadeOn::AnotherHost => EnrollIntent { reason: EnrollReason::Cloned, replaces: None },
+    let is_spent = paid && !can_pay_again(loss.token_type);
+    match loss.made_on {
+        MadeOn::AnotherHost => EnrollIntent { reason: EnrollReason::Cloned, replaces: None, is_spent },
         MadeOn::ThisHost => {
-            EnrollIntent { reason: EnrollReason::Lost(loss.reason.clone()), replaces: loss.sensor_id }
+            let reason = EnrollReason::Lost(loss.reason.clone());
+            EnrollIntent { reason, replaces: loss.sensor_id, is_spent }
         }
-    })
+    }
 }
 
 /// Whether a token that paid for an identity may pay for another. Where the Console did not say what kind it is, it is

@@ -17,7 +17,8 @@ impl Machine {
         self.job.take_if(|job| *job == Job::Load);
         self.load.succeed();
         let first = !std::mem::replace(&mut self.loaded, true);
-        let Loaded { current, committed, renewal_begun, enrollment_begun, ready_since, told, notes } = loaded;
+        let Loaded { current, committed, others, renewal_begun, enrollment_begun, ready_since, told, notes } =
+            loaded;
         self.enrollment_begun = enrollment_begun;
         self.ready = Some(ready_since.is_some());
         let mended = !notes.is_empty();
@@ -39,6 +40,7 @@ impl Machine {
             Current::Intact(identity) => self.lost(now, copied(&identity), effects),
             Current::Lost(loss) => self.lost(now, loss, effects),
         }
+        self.spares = others.into_iter().filter(|other| other.made_on == MadeOn::ThisHost).collect();
         self.found_committed(committed);
     }
 
@@ -63,7 +65,18 @@ impl Machine {
         current.enrolled = match obtained_by {
             ObtainedBy::Enrollment | ObtainedBy::Earlier => Some(now.mono),
             ObtainedBy::Renewal => self.current.as_ref().and_then(|old| old.enrolled),
+            ObtainedBy::Spare => None,
         };
+        if obtained_by == ObtainedBy::Renewal && current.verdict == Verdict::Accepted {
+            let life = current.identity.not_after.duration_since(current.identity.not_before);
+            current.renew.again_after(now, schedule::renewal_floor(life.unsigned_abs()));
+        }
+        if let Some(old) = self.current.take() {
+            self.put_aside(old.identity);
+        }
+        self.spares.retain(|spare| spare.generation != current.identity.generation);
+        self.untried.clear();
+        self.set_aside = None;
         if std::mem::take(&mut self.renew_asked) {
             effects.push(Effect::CommandDone(CommandResult::Renewed {
                 generation: current.identity.generation,
@@ -81,9 +94,7 @@ impl Machine {
             return;
         }
         // Whoever asked hears of it now: a disk may take its time, and this goes on without them.
-        if std::mem::take(&mut self.renew_asked) {
-            effects.push(Effect::CommandDone(CommandResult::RenewFailed(fault.clone())));
-        }
+        self.renewal_command_failed(&fault, effects);
         self.reload = true;
         if let Some(candidate) = &mut self.candidate {
             candidate.publish.disk_failed(now, fault);
@@ -105,14 +116,14 @@ impl Machine {
             self.candidate = None;
         }
         if let Some(current) = self.current.replace(CurrentIdentity::new(identity)) {
-            self.enrolling.lost(now, &current);
+            self.gone(now, &current);
         }
         true
     }
 
     fn nothing_there(&mut self, now: Now) {
         if let Some(current) = self.current.take() {
-            self.enrolling.lost(now, &current);
+            self.gone(now, &current);
         } else if self.loss.is_none() {
             return;
         }
@@ -140,7 +151,7 @@ impl Machine {
             return;
         }
         if let Some(current) = self.current.take() {
-            self.enrolling.lost(now, &current);
+            self.gone(now, &current);
         }
         self.loss = Some(loss);
     }
@@ -153,13 +164,15 @@ impl Machine {
         };
         let known = self.candidate.as_ref().map(|candidate| candidate.identity.generation);
         let current = self.current.as_ref().map(|current| current.identity.generation);
-        let is_ours = identity.made_on == MadeOn::ThisHost;
+        let was_set_aside =
+            self.set_aside.as_ref().is_some_and(|before| before.generation == identity.generation);
+        let is_ours = identity.made_on == MadeOn::ThisHost && !was_set_aside;
         if is_ours && known != Some(identity.generation) && current != Some(identity.generation) {
             self.candidate = Some(Candidate::new(identity, ObtainedBy::Earlier));
         }
     }
 
-    fn note(&mut self, note: String) {
+    pub(super) fn note(&mut self, note: String) {
         if self.notes.contains(&note) {
             return;
         }
@@ -173,7 +186,7 @@ impl Machine {
 impl CurrentIdentity {
     fn confirmed_without_heartbeat(&mut self, now: Now) {
         self.no_heartbeat_endpoint();
-        self.heartbeat.again_after(now, schedule::missing(1, now.random));
+        self.heartbeat.again_after(now, schedule::within(schedule::REFUSED, now.random));
         debug_assert!(self.verdict == Verdict::Accepted);
     }
 }

@@ -29,6 +29,7 @@ mod identity;
 mod input;
 mod intent;
 mod loaded;
+mod proof;
 mod report;
 mod requests;
 mod rest;
@@ -38,6 +39,7 @@ mod skew;
 mod state;
 mod status;
 mod step;
+mod verdict;
 
 pub use self::code::{Actor, Code, Exit};
 pub use self::effect::{Call, CommandResult, Effect, EnrollReason};

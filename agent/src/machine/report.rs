@@ -133,7 +133,8 @@ impl Machine {
         }
         if current.renewal_endpoint == Endpoint::Available
             && !current.renew.met(Advice::Refused)
-            && (self.renewal_is_due(now) || self.job == Some(Job::Call(Call::Renew)))
+            && ((self.renewal_is_due(now) && !current.renew.rests(now))
+                || self.job == Some(Job::Call(Call::Renew)))
         {
             let (why, who) = match current.renew.fault() {
                 None => ("renewing the certificate".to_owned(), Actor::Agent),
@@ -205,7 +206,7 @@ impl Machine {
             };
             return Some(line(StateName::Enrolling, why, who));
         }
-        let intent = self.intent(now)?;
+        let intent = self.intent(now).filter(|intent| !intent.is_spent || self.enrolling.waiting)?;
         if let Some(failure) = self.blocked() {
             return Some(refused(failure));
         }
@@ -261,30 +262,33 @@ impl Machine {
             | StateName::Refused
             | StateName::Decommissioned => return None,
         };
-        Some(said(now, &Fault::new(code, line.reason.clone()), None))
+        Some(said(now, &Fault::new(code, line.reason.clone()), self.agenda(now).attempt))
     }
 
     /// The failures that still matter, the weightiest first. Calls that an identity is no good for any more are not made
     /// again, and why they failed says nothing; nor does an enrollment that nobody wants any more.
     fn troubles(&self, now: Now) -> impl Iterator<Item = Failed<'_>> {
         let usable = self.current.as_ref().filter(|current| current.is_usable(now, &self.skew));
+        let renewable = self.current.as_ref().filter(|current| current.may_renew(now, &self.skew));
         let verdict = self.current.as_ref().and_then(|current| match &current.verdict {
             Verdict::Unknown | Verdict::Accepted => None,
             Verdict::Refused(_) if current.validity(now, &self.skew) == Validity::Expired => None,
             Verdict::Refused(failure) => Some((failure, Some(current.heartbeat.due()))),
             Verdict::Lost(failure) | Verdict::Revoked(failure) => {
-                let again = current.validity(now, &self.skew) == Validity::Good;
-                Some((failure, again.then(|| current.heartbeat.due())))
+                let expired = current.validity(now, &self.skew) == Validity::Expired;
+                let next = if expired { &current.renew } else { &current.heartbeat };
+                Some((failure, Some(next.due())))
             }
         });
         let candidate = self.candidate.as_ref();
         let prove = candidate.and_then(|c| attempt(&c.prove));
         let publish = candidate.and_then(|c| attempt(&c.publish));
         let again = self.wants_to_enroll(now).then(|| self.enrolling.tries.due());
-        let blocked = self.blocked().filter(|_| again.is_some() || verdict.is_none());
+        let is_spent = self.intent(now).is_some_and(|intent| intent.is_spent);
+        let blocked = self.blocked().filter(|_| !is_spent && again.is_some());
         let blocked = blocked.map(|failure| (failure, again));
-        let enroll = attempt(&self.enrolling.tries).filter(|_| self.intent(now).is_some());
-        let renew = usable.and_then(|current| attempt(&current.renew));
+        let enroll = attempt(&self.enrolling.tries).filter(|_| !is_spent && again.is_some());
+        let renew = renewable.and_then(|current| attempt(&current.renew));
         let heartbeat = usable.and_then(|current| attempt(&current.heartbeat));
         let load = attempt(&self.load);
         let probe = attempt(&self.probe);

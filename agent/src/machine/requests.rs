@@ -2,7 +2,6 @@
 
 use super::code::Code;
 use super::effect::{Call, CommandResult, Effect};
-use super::identity::{Validity, Verdict};
 use super::input::{Fault, Now, Urgency};
 use super::state::{Job, Life, Machine, Retirement};
 
@@ -12,6 +11,9 @@ impl Machine {
             return effects.push(Effect::CommandDone(CommandResult::CannotRenew { reason }));
         }
         let (due, under_way) = (self.renewal_is_due(now), self.candidate.is_some());
+        if let Some(candidate) = &mut self.candidate {
+            candidate.prove.retry_now();
+        }
         let Some(current) = &mut self.current else { return };
         if !due && !under_way && urgency == Urgency::WhenDue {
             let renew_at = current.renew_at();
@@ -43,15 +45,7 @@ impl Machine {
         if self.candidate.is_some() {
             return None;
         }
-        if self.skew.is_behind() {
-            return self.skew.fault().map(|fault| fault.message);
-        }
-        match (current.validity(now, &self.skew), &current.verdict) {
-            (Validity::Suspect | Validity::Expired, _) | (_, Verdict::Lost(_) | Verdict::Revoked(_)) => {
-                Some(self.line(now).reason)
-            }
-            (Validity::Good, Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_)) => None,
-        }
+        (!current.may_renew(now, &self.skew)).then(|| self.line(now).reason)
     }
 
     /// A command whose renewal has come to nothing is answered.

@@ -34,6 +34,14 @@ impl Machine {
             return has_stopped(&self.enrolling.tries) || self.enrolling.has_relapsed();
         }
         match &self.current {
+            Some(current) if current.validity(now, &self.skew) == Validity::Expired => {
+                match current.verdict {
+                    Verdict::Lost(_) | Verdict::Revoked(_) => true,
+                    Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => {
+                        !current.is_doubted() && has_stopped(&current.renew)
+                    }
+                }
+            }
             // An identity of before is asked for once: a Console that is down does not take it away.
             Some(current) if current.verdict == Verdict::Unknown => {
                 let asked = current.heartbeat.fault().is_some();

@@ -27,6 +27,11 @@ impl RetryState {
         self.next.unwrap_or(Duration::ZERO)
     }
 
+    /// Whether the last attempt succeeded and the next one is not due yet.
+    pub(super) fn rests(&self, now: Now) -> bool {
+        self.fault.is_none() && self.due() > now.mono
+    }
+
     /// Why the last attempt failed.
     pub(super) fn fault(&self) -> Option<&Fault> {
         self.fault.as_ref()
@@ -64,12 +69,6 @@ impl RetryState {
         self.fail(now, failure, schedule::minutes(now.random, failure.retry_after));
     }
 
-    /// The Console has no such path.
-    pub(super) fn missing(&mut self, now: Now, failure: &Failure) {
-        self.failures = if self.met(Advice::MissingPath) { self.failures.saturating_add(1) } else { 1 };
-        self.fail(now, failure, schedule::missing(self.failures, now.random));
-    }
-
     /// The next attempt waits as after this many failures in a row, though none has failed.
     pub(super) fn slow_down(&mut self, now: Now, failures: u32) {
         if failures > 0 {
@@ -88,11 +87,6 @@ impl RetryState {
         if self.met(Advice::AskTime) {
             self.succeed();
         }
-    }
-
-    /// What the last attempt met may be a mistake: asked once more, this much later.
-    pub(super) fn doubt(&mut self, now: Now, failure: &Failure, wait: Duration) {
-        self.fail(now, failure, wait);
     }
 
     /// The last attempt was refused: another token or configuration may be tried at once, the same after this long.
@@ -118,7 +112,8 @@ impl RetryState {
         self.back_off(now, &Failure { fault, retry_after: None });
     }
 
-    fn fail(&mut self, now: Now, failure: &Failure, wait: Duration) {
+    /// The last attempt failed; the next one is due after `wait`.
+    pub(super) fn fail(&mut self, now: Now, failure: &Failure, wait: Duration) {
         self.next = Some(now.mono.saturating_add(wait.max(SHORTEST)));
         self.fault = Some(failure.fault.clone());
         self.is_asked = failure.retry_after.is_some();

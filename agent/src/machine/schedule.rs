@@ -17,12 +17,10 @@ pub const REFUSED: Duration = Duration::from_secs(600);
 pub const REVOKED: Duration = Duration::from_secs(3600);
 /// Wait before a refused renewal is asked for again (docs/contract.md section 6). At most, as above.
 const RENEWAL_REFUSED: Duration = Duration::from_secs(3600);
+/// Least time between two renewals by themselves, of certificates that live for ten hours or more (docs/contract.md section 3).
+const RENEWAL_FLOOR: Duration = Duration::from_secs(3600);
 /// Longest wait that the Console may ask for (docs/contract.md section 6).
 pub const LONGEST: Duration = Duration::from_secs(600);
-/// Wait before an absent path is asked for again, and once it was absent [`ESTABLISHED`] times (docs/contract.md section 3).
-const MISSING: (Duration, Duration) = (Duration::from_secs(600), Duration::from_secs(3600));
-/// How often in a row a path is missing before that is a fact.
-const ESTABLISHED: u32 = 3;
 /// Shortest and longest of "minutes apart" (docs/contract.md section 6).
 const MINUTES: (Duration, Duration) = (Duration::from_secs(150), Duration::from_secs(300));
 
@@ -51,11 +49,6 @@ pub fn minutes(random: u64, asked: Option<Duration>) -> Duration {
     raised(MINUTES.0 + (MINUTES.1 - MINUTES.0).mul_f64(share_of(random)), random, asked)
 }
 
-/// How long to wait before a path is asked for again that was missing this many times in a row.
-pub fn missing(times: u32, random: u64) -> Duration {
-    within(if times < ESTABLISHED { MISSING.0 } else { MISSING.1 }, random)
-}
-
 /// `Retry-After` raises a wait, up to [`LONGEST`]; a second or less says nothing.
 fn raised(wait: Duration, random: u64, asked: Option<Duration>) -> Duration {
     wait.max(
@@ -72,6 +65,12 @@ pub fn within(most: Duration, random: u64) -> Duration {
 pub fn renewal_refused(life: Duration, left: Duration) -> Duration {
     let wait = if left < life / 10 { REFUSED } else { RENEWAL_REFUSED };
     wait.min(life / 50)
+}
+
+/// The least time between two renewals that the Console accepted, and the least that a successor has to have left where it ends
+/// before its predecessor (docs/contract.md section 3).
+pub fn renewal_floor(life: Duration) -> Duration {
+    RENEWAL_FLOOR.min(life / 10)
 }
 
 /// When to renew a certificate of this life: at two thirds, give or take six hundredths, drawn once from its serial
@@ -131,7 +130,6 @@ mod tests {
         let all = [0, u64::MAX / 2, u64::MAX];
         assert_eq!(all.map(|random| minutes(random, None).as_secs()), [150, 225, 300]);
         assert_eq!(all.map(|random| within(REFUSED, random).as_secs()), [600, 570, 540]);
-        assert_eq!([1, 2, 3, 99].map(|times| missing(times, 0).as_secs()), [600, 600, 3600, 3600]);
         let (month, hour) = (Duration::from_secs(720 * 3600), Duration::from_secs(3600));
         assert_eq!(renewal_refused(month, month / 3), hour);
         assert_eq!(renewal_refused(month, month / 11), REFUSED);

@@ -7,7 +7,7 @@ use telovix_contract::TokenHash;
 use super::effect::Call;
 use super::enroll::Enrolling;
 use super::identity::{Candidate, CurrentIdentity};
-use super::input::{Fault, Loss, Settings, TokenFacts};
+use super::input::{Fault, Identity, Loss, Settings, TokenFacts};
 use super::retry::RetryState;
 use super::skew::Skew;
 use super::status::StateName;
@@ -40,6 +40,12 @@ pub struct Machine {
     pub(super) current: Option<CurrentIdentity>,
     pub(super) loss: Option<Loss>,
     pub(super) candidate: Option<Candidate>,
+    /// The other identities on the disk that are in force, newest first.
+    pub(super) spares: Vec<Identity>,
+    /// Those that are to be tried yet because the Console does not know the current one; the next one last.
+    pub(super) untried: Vec<u32>,
+    /// What the Console issued last and then did not accept.
+    pub(super) set_aside: Option<Identity>,
     /// What this Console has answered in this process: a path that was there is never called missing.
     pub(super) heard: Heard,
     pub(super) enrolling: Enrolling,
@@ -114,6 +120,9 @@ impl Machine {
             current: None,
             loss: None,
             candidate: None,
+            spares: Vec::new(),
+            untried: Vec::new(),
+            set_aside: None,
             heard: Heard::default(),
             enrolling: Enrolling::default(),
             retirement: Retirement::No,

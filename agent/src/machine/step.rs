@@ -73,9 +73,9 @@ impl Machine {
         }
         loop {
             let (job, effect) = match self.agenda(now).due? {
-                Todo::Discard(generation) => {
+                Todo::SetAside => {
                     self.candidate = None;
-                    effects.push(Effect::Discard { generation });
+                    self.try_next(now);
                     continue;
                 }
                 Todo::Load => {

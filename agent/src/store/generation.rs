@@ -6,7 +6,6 @@
 use std::path::{Path, PathBuf};
 
 use telovix_contract::TokenHash;
-use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::layout::{self, Layout, PendingKind};
@@ -17,6 +16,9 @@ use super::{aside, atomic, read};
 use crate::key::KeyError;
 use crate::tls::{ClientIdentity, ServerTrust};
 use crate::verify::Verified;
+
+/// Most generations that are kept, the current one among them (docs/contract.md section 6). Not by their dates: the clock may be wrong.
+const MOST_KEPT: usize = 8;
 
 /// A verified identity that is on the disk.
 #[derive(Debug)]
@@ -267,26 +269,10 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
             atomic::remove_tree(&layout.pending(kind))?;
         }
     }
-    // The current one and its predecessor stay.
+    // Whatever may be accepted yet stays, the newest first (docs/contract.md section 6).
     let numbers = numbers(layout)?;
-    let older: Vec<u32> = numbers.into_iter().filter(|n| *n < current.number).collect();
-    for number in older.iter().rev().skip(1) {
-        atomic::remove_tree(&layout.generation(*number))?;
+    for number in numbers.into_iter().rev().filter(|n| *n != current.number).skip(MOST_KEPT - 1) {
+        atomic::remove_tree(&layout.generation(number))?;
     }
     Ok(())
-}
-
-/// Removes what is pending of this kind, and the generation that was committed for its key and never published.
-pub(super) fn discard(layout: &Layout, kind: PendingKind) -> Result<(), StoreError> {
-    let current = current_number(layout)?.unwrap_or(0);
-    let key_of = |place: &Path| read::text(&place.join(layout::KEY)).ok().map(Zeroizing::new);
-    if let Some(key) = key_of(&layout.pending(kind)) {
-        for number in numbers(layout)?.into_iter().filter(|number| *number > current) {
-            let place = layout.generation(number);
-            if key_of(&place).as_ref() == Some(&key) {
-                atomic::remove_tree(&place)?;
-            }
-        }
-    }
-    atomic::remove_tree(&layout.pending(kind))
 }

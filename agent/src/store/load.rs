@@ -12,7 +12,7 @@ use super::generation::{
     Generation, Mended, broken_links, current_number, mend_links, numbers, point_current,
 };
 use super::layout::{self, Layout, PendingKind};
-use super::pending::{Pending, REQUEST};
+use super::pending::REQUEST;
 use super::permissions::Publication;
 use super::state::{SensorState, check_format};
 use super::{atomic, read};
@@ -184,7 +184,8 @@ fn published(layout: &Layout, numbers: &[u32]) -> Result<Option<u32>, StoreError
     Ok(None)
 }
 
-/// The generation to fall back to, where files failed. A predecessor does not help against time: it is older still.
+/// The generation to fall back to, where files failed: the newest older one that holds, else a newer one. Others than an expired one are
+/// tried by whoever asks the Console.
 fn predecessor(
     layout: &Layout,
     loss: &Loss,
@@ -197,21 +198,22 @@ fn predecessor(
     {
         return Ok(None);
     }
-    let Some(older) = numbers.iter().rev().copied().find(|number| *number < failed) else { return Ok(None) };
-    Ok(read_generation(layout, older, now)?.whole())
+    let (newer, older): (Vec<u32>, Vec<u32>) =
+        numbers.iter().rev().filter(|number| **number != failed).partition(|number| **number > failed);
+    for number in older.into_iter().chain(newer) {
+        if let Some(generation) = read_generation(layout, number, now)?.whole() {
+            return Ok(Some(generation));
+        }
+    }
+    Ok(None)
 }
 
-pub(super) fn committed(
-    layout: &Layout,
-    pending: &Pending,
-    now: Timestamp,
-) -> Result<Option<Generation>, StoreError> {
-    let current = current_number(layout)?.unwrap_or(0);
-    let Some(newest) = numbers(layout)?.last().copied().filter(|newest| *newest > current) else {
-        return Ok(None);
-    };
-    let generation = read_generation(layout, newest, now)?.whole();
-    Ok(generation.filter(|found| found.verified().key().public_der() == pending.key.public_der()))
+pub(super) fn others(layout: &Layout, current: u32, now: Timestamp) -> Result<Vec<Generation>, StoreError> {
+    let mut found = Vec::new();
+    for number in numbers(layout)?.into_iter().rev().filter(|number| *number != current) {
+        found.extend(read_generation(layout, number, now)?.whole());
+    }
+    Ok(found)
 }
 
 /// What a generation's directory holds.

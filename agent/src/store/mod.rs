@@ -235,9 +235,9 @@ impl Store {
         Timestamp::try_from(std::fs::symlink_metadata(file).ok()?.modified().ok()?).ok()
     }
 
-    /// Throws away what is pending of this kind, and the generation that was committed for it and never published.
+    /// Throws away the key and request that are pending of this kind. What was committed for them stays: it may be accepted yet.
     pub fn discard(&mut self, kind: PendingKind) -> Result<(), StoreError> {
-        generation::discard(&self.layout(), kind)
+        atomic::remove_tree(&self.layout().pending(kind))
     }
 
     /// Writes an identity as a new generation. It is whole and on the disk when this returns, and not yet current.
@@ -245,10 +245,9 @@ impl Store {
         Generation::write(&self.layout(), self.publication, verified, state)
     }
 
-    /// An identity that an earlier process committed and did not live to publish: newer than the current one and made
-    /// for the key of the enrollment under way.
-    pub fn committed(&self, pending: &Pending, now: Timestamp) -> Result<Option<Generation>, StoreError> {
-        load::committed(&self.layout(), pending, now)
+    /// Every other identity than that generation, as far as it is whole and in force, newest first.
+    pub fn others(&self, current: u32, now: Timestamp) -> Result<Vec<Generation>, StoreError> {
+        load::others(&self.layout(), current, now)
     }
 
     /// Makes a generation the current one, publishes its names, and ends the enrollment that made it. Returns where files

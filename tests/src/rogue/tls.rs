@@ -22,6 +22,17 @@ pub(super) fn server_config(identity: ServerIdentity) -> Arc<ServerConfig> {
     Arc::new(config)
 }
 
+/// The same, for a server that requests no client certificate: what ends TLS before the Console.
+pub(super) fn anonymous_config(identity: ServerIdentity) -> Arc<ServerConfig> {
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()
+        .expect("aws-lc-rs has TLS 1.2 and 1.3")
+        .with_no_client_auth()
+        .with_single_cert(identity.chain, identity.key)
+        .expect("the key belongs to the certificate");
+    Arc::new(config)
+}
+
 /// Takes every client certificate whose key its owner holds. That is the danger in the name: nothing is checked of it.
 #[derive(Debug)]
 struct DangerTakesAny(Arc<CryptoProvider>);

@@ -5,6 +5,9 @@
 
 use super::console::{Certificate, Key, Sensor, Token};
 
+/// `store::generation::MOST_KEPT`.
+const MOST_KEPT: usize = 8;
+
 /// What is on the disk.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(crate) struct Disk {
@@ -68,11 +71,9 @@ pub(crate) enum Write {
     RemoveRenewal,
     /// `Generation::write`: the rename of `generations/new`.
     PlaceGeneration(Generation),
-    /// `generation::discard`.
-    RemoveGeneration(u8),
     /// `point_current`.
     PointCurrent(u8),
-    /// `settle`: older generations than the predecessor.
+    /// `settle`: all but the newest eight.
     Trim,
     /// `driver::spent_token::forget`: the file of the one-time token.
     ForgetToken,
@@ -88,10 +89,10 @@ impl Disk {
         self.generations.iter().find(|generation| generation.number == number)
     }
 
-    /// `store::load::committed`: the newest generation, where it is newer than the current one and for this key.
+    /// The newest generation for this key, where that is newer than the current one.
     pub(crate) fn committed(&self, key: Key) -> Option<&Generation> {
-        let newest = self.generations.last()?;
-        (newest.number > self.current.unwrap_or(0) && newest.key == key).then_some(newest)
+        let newer = |kept: &&Generation| kept.number > self.current.unwrap_or(0) && kept.key == key;
+        self.generations.iter().rev().find(newer)
     }
 
     /// `Supervisor::committed_before`.
@@ -114,7 +115,7 @@ impl Disk {
         if self.renewal.is_some_and(|renewal| renewal.of < current.number || renewal.key == current.key) {
             writes.push(Write::RemoveRenewal);
         }
-        if self.generations.iter().filter(|generation| generation.number < current.number).count() > 1 {
+        if self.generations.len() > MOST_KEPT {
             writes.push(Write::Trim);
         }
         writes
@@ -128,13 +129,11 @@ impl Disk {
             Write::PlaceRenewal(renewal) => self.renewal = Some(renewal),
             Write::RemoveRenewal => self.renewal = None,
             Write::PlaceGeneration(generation) => self.generations.push(generation),
-            Write::RemoveGeneration(number) => self.generations.retain(|kept| kept.number != number),
             Write::PointCurrent(number) => self.current = Some(number),
             Write::Trim => {
-                let current = self.current.unwrap_or(0);
-                let older = self.generations.iter().filter(|kept| kept.number < current);
-                let predecessor = older.map(|kept| kept.number).max().unwrap_or(0);
-                self.generations.retain(|kept| kept.number >= predecessor);
+                let others = self.generations.iter().rev().filter(|kept| Some(kept.number) != self.current);
+                let swept: Vec<u8> = others.skip(MOST_KEPT - 1).map(|kept| kept.number).collect();
+                self.generations.retain(|kept| !swept.contains(&kept.number));
             }
             Write::ForgetToken => {}
         }

@@ -37,8 +37,6 @@ pub(crate) struct Process {
     pub(crate) flight: Option<Flight>,
     /// `Supervisor::current`, by its number.
     pub(crate) current: Option<u8>,
-    /// `Supervisor::committed`, by its number.
-    pub(crate) committed: Option<u8>,
 }
 
 /// What an answer brings.
@@ -72,10 +70,8 @@ pub(crate) enum Ask {
 pub(crate) enum Work {
     Disk(Write),
     Effect(Doing),
-    /// The request is on the disk: look for what an earlier process committed for it, else send it.
+    /// The request is on the disk: send it.
     Depart(Flight),
-    /// A generation was written: it is the committed one, and the machine hears so.
-    Committed(u8),
     Tell(Heard),
 }
 
@@ -85,7 +81,7 @@ pub(crate) enum Doing {
     Load,
     Call(Call),
     Publish(u8),
-    Discard(u8),
+    ForgetRenewal,
     DiscardCopied,
     SetReady(bool),
     TokenSpent,
@@ -126,7 +122,7 @@ impl Host {
     pub(crate) fn next_write(&self) -> Option<&Write> {
         match self.process.as_ref()?.work.front()? {
             Work::Disk(write) => Some(write),
-            Work::Effect(_) | Work::Depart(_) | Work::Committed(_) | Work::Tell(_) => None,
+            Work::Effect(_) | Work::Depart(_) | Work::Tell(_) => None,
         }
     }
 
@@ -134,7 +130,7 @@ impl Host {
     pub(crate) fn start(&mut self, at: i64, flaw: Flaw) -> Option<Ask> {
         let machine = Machine::new(Settings::default());
         let work = VecDeque::from([Work::Tell(Heard::Started)]);
-        self.process = Some(Process { machine, work, flight: None, current: None, committed: None });
+        self.process = Some(Process { machine, work, flight: None, current: None });
         self.go_on(at, flaw)
     }
 
@@ -195,11 +191,15 @@ impl Host {
         if issued.key != key {
             return vec![Work::Tell(Heard::BadAnswer)];
         }
+        // A repeated request brings the same again.
+        if let Some(same) = self.disk.generations.iter().find(|kept| kept.certificate == issued.certificate) {
+            return vec![Work::Tell(told(same.number))];
+        }
         let number = self.disk.next_number();
         let Issued { certificate, sensor, issued_at, .. } = issued;
         let made_on = self.machine_id;
         let new = Generation { number, key, certificate, sensor, token, made_on, issued_at };
-        vec![Work::Disk(Write::PlaceGeneration(new)), Work::Committed(number), Work::Tell(told(number))]
+        vec![Work::Disk(Write::PlaceGeneration(new)), Work::Tell(told(number))]
     }
 
     /// Works on until a durable step or nothing is next.
@@ -212,10 +212,6 @@ impl Host {
                 Work::Disk(_) => unreachable!("it was looked at"),
                 Work::Tell(heard) => {
                     self.tell(at, heard, flaw);
-                    continue;
-                }
-                Work::Committed(number) => {
-                    process.committed = Some(number);
                     continue;
                 }
                 Work::Effect(doing) => self.carry_out(&doing, flaw),
@@ -242,7 +238,7 @@ impl Host {
                 Effect::Load => Doing::Load,
                 Effect::Call(call) => Doing::Call(call),
                 Effect::Publish { generation } => Doing::Publish(number_of(generation)),
-                Effect::Discard { generation } => Doing::Discard(number_of(generation)),
+                Effect::ForgetRenewal => Doing::ForgetRenewal,
                 Effect::DiscardCopied => Doing::DiscardCopied,
                 Effect::SetReady(ready) => Doing::SetReady(ready),
                 Effect::TokenSpent { .. } => Doing::TokenSpent,

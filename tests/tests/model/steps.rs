@@ -31,25 +31,16 @@ impl Host {
             Doing::Call(Call::ProbeClock) => vec![Work::Tell(Heard::ClockRead)],
             Doing::Call(Call::Decommission) => unreachable!("nobody retires here"),
             Doing::Publish(number) => {
-                let committed = self.process.as_ref().and_then(|process| process.committed);
-                let found = self.disk.generation(number).filter(|_| committed == Some(number));
+                let found = self.disk.generation(number);
                 let Some(generation) = found else { return vec![Work::Tell(Heard::PublishFailed)] };
                 let mut writes = vec![Write::PointCurrent(number)];
                 writes.extend(self.disk.settling(generation));
                 if let Some(process) = &mut self.process {
-                    (process.current, process.committed) = (Some(number), None);
+                    process.current = Some(number);
                 }
                 disks(writes).chain([Work::Tell(Heard::Published)]).collect()
             }
-            Doing::Discard(number) => {
-                let key = self.disk.generation(number).map(|generation| generation.key);
-                let is_renewal = key.is_some() && self.disk.renewal.map(|renewal| renewal.key) == key;
-                let errand = if is_renewal { Write::RemoveRenewal } else { Write::RemovePending };
-                if let Some(process) = &mut self.process {
-                    process.committed = None;
-                }
-                disks(vec![Write::RemoveGeneration(number), errand]).collect()
-            }
+            Doing::ForgetRenewal => disks(vec![Write::RemoveRenewal]).collect(),
             Doing::DiscardCopied => {
                 let mut writes = vec![Write::RemoveRenewal];
                 if self.disk.pending.is_some_and(|pending| !self.is_ours(&pending, flaw)) {
@@ -125,14 +116,10 @@ impl Host {
             generation.map(|generation| generation.certificate).ok_or(Heard::BadAnswer)
         };
         match *flight {
-            Flight::Enroll(Pending { key, token, replaces, .. }) => match self.disk.committed(key) {
-                Some(found) => Err(Heard::Enrolled(found.number)),
-                None => Ok(Ask::Enroll(Application { token, key, replaces })),
-            },
-            Flight::Renew(Renewal { key, .. }) => match self.disk.committed(key) {
-                Some(found) => Err(Heard::Renewed(found.number)),
-                None => Ok(Ask::Renew(spoken(process.current)?, key)),
-            },
+            Flight::Enroll(Pending { key, token, replaces, .. }) => {
+                Ok(Ask::Enroll(Application { token, key, replaces }))
+            }
+            Flight::Renew(Renewal { key, .. }) => Ok(Ask::Renew(spoken(process.current)?, key)),
             Flight::Heartbeat(number) => Ok(Ask::Heartbeat(spoken(Some(number))?)),
         }
     }

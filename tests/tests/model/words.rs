@@ -83,17 +83,22 @@ impl Host {
         let loaded = Loaded {
             current: current.map_or(Current::Nothing, |found| Current::Intact(self.identity(found))),
             committed: committed.map(|found| self.identity(found)),
+            others: self.others().map(|found| self.identity(found)).collect(),
             ready_since: self.disk.ready.then(|| moment(at)),
             told: true,
             enrollment_begun: false,
             renewal_begun: flaw != Flaw::ForgetsRenewal && committed.is_none() && is_renewing,
             notes: Vec::new(),
         };
-        let numbers = (current.map(|found| found.number), committed.map(|found| found.number));
+        let number = current.map(|found| found.number);
         if let Some(process) = &mut self.process {
-            (process.current, process.committed) = numbers;
+            process.current = number;
         }
         loaded
+    }
+
+    fn others(&self) -> impl Iterator<Item = &Generation> {
+        self.disk.generations.iter().rev().filter(|kept| Some(kept.number) != self.disk.current)
     }
 
     /// `summary::identity`.

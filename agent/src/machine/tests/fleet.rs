@@ -78,7 +78,7 @@ impl Fleet {
                         }
                         Effect::NotifyConsumers { .. } | Effect::StateChanged { .. } => {}
                         Effect::CancelCall
-                        | Effect::Discard { .. }
+                        | Effect::ForgetRenewal
                         | Effect::DiscardCopied
                         | Effect::TokenSpent { .. }
                         | Effect::CommandDone(_) => panic!("{effect:?}"),

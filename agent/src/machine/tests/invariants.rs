@@ -102,9 +102,7 @@ impl Watch {
             Effect::CancelCall => {
                 assert!(matches!(self.in_flight.take(), Some(Effect::Call(_))));
             }
-            Effect::Discard { generation } => {
-                assert_ne!(Some(*generation), self.stands, "what stands is kept");
-            }
+            Effect::ForgetRenewal => {}
             Effect::SetReady(ready) => self.ready = *ready,
             Effect::DiscardCopied
             | Effect::NotifyConsumers { .. }
@@ -130,7 +128,7 @@ impl Watch {
             Effect::Call(Call::ProbeClock)
             | Effect::Load
             | Effect::CancelCall
-            | Effect::Discard { .. }
+            | Effect::ForgetRenewal
             | Effect::DiscardCopied
             | Effect::SetReady(_)
             | Effect::NotifyConsumers { .. }
@@ -232,7 +230,7 @@ impl Watch {
                 Input::Answered(Box::new(Answer { server_date, outcome }))
             }
             Effect::CancelCall
-            | Effect::Discard { .. }
+            | Effect::ForgetRenewal
             | Effect::DiscardCopied
             | Effect::SetReady(_)
             | Effect::NotifyConsumers { .. }

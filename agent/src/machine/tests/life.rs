@@ -1,7 +1,5 @@
 //! The good days: first enrollment, approval, renewal, new tokens, and a Console that lacks something.
 
-use telovix_contract::session::RenewalWindow;
-
 use super::*;
 
 pub(super) fn second(rig: &Rig, paid_by: TokenFacts) -> Identity {
@@ -127,11 +125,10 @@ fn a_renewal() {
 }
 
 #[test]
-fn a_certificate_that_is_issued_and_then_not_accepted_is_thrown_away() {
+fn a_certificate_that_is_issued_and_then_not_accepted_is_set_aside() {
     let mut rig = Rig::renewing();
     rig.answer(Outcome::Renewed(second(&rig, token(1))));
     rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
-    assert_eq!(rig.effects[0], Effect::Discard { generation: 2 });
     assert_eq!(rig.call(), Call::Heartbeat, "does the old one still work?");
     rig.answer(Outcome::Accepted(accepted()));
     assert_eq!(rig.state(), StateName::Renewing);
@@ -142,7 +139,6 @@ fn a_certificate_that_is_issued_and_then_not_accepted_is_thrown_away() {
     rig.send(Input::Token(Some(token(2))));
     rig.answer(Outcome::Enrolled(second(&rig, token(2))));
     rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
-    assert_eq!(rig.effects[0], Effect::Discard { generation: 2 });
     rig.answer(Outcome::Accepted(accepted()));
     rig.only_heartbeats_for(Duration::from_secs(500));
     assert_eq!(rig.state(), StateName::Active);
@@ -160,45 +156,11 @@ fn a_candidate_that_is_refused_for_now_is_kept_until_another_token_comes() {
     let waited = rig.wake_until(|call| *call == Call::Prove { generation: 2 }, Duration::from_secs(300));
     assert!(waited.as_secs() >= 150);
     rig.answer(Outcome::Failed(refusal(ErrorCode::SensorDisabled)));
-    rig.send(Input::Token(Some(token(3))));
-    assert_eq!(rig.effects[0], Effect::Discard { generation: 2 });
+    // The enrollment that brought it is asked for again beside its proof.
     assert!(is_enroll(&rig.call()));
-}
-
-#[test]
-fn a_window_for_renewal_brings_it_forward_once() {
-    let mut rig = Rig::active();
-    let own = rig.report().renew_at.unwrap();
-    let in_hours = |rig: &Rig, hours| rig.now.wall + SignedDuration::from_hours(hours);
-    let window = RenewalWindow { start: in_hours(&rig, 2), end: in_hours(&rig, 4) };
-    let asked = Accepted { renew_between: Some(window), ..accepted() };
-    let drawn = {
-        rig.wake();
-        rig.answer(Outcome::Accepted(asked));
-        rig.report().renew_at.unwrap()
-    };
-    assert!((window.start..window.end).contains(&drawn));
-    for _ in 0..20 {
-        rig.wake();
-        rig.answer(Outcome::Accepted(asked));
-        assert_eq!(rig.report().renew_at, Some(drawn), "drawn once");
-    }
-    rig.wake();
-    rig.answer(Outcome::Accepted(accepted()));
-    assert_eq!(rig.report().renew_at, Some(own), "the Console took it back");
-    // A window that has passed means soon; and one from before this certificate means nothing.
-    for (window, soon) in [
-        (RenewalWindow { start: in_hours(&rig, 0) - SignedDuration::from_secs(60), end: rig.now.wall }, true),
-        (RenewalWindow { start: in_hours(&rig, -9), end: in_hours(&rig, -8) }, false),
-        // It ended in the moment in which the certificate was made.
-        (RenewalWindow { start: start() - SignedDuration::from_secs(60), end: start() }, false),
-        (RenewalWindow { start: in_hours(&rig, 900), end: in_hours(&rig, 901) }, false),
-    ] {
-        rig.wake();
-        rig.answer(Outcome::Accepted(Accepted { renew_between: Some(window), ..accepted() }));
-        let planned = rig.report().renew_at.unwrap().duration_since(rig.now.wall);
-        assert_eq!(planned <= SignedDuration::from_mins(5), soon, "{planned:?}");
-    }
+    rig.fail(unreachable());
+    rig.send(Input::Token(Some(token(3))));
+    assert!(is_enroll(&rig.call()));
 }
 
 #[test]
@@ -225,7 +187,7 @@ fn an_answer_without_trust_is_no_acceptance() {
     rig.answer(Outcome::Accepted(Accepted { trust_state: TrustState::TrustRevoked, ..accepted() }));
     assert!(rig.wanted(&Effect::SetReady(false)));
     assert_eq!((rig.state(), rig.code().as_str()), (StateName::Refused, "trust_revoked"));
-    rig.wake();
+    assert!((3240..=3600).contains(&rig.wake().as_secs()), "hourly, and not with every heartbeat");
     rig.answer(Outcome::Accepted(Accepted { trust_state: TrustState::Rotated, ..accepted() }));
     assert!(rig.wanted(&Effect::SetReady(true)));
 }

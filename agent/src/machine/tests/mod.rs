@@ -7,10 +7,13 @@ mod begun;
 mod candidates;
 mod clock;
 mod fleet;
+mod honest;
 mod invariants;
 mod life;
+mod liveness;
 mod losses;
 mod orders;
+mod refusals;
 mod report;
 mod table;
 
@@ -80,6 +83,7 @@ pub(super) fn disk(current: Current) -> Loaded {
     Loaded {
         current,
         committed: None,
+        others: Vec::new(),
         renewal_begun: false,
         enrollment_begun: false,
         ready_since: None,
@@ -105,6 +109,7 @@ pub(super) fn loss(reason: &str) -> Loss {
 }
 
 /// A small generator (SplitMix64), so that a run repeats.
+#[derive(Debug, Clone)]
 pub(super) struct Random(pub(super) u64);
 
 impl Random {
@@ -294,6 +299,24 @@ impl Rig {
                 }
             }
         }
+    }
+
+    /// The same for the proof of this generation; nobody is reached on the way.
+    pub(super) fn wake_until_proof(&mut self, wanted: u32, most: Duration) -> Duration {
+        let from = self.now.mono;
+        while self.calls() != Some(Call::Prove { generation: wanted }) {
+            match self.calls() {
+                Some(Call::Heartbeat) => self.answer(Outcome::Accepted(accepted())),
+                Some(_) => self.fail(unreachable()),
+                None => {
+                    self.wake();
+                    continue;
+                }
+            };
+        }
+        let waited = self.now.mono - from;
+        assert!(waited <= most, "waited {waited:?}");
+        waited
     }
 
     /// The Console does not know the identity, and says so twice.

@@ -127,6 +127,7 @@ fn decommission_and_the_way_back() {
     ));
     // Nor does an identity that the Console does not accept: it is not asked.
     let mut rig = Rig::active();
+    rig.send(Input::Token(None));
     rig.lose();
     assert_eq!(rig.state(), StateName::Lost);
     rig.send(Input::Decommission);

@@ -19,9 +19,11 @@ enum Then {
     Revoked,
     /// Without it, and again within ten minutes.
     Missing,
+    /// Of a certificate in force: acted on at the second like answer, ten minutes later.
+    Expired,
 }
 
-use Then::{BackOff, Later, Lost, Missing, Refused, Revoked, Slowly};
+use Then::{BackOff, Expired, Later, Lost, Missing, Refused, Revoked, Slowly};
 
 /// "Minutes apart", in seconds, and how long a refusal is left alone.
 const MINUTES: std::ops::RangeInclusive<u64> = 150..=300;
@@ -41,8 +43,11 @@ const TABLE: &[(&str, Then, Then, Then)] = &[
     ("role_not_allowed", Refused, Refused, Refused),
     ("enrollment_denied", Refused, Refused, Refused),
     ("NodeLimitExceeded", Slowly, Slowly, Slowly),
+    ("node_name_in_use", Slowly, Slowly, Slowly),
     // No credential is presented while enrolling that could be lost.
     ("invalid_sensor_trust", Later, Lost, Lost),
+    ("certificate_expired", Later, Expired, Expired),
+    ("client_certificate_required", Later, Later, Later),
     ("sensor_revoked", Refused, Revoked, Revoked),
     ("sensor_disabled", Slowly, Slowly, Slowly),
     ("rate_limited", BackOff, BackOff, BackOff),
@@ -110,7 +115,7 @@ fn enrolling(failure: &Failure, then: Then) {
             assert!(rig.machine.is_at_rest(rig.now), "a command says so at once: {shown}");
             refused(&mut rig, Current::Nothing, is_enroll, &shown);
         }
-        Lost | Revoked | Missing => panic!("{shown}"),
+        Lost | Revoked | Missing | Expired => panic!("{shown}"),
     }
 }
 
@@ -184,13 +189,17 @@ fn beating(failure: &Failure, then: Then) {
         Missing => {
             assert!(rig.wanted(&Effect::SetReady(true)), "it stands without a heartbeat: {shown}");
             assert_eq!(rig.report().notes.len(), 1, "{shown}");
-            // Hourly, once that is established.
-            for most in [600, 600, 3600, 3600] {
-                let waited = rig.wake().as_secs();
-                assert!((most * 9 / 10..=most).contains(&waited), "{waited}: {shown}");
+            for _ in 0..4 {
+                assert!(TEN_MINUTES.contains(&rig.wake().as_secs()), "{shown}");
                 assert_eq!(rig.call(), Call::Heartbeat);
                 rig.answer(Outcome::Failed(failure.clone()));
             }
+        }
+        Expired => {
+            assert_eq!(rig.state(), StateName::Refused, "{shown}");
+            assert!(TEN_MINUTES.contains(&rig.wake().as_secs()), "{shown}");
+            rig.answer(Outcome::Failed(failure.clone()));
+            assert_eq!(rig.call(), Call::Renew, "{shown}");
         }
     }
 }
@@ -221,6 +230,18 @@ fn renewing(failure: &Failure, then: Then) {
         }
         Lost => return lost(rig, &shown),
         Revoked => return revoked(rig, &shown),
+        // Too late: as a credential that is lost, where the renewal says so twice.
+        Expired => {
+            assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused), "{shown}");
+            rig.send(Input::Token(None));
+            assert!((13..=17).contains(&rig.wake().as_secs()), "{shown}");
+            assert_eq!(rig.call(), Call::Heartbeat, "{shown}");
+            rig.answer(Outcome::Failed(failure.clone()));
+            assert_eq!(rig.call(), Call::Renew, "{shown}");
+            rig.answer(Outcome::Failed(failure.clone()));
+            assert_eq!((rig.calls(), rig.state()), (None, StateName::Lost), "{shown}");
+            return;
+        }
         Missing => {
             assert_eq!(rig.state(), StateName::Active, "{shown}");
             assert_eq!(rig.report().notes.len(), 1, "{shown}");
@@ -234,6 +255,7 @@ fn renewing(failure: &Failure, then: Then) {
 /// The second like answer in a row is believed; and even then the Console is asked again, and may accept it.
 fn lost(mut rig: Rig, shown: &str) {
     assert!(rig.wanted(&Effect::SetReady(false)), "{shown}");
+    rig.send(Input::Token(None));
     let code = rig.report().last_error.unwrap().code;
     let again = |rig: &mut Rig, wait: std::ops::RangeInclusive<u64>| {
         let next = rig.report().last_error.unwrap().next_attempt;
@@ -245,7 +267,7 @@ fn lost(mut rig: Rig, shown: &str) {
     assert!(!rig.machine.is_at_rest(rig.now), "{shown}");
     again(&mut rig, 13..=16);
     rig.answer(Outcome::Failed(failure(code)));
-    assert_eq!((rig.calls(), rig.state()), (None, StateName::Lost), "the token that paid is spent: {shown}");
+    assert_eq!((rig.calls(), rig.state()), (None, StateName::Lost), "{shown}");
     assert!(rig.machine.is_at_rest(rig.now), "{shown}");
     for _ in 0..3 {
         again(&mut rig, MINUTES);
@@ -283,7 +305,10 @@ fn revoked(mut rig: Rig, shown: &str) {
     rig.loaded(disk(intact()));
     assert_eq!(rig.calls(), None, "final for the token that it was enrolled with: {shown}");
     rig.look(disk(Current::Nothing));
-    assert_eq!((rig.calls(), rig.deadline()), (None, None), "not even where the files went: {shown}");
+    assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused), "{shown}");
+    assert!((3240..=3600).contains(&rig.wake().as_secs()), "hourly, where the files are gone: {shown}");
+    assert!(is_enroll(&rig.call()), "{shown}");
+    rig.answer(Outcome::Failed(refusal(ErrorCode::SensorRevoked)));
     rig.send(Input::Token(Some(token(2))));
     assert!(is_enroll(&rig.call()), "{shown}");
 }
@@ -344,47 +369,5 @@ fn no_draw_of_the_jitter_makes_a_busy_loop() {
         rig.now.random = 0;
         rig.answer(Outcome::Failed(unreachable()));
         assert!(rig.wake() >= Duration::from_millis(100));
-    }
-}
-
-#[test]
-fn a_refusal_is_held_against_what_was_presented_and_not_against_what_came_meanwhile() {
-    let mut rig = Rig::enrolling();
-    rig.send(Input::Token(Some(token(2))));
-    rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
-    assert!(is_enroll(&rig.call()), "the other token at once");
-    rig.send(Input::Token(Some(token(3))));
-    rig.answer(Outcome::Waiting(Duration::from_secs(600)));
-    assert!(is_enroll(&rig.call()), "nor does it wait for the other one's approval");
-    rig.send(Input::ConfigChanged(Settings::default()));
-    rig.answer(Outcome::Failed(refusal(ErrorCode::RoleNotAllowed)));
-    assert_eq!(rig.effects, [Effect::Load]);
-    rig.loaded(disk(Current::Nothing));
-    assert!(is_enroll(&rig.call()), "the other configuration at once");
-    // Perhaps of another Console.
-    rig.send(Input::ConfigChanged(Settings::default()));
-    rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
-    rig.loaded(disk(Current::Nothing));
-    assert!(is_enroll(&rig.call()));
-    rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
-    assert_eq!((rig.calls(), rig.state()), (None, StateName::Refused));
-}
-
-#[test]
-fn nor_against_an_identity_whose_configuration_changed_meanwhile() {
-    let beating = {
-        let mut rig = Rig::active();
-        rig.wake();
-        rig
-    };
-    for (mut rig, wanted) in [(beating, Call::Heartbeat), (Rig::renewing(), Call::Renew)] {
-        assert_eq!(rig.call(), wanted);
-        rig.send(Input::ConfigChanged(Settings::default()));
-        rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
-        assert_eq!(rig.effects, [Effect::Load], "{wanted:?}");
-        rig.loaded(disk(intact()));
-        assert_eq!(rig.call(), wanted);
-        rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
-        assert_eq!(rig.calls(), None, "{wanted:?}");
     }
 }
