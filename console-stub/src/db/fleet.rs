@@ -194,7 +194,7 @@ fn by_certificate(all: &mut Conditions, health: TrustHealth, now: i64) {
             all.add(&over, [from.into(), to.into(), now()]);
         }
         TrustHealth::RenewalDue => {
-            all.add(&format!("{standing} AND {due} <= ?"), [from.into(), to.into(), now(), now()])
+            all.add(&format!("{standing} AND {due} <= ?"), [from.into(), to.into(), now(), now()]);
         }
         TrustHealth::RenewalRecommended => {
             let args = [from.into(), to.into(), now(), now(), now()];

@@ -134,8 +134,8 @@ mod tests {
     #[test]
     fn what_is_remembered_stays_short() {
         let mut presence = Presence::parse("not JSON");
-        for at in 0..1000 {
-            presence.hear(Uuid::from_u128(at), u64::MAX, i64::from(at as i32));
+        for at in 0..1000_u16 {
+            presence.hear(Uuid::from_u128(at.into()), u64::MAX, i64::from(at));
         }
         assert_eq!(presence.instances.len(), MOST);
         assert!(presence.to_text().len() < 700, "{}", presence.to_text());
