@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use crate::api::{Api, Guard, router, sensors_router};
 use crate::ca::{self, Authority, CaError};
-use crate::clock::Clock;
+use crate::clock::{Clock, Trusted};
 use crate::config::{DataDir, Limits};
 use crate::db::{Database, DbError, Location};
 use crate::domain::public_url::PublicUrl;
@@ -223,11 +223,11 @@ async fn upkeep(console: Console, tls: watch::Sender<TlsConfigs>) {
     rounds.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     let mut well = true;
     let mut served = String::new();
-    let mut cleaned_at = None;
+    let (mut cleaned_at, mut trusted) = (None, Trusted::default());
     loop {
         rounds.tick().await;
         let done = look_after(&console, &tls, &mut served).await;
-        let cleaned = clean_up(&console, &mut cleaned_at).await;
+        let cleaned = clean_up(&console, &mut cleaned_at, trusted.now(console.clock())).await;
         let outcome = done.and(cleaned.map_err(AppError::from));
         let before = std::mem::replace(&mut well, outcome.is_ok());
         match outcome {
@@ -241,13 +241,17 @@ async fn upkeep(console: Console, tls: watch::Sender<TlsConfigs>) {
 }
 
 /// `cleaned_at` is when it was done last. A clock that was set back does not put it off.
-async fn clean_up(console: &Console, cleaned_at: &mut Option<i64>) -> Result<(), ServiceError> {
+async fn clean_up(
+    console: &Console,
+    cleaned_at: &mut Option<i64>,
+    trusted: Option<i64>,
+) -> Result<(), ServiceError> {
     let now = console.now();
     if cleaned_at.is_some_and(|at| (at..at + CLEAN_UP_EVERY).contains(&now)) {
         return Ok(());
     }
     *cleaned_at = Some(now);
-    console.clean_up().await
+    console.clean_up(trusted).await
 }
 
 /// `served` is the stamp of the CA that the server shows.

@@ -12,6 +12,7 @@ use super::sensors::{COLUMNS, record};
 use super::{DbError, Row, Tx};
 use crate::domain::listing::SensorFilter;
 use crate::domain::page::Cursor;
+use crate::domain::presence::SHARED_FOR;
 use crate::domain::sensor::{Moment, SensorRecord, silence_of};
 
 /// A sensor as the fleet list shows it.
@@ -98,7 +99,7 @@ pub(crate) fn one(tx: &mut dyn Tx, id: SensorId) -> Result<Option<Listed>, DbErr
 }
 
 fn listed(row: &Row) -> Result<Listed, DbError> {
-    let validity = row.maybe_int(19)?.zip(row.maybe_int(20)?);
+    let validity = row.maybe_int(21)?.zip(row.maybe_int(22)?);
     Ok(Listed { sensor: record(row)?, validity })
 }
 
@@ -180,20 +181,27 @@ fn by_health(all: &mut Conditions, health: HealthState, at: Moment) {
 fn by_certificate(all: &mut Conditions, health: TrustHealth, now: i64) {
     let due = "certificate_until - (certificate_until - certificate_from) / 10";
     let recommended = "certificate_from + (certificate_until - certificate_from) * 2 / 3";
-    let standing = "revoked_at IS NULL AND certificate_until > ?";
+    let single = "(shared_at IS NULL OR shared_at <= ? OR shared_at >= ?)";
+    let standing = &format!("revoked_at IS NULL AND {single} AND certificate_until > ?");
+    let (from, to) = (now - SHARED_FOR, now + SHARED_FOR);
     let now = || now.into();
     match health {
         TrustHealth::Revoked => all.add("revoked_at IS NOT NULL AND certificate_until IS NOT NULL", []),
         TrustHealth::Degraded => {
-            let over = "(certificate_until IS NULL OR (revoked_at IS NULL AND certificate_until <= ?))";
-            all.add(over, [now()]);
+            let over = format!(
+                "(certificate_until IS NULL OR (revoked_at IS NULL AND (NOT {single} OR certificate_until <= ?)))"
+            );
+            all.add(&over, [from.into(), to.into(), now()]);
         }
-        TrustHealth::RenewalDue => all.add(&format!("{standing} AND {due} <= ?"), [now(), now()]),
+        TrustHealth::RenewalDue => {
+            all.add(&format!("{standing} AND {due} <= ?"), [from.into(), to.into(), now(), now()]);
+        }
         TrustHealth::RenewalRecommended => {
-            all.add(&format!("{standing} AND {due} > ? AND {recommended} <= ?"), [now(), now(), now()]);
+            let args = [from.into(), to.into(), now(), now(), now()];
+            all.add(&format!("{standing} AND {due} > ? AND {recommended} <= ?"), args);
         }
         TrustHealth::Healthy => {
-            all.add(&format!("{standing} AND {recommended} > ?"), [now(), now()]);
+            all.add(&format!("{standing} AND {recommended} > ?"), [from.into(), to.into(), now(), now()]);
         }
     }
 }

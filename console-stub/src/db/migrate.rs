@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     Step::Script(include_str!("../../migrations/0009_quick_lists.sql")),
     Step::Script(include_str!("../../migrations/0010_successors.sql")),
     Step::Script(include_str!("../../migrations/0011_names_are_no_identities.sql")),
+    Step::Script(include_str!("../../migrations/0012_presence.sql")),
 ];
 
 /// One version further.

@@ -9,7 +9,7 @@ use crate::domain::sensor::{SensorRecord, Standing};
 
 pub(super) const COLUMNS: &str = "id, node_name, cluster_id, install_id, role, flavor, tags, sensor_version, host, trust_state, \
                        certificate_generation, created_at, enrolled_at, last_seen_at, disabled_at, revoked_at, \
-                       decommissioned_at, renew_from, renew_until";
+                       decommissioned_at, renew_from, renew_until, presence, shared_at";
 
 /// Stores a new sensor, with what lists and counts ask of its certificate. `node_key` is set for a cluster's node alone.
 pub(crate) fn insert(
@@ -125,11 +125,24 @@ pub(crate) fn count_not_revoked(tx: &mut dyn Tx) -> Result<i64, DbError> {
     row.map_or(Ok(0), |row| row.int(0))
 }
 
-/// Writes down a heartbeat; an empty version leaves the known one.
-pub(crate) fn seen(tx: &mut dyn Tx, id: SensorId, now: i64, version: &str) -> Result<(), DbError> {
-    let sql = "UPDATE sensors SET last_seen_at = $2, \
+/// Writes down a heartbeat, and what is remembered of its kind; an empty version leaves the known one.
+pub(crate) fn seen(
+    tx: &mut dyn Tx,
+    id: SensorId,
+    now: i64,
+    version: &str,
+    presence: &str,
+) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET last_seen_at = $2, presence = $4, \
                sensor_version = CASE WHEN $3 = '' THEN sensor_version ELSE $3 END WHERE id = $1";
-    tx.later(sql, &[id.to_string().into(), now.into(), version.into()], Rows::One)
+    let args: [Value; 4] = [id.to_string().into(), now.into(), version.into(), presence.into()];
+    tx.later(sql, &args, Rows::One)
+}
+
+/// Writes down that the identity was seen in two places.
+pub(crate) fn shared(tx: &mut dyn Tx, id: SensorId, now: i64) -> Result<(), DbError> {
+    let sql = "UPDATE sensors SET shared_at = $2 WHERE id = $1";
+    tx.later(sql, &[id.to_string().into(), now.into()], Rows::One)
 }
 
 /// Writes down that one more certificate was handed out, and what that makes of the trust.
@@ -192,6 +205,8 @@ pub(super) fn record(row: &Row) -> Result<SensorRecord, DbError> {
         enrolled_at: row.int(12)?,
         last_seen_at: row.maybe_int(13)?,
         renew_between: row.maybe_int(17)?.zip(row.maybe_int(18)?),
+        presence: row.text(19)?.to_owned(),
+        shared_at: row.maybe_int(20)?,
         standing,
     })
 }

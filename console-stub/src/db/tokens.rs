@@ -134,10 +134,11 @@ pub(crate) fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>,
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
 }
 
-/// Seconds that a used token stays in the list (docs/contract.md section 4: a day).
+/// Seconds that a used token stays in the list, and one that expired or was revoked (docs/contract.md section 4).
 const USED_STAYS_LISTED: i64 = 24 * 3600;
+const ENDED_STAYS_LISTED: i64 = 7 * 24 * 3600;
 
-/// The next tokens behind this one, newest first, without those used up a day ago. The status is the one of this moment.
+/// The next tokens behind this one, newest first, without those that ended long ago. The status is the one of this moment.
 pub(crate) fn list(
     tx: &mut dyn Tx,
     filter: &TokenFilter,
@@ -147,6 +148,9 @@ pub(crate) fn list(
 ) -> Result<Vec<TokenRecord>, DbError> {
     let mut all = Conditions::default();
     all.add("(status <> 'used' OR used_at > ?)", [(now - USED_STAYS_LISTED).into()]);
+    let ended = now - ENDED_STAYS_LISTED;
+    all.add("(status <> 'revoked' OR revoked_at > ?)", [ended.into()]);
+    all.add("(status <> 'pending' OR reserved_at IS NOT NULL OR expires_at > ?)", [ended.into()]);
     let (at, id) = after.map_or((i64::MAX, ""), |cursor| (cursor.at, cursor.id.as_str()));
     all.add("(created_at, id) < (?, ?)", [at.into(), id.into()]);
     if let Some(status) = filter.status {
@@ -229,12 +233,6 @@ pub(crate) fn rename_node(tx: &mut dyn Tx, from: &str, to: &str) -> Result<(), D
     Ok(())
 }
 
-pub(crate) fn expire(tx: &mut dyn Tx, now: i64) -> Result<u64, DbError> {
-    let sql = "UPDATE enrollment_tokens SET status = 'expired' \
-               WHERE status = 'pending' AND expires_at <= $1 AND reserved_at IS NULL";
-    tx.execute(sql, &[now.into()])
-}
-
 /// Takes a pending token back; says whether it was pending.
 pub(crate) fn revoke(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'revoked', revoked_at = $2 WHERE id = $1 AND status = 'pending'";
@@ -247,8 +245,11 @@ pub(crate) fn reserve(tx: &mut dyn Tx, id: TokenId, since: Option<i64>) -> Resul
     tx.execute(sql, &[id.to_string().into(), since.into()]).map(|_| ())
 }
 
-pub(crate) fn forget_used(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
-    let sql = "DELETE FROM enrollment_tokens WHERE status = 'used' AND used_at <= $1";
+/// Forgets tokens that were used up, revoked or expired by this moment.
+pub(crate) fn forget_ended(tx: &mut dyn Tx, before: i64) -> Result<u64, DbError> {
+    let sql = "DELETE FROM enrollment_tokens WHERE (status = 'used' AND used_at <= $1) \
+               OR (status = 'revoked' AND revoked_at <= $1) \
+               OR (status = 'pending' AND reserved_at IS NULL AND expires_at <= $1)";
     tx.execute(sql, &[before.into()])
 }
 

@@ -105,10 +105,14 @@ pub(crate) fn end_session(tx: &mut dyn Tx, hash: &[u8; 32]) -> Result<(), DbErro
     tx.execute("DELETE FROM sessions WHERE secret_hash = $1", &[hash.into()]).map(|_| ())
 }
 
-/// Forgets sessions not used since one moment, and failures before another.
-pub(crate) fn forget(tx: &mut dyn Tx, sessions_before: i64, failures_before: i64) -> Result<(), DbError> {
-    tx.execute("DELETE FROM sessions WHERE last_seen_at < $1", &[sessions_before.into()])?;
-    tx.execute("DELETE FROM login_failures WHERE last_at < $1", &[failures_before.into()]).map(|_| ())
+/// Forgets sessions not used since this moment.
+pub(crate) fn forget_sessions(tx: &mut dyn Tx, before: i64) -> Result<(), DbError> {
+    tx.execute("DELETE FROM sessions WHERE last_seen_at < $1", &[before.into()]).map(|_| ())
+}
+
+/// Forgets failures to sign in before this moment.
+pub(crate) fn forget_failures(tx: &mut dyn Tx, before: i64) -> Result<(), DbError> {
+    tx.execute("DELETE FROM login_failures WHERE last_at < $1", &[before.into()]).map(|_| ())
 }
 
 /// Failures to sign in with this address, and the unix seconds of the last.

@@ -40,6 +40,8 @@ actions! {
     RenewedLate = "sensor_certificate_renewed_late";
     /// A certificate that is unknown, replaced, or of a revoked sensor was shown.
     CertificateRefused = "sensor_certificate_refused";
+    /// One identity spoke from two places.
+    IdentityShared = "sensor_identity_shared";
     RenewalRequested = "certificate_renewal_requested";
     SensorDisabled = "sensor_disabled";
     SensorEnabled = "sensor_enabled";

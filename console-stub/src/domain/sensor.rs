@@ -9,6 +9,8 @@ use telovix_contract::states::{HealthState, SensorStatus, TrustHealth, TrustStat
 use telovix_contract::token::{hex, unhex};
 use telovix_contract::{ClusterName, InstallId, NodeName, SensorId};
 
+use super::presence::SHARED_FOR;
+
 /// Seconds of silence after which a sensor is stale where nobody set anything (docs/contract.md section 5).
 pub(crate) const STALE_DEFAULT: i64 = 90;
 /// Seconds of silence from which on it is watched (docs/contract.md section 5).
@@ -129,6 +131,10 @@ pub(crate) struct SensorRecord {
     pub last_seen_at: Option<i64>,
     /// Unix seconds between which an operator wants its certificate renewed.
     pub renew_between: Option<(i64, i64)>,
+    /// What is remembered of its heartbeats, as `presence` writes it.
+    pub presence: String,
+    /// Unix seconds at which it was last seen in two places.
+    pub shared_at: Option<i64>,
     /// What an operator or the sensor has made of it.
     pub standing: Standing,
 }
@@ -194,12 +200,17 @@ impl SensorRecord {
         validity.map_or(TrustHealth::Degraded, |(from, to)| self.trust_health(now, from, to))
     }
 
+    /// When it was last seen in two places, where that counts still: from a clock that is ahead it does not count for ever.
+    pub(crate) fn shared(&self, now: i64) -> Option<i64> {
+        self.shared_at.filter(|at| (now - at).abs() < SHARED_FOR)
+    }
+
     /// How its newest certificate stands, which is valid between these unix seconds.
     pub(crate) fn trust_health(&self, now: i64, not_before: i64, not_after: i64) -> TrustHealth {
         let life = (not_after - not_before).max(1);
         if self.standing == Standing::Revoked {
             TrustHealth::Revoked
-        } else if now >= not_after {
+        } else if now >= not_after || self.shared(now).is_some() {
             TrustHealth::Degraded
         } else if now >= not_after - life / 10 {
             TrustHealth::RenewalDue
@@ -232,6 +243,8 @@ mod tests {
             enrolled_at: 0,
             last_seen_at: Some(1000),
             renew_between: None,
+            presence: String::new(),
+            shared_at: None,
             standing,
         }
     }
@@ -270,5 +283,8 @@ mod tests {
         assert_eq!([at(600), at(809)], ["renewal_recommended", "renewal_recommended"]);
         assert_eq!([at(810), at(899), at(900)], ["renewal_due", "renewal_due", "degraded"]);
         assert_eq!(record(Standing::Revoked).trust_health(0, 0, 900), TrustHealth::Revoked);
+        let shared = SensorRecord { shared_at: Some(10), ..record(Standing::Active) };
+        let at = |now| shared.trust_health(now, 0, 900_000).as_str();
+        assert_eq!([at(10), at(3609), at(3610)], ["degraded", "degraded", "healthy"]);
     }
 }

@@ -49,8 +49,9 @@ pub(crate) fn one_more_failure(failures: i64, last_at: i64, now: i64) -> i64 {
     if now - last_at < LOCKED_FOR { failures + 1 } else { 1 }
 }
 
+/// A session from the future, which a clock that was ahead has made, lives no longer for that.
 pub(crate) fn session_lives(created_at: i64, last_seen_at: i64, now: i64) -> bool {
-    now - created_at < SESSION_LONGEST && now - last_seen_at < SESSION_IDLE
+    (now - created_at).abs() < SESSION_LONGEST && (now - last_seen_at).abs() < SESSION_IDLE
 }
 
 /// What a page has to send with each change, so that another site, which cannot read it, changes nothing. Made from the
@@ -87,6 +88,7 @@ mod tests {
         assert!(!is_locked(4, 0, 0) && is_locked(5, 0, LOCKED_FOR - 1) && !is_locked(5, 0, LOCKED_FOR));
         assert_eq!((one_more_failure(4, 0, 1), one_more_failure(9, 0, LOCKED_FOR)), (5, 1));
         assert!(session_lives(0, 0, SESSION_IDLE - 1) && !session_lives(0, 0, SESSION_IDLE));
+        assert!(!session_lives(SESSION_LONGEST, 0, 0) && !session_lives(0, SESSION_IDLE, 0));
         let (end, seen) = (SESSION_LONGEST, SESSION_LONGEST - 1);
         assert!(session_lives(0, seen, end - 1) && !session_lives(0, seen, end));
         assert!(

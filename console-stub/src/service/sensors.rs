@@ -56,6 +56,8 @@ pub struct SensorView {
     pub enrolled_at: Timestamp,
     /// RFC 3339, of its last heartbeat.
     pub last_seen_at: Option<Timestamp>,
+    /// RFC 3339, of the last sign within the hour that two hosts use its identity.
+    pub identity_shared_at: Option<Timestamp>,
     /// Whether it has retired.
     pub decommissioned: bool,
 }
@@ -237,6 +239,7 @@ pub(super) fn view(row: Listed, at: Moment) -> SensorView {
         certificate_not_after: validity.map(|(_, to)| timestamp(to)),
         enrolled_at: timestamp(sensor.enrolled_at),
         last_seen_at: sensor.last_seen_at.map(timestamp),
+        identity_shared_at: sensor.shared(at.now).map(timestamp),
         decommissioned: sensor.standing == Standing::Decommissioned,
         node_name: sensor.node_name.to_string(),
         cluster_id: sensor.cluster_id.map(String::from),

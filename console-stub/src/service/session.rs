@@ -16,9 +16,13 @@ use crate::db::{Tx, audit, sensors, settings};
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin, clean};
 use crate::domain::credential::{self, Age, Succession};
 use crate::domain::enroll::licence_full;
+use crate::domain::presence::{Presence, Sign};
 use crate::domain::sensor::{SensorRecord, Standing};
 
 const MAX_VERSION: usize = 128;
+/// What both hosts are told.
+const SHARED: &str = "Two hosts use this identity, or one was copied while it ran: delete the state directory of the copy, and \
+                      enroll it with a token of its own.";
 
 impl Console {
     /// Takes a heartbeat. The first one with a new certificate ends the one before.
@@ -34,7 +38,12 @@ impl Console {
         self.sensor_call(certificate, &origin, move |tx, shown, now| {
             let Holder { certificate, sensor, .. } = trust::accept(tx, shown, now)?;
             let sensor = wake(tx, &certificate, sensor, &from, now)?;
-            sensors::seen(tx, sensor.id, now, &version)?;
+            let (presence, sign) = heard(&sensor, &beat, now);
+            sensors::seen(tx, sensor.id, now, &version, &presence)?;
+            let shared = sign == Sign::Shared || sensor.shared(now).is_some();
+            if sign == Sign::Shared {
+                note_shared(tx, &sensor, &from, now)?;
+            }
             Ok(HeartbeatAnswer {
                 sensor_id: sensor.id,
                 trust_state: sensor.trust(),
@@ -42,7 +51,7 @@ impl Console {
                 renew_between: sensor
                     .renew_between
                     .map(|(from, until)| RenewalWindow { start: timestamp(from), end: timestamp(until) }),
-                notices: Vec::new(),
+                notices: if shared { vec![SHARED.to_owned()] } else { Vec::new() },
             })
         })
         .await
@@ -94,6 +103,37 @@ impl Console {
         })
         .await
     }
+}
+
+/// What is remembered of a sensor's heartbeats from this one on, and whether it is a sign that two speak as one.
+fn heard(sensor: &SensorRecord, beat: &Heartbeat, now: i64) -> (String, Sign) {
+    let Some((instance, sequence)) = beat.instance.zip(beat.sequence) else {
+        return (sensor.presence.clone(), Sign::None);
+    };
+    let mut presence = Presence::parse(&sensor.presence);
+    let sign = presence.hear(instance, sequence, now);
+    (presence.to_text(), sign)
+}
+
+/// Every sign counts for an hour more; the first of them is audited.
+fn note_shared(
+    tx: &mut dyn Tx,
+    sensor: &SensorRecord,
+    origin: &Origin,
+    now: i64,
+) -> Result<(), ServiceError> {
+    sensors::shared(tx, sensor.id, now)?;
+    if sensor.shared(now).is_none() {
+        let detail = Detail::new().with("node_name", &sensor.node_name);
+        audit::append(
+            tx,
+            &AuditEntry::success(Action::IdentityShared, Some(sensor.id), detail),
+            origin,
+            now,
+        )?;
+        tracing::warn!(sensor_id = %sensor.id, "one identity is used in two places");
+    }
+    Ok(())
 }
 
 /// A sensor that speaks by an accepted certificate: a retired one comes back if a slot is left, and a certificate seen for the

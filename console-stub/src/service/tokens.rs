@@ -184,11 +184,10 @@ impl Console {
     pub async fn revoke_token(&self, id: TokenId, origin: Origin) -> Result<TokenView, ServiceError> {
         let now = self.now();
         let revoked = move |tx: &mut dyn Tx| {
-            tokens::expire(tx, now)?;
-            if tokens::by_id(tx, id)?.is_none() {
+            let Some(token) = tokens::by_id(tx, id)? else {
                 return Err(Refusal::new(ErrorCode::NotFound, "There is no such token.").into());
-            }
-            if !tokens::revoke(tx, id, now)? {
+            };
+            if token.status_at(now) != TokenStatus::Pending || !tokens::revoke(tx, id, now)? {
                 let message =
                     "Only a pending token can be revoked; this one is used, expired or revoked already.";
                 return Err(Refusal::new(ErrorCode::Conflict, message).into());

@@ -1,4 +1,4 @@
-//! What happens by itself: tokens expire and are forgotten in the end, nonces are forgotten, the server certificate is renewed.
+//! What happens by itself: tokens, silent hosts, sessions and nonces are forgotten in the end, the server certificate is renewed.
 
 use super::{Console, ServiceError};
 use crate::db::authority as table;
@@ -7,22 +7,24 @@ use crate::domain::api_key::MAX_SKEW;
 use crate::domain::public_url::PublicUrl;
 use crate::domain::user::{LOCKED_FOR, SESSION_IDLE};
 
-/// Seconds that a used token is remembered, so that a late second use is told what happened: 90 days (ours).
-const USED_STAYS: i64 = 90 * 24 * 3600;
+/// Seconds that a used, expired or revoked token is remembered, so that a late use is told what happened: 90 days (ours).
+const ENDED_STAYS: i64 = 90 * 24 * 3600;
 
 /// Seconds after which an enrollment that nobody asks about any more is taken off the waiting list: 7 days (ours).
 const WAITING_STAYS: i64 = 7 * 24 * 3600;
 
 impl Console {
-    /// One round of cleaning up.
-    pub async fn clean_up(&self) -> Result<(), ServiceError> {
+    /// One round of cleaning up. What an operator or a host would miss is forgotten only by a time to be trusted.
+    pub async fn clean_up(&self, trusted: Option<i64>) -> Result<(), ServiceError> {
         let now = self.now();
         self.db()
             .write(move |tx| {
-                approvals::forget_silent(tx, now - WAITING_STAYS)?;
-                tokens::expire(tx, now)?;
-                tokens::forget_used(tx, now - USED_STAYS)?;
-                users::forget(tx, now - SESSION_IDLE, now - LOCKED_FOR)?;
+                if let Some(now) = trusted {
+                    approvals::forget_silent(tx, now - WAITING_STAYS)?;
+                    tokens::forget_ended(tx, now - ENDED_STAYS)?;
+                    users::forget_sessions(tx, now - SESSION_IDLE)?;
+                }
+                users::forget_failures(tx, now - LOCKED_FOR)?;
                 // A nonce matters as long as a call with its time would be taken.
                 api_keys::forget_nonces(tx, now - 2 * MAX_SKEW)?;
                 Ok(())

@@ -63,7 +63,7 @@ async fn section_3_a_waiting_host_keeps_its_token_and_comes_in_when_approved() {
     assert_eq!(other.refusal(), (409, "enrollment_token_used"));
     // Long past the token's quarter of an hour, the clean-up having been there.
     world.clock.advance(2 * 24 * 3600);
-    world.console.clean_up().await.unwrap();
+    world.console.clean_up(Some(world.console.now())).await.unwrap();
     assert_eq!(
         world.console.list_tokens(TokenFilter::default(), Piece::default()).await.unwrap().rows[0]
             .status

@@ -25,6 +25,7 @@ mod pages_live;
 mod pages_setup;
 mod pages_shown;
 mod people;
+mod presence;
 mod rates;
 mod rotation;
 mod session;

@@ -89,7 +89,7 @@ async fn section_4_tokens_are_listed_by_filter_and_in_pieces() {
     // Expired is what it is at this moment, before the clean-up writes it down and after.
     world.clock.advance(900);
     assert_eq!((count(of(TokenStatus::Expired)).await, count(of(TokenStatus::Pending)).await), (6, 1));
-    world.console.clean_up().await.unwrap();
+    world.console.clean_up(Some(world.console.now())).await.unwrap();
     assert_eq!((count(of(TokenStatus::Expired)).await, count(of(TokenStatus::Pending)).await), (6, 1));
     // A used token leaves the list a day later.
     world.clock.advance(24 * 3600 - 901);

@@ -15,7 +15,7 @@ use rustls_pki_types::pem::PemObject as _;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName, UnixTime};
 use serde_json::{Value, json};
 use telovix_console_stub::app::{App, AppError, Listeners, Options};
-use telovix_console_stub::clock::Clock;
+use telovix_console_stub::clock::{Clock, Monotonic};
 use telovix_console_stub::config::{DataDir, Limits};
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::setting::Vertical;
@@ -34,20 +34,31 @@ use tokio_rustls::client::TlsStream;
 
 use crate::engine::Engine;
 
-/// A clock that stands where it is put.
+/// A clock that stands where it is put, and by how far it was set.
 #[derive(Debug)]
-pub(crate) struct TestClock(AtomicI64);
+pub(crate) struct TestClock(AtomicI64, AtomicI64);
 
 impl TestClock {
-    /// Moves it.
+    /// Lets time pass.
     pub(crate) fn advance(&self, seconds: i64) {
         self.0.fetch_add(seconds, Ordering::SeqCst);
+    }
+
+    /// Sets it: no time passes.
+    pub(crate) fn jump(&self, seconds: i64) {
+        self.1.fetch_add(seconds, Ordering::SeqCst);
+    }
+}
+
+impl Monotonic for TestClock {
+    fn elapsed(&self) -> std::time::Duration {
+        std::time::Duration::from_secs(self.0.load(Ordering::SeqCst).unsigned_abs())
     }
 }
 
 impl TimeProvider for TestClock {
     fn current_time(&self) -> Option<UnixTime> {
-        let seconds = self.0.load(Ordering::SeqCst).unsigned_abs();
+        let seconds = (self.0.load(Ordering::SeqCst) + self.1.load(Ordering::SeqCst)).unsigned_abs();
         Some(UnixTime::since_unix_epoch(std::time::Duration::from_secs(seconds)))
     }
 }
@@ -156,13 +167,13 @@ impl World {
     /// The same, on a bad day.
     pub(crate) async fn start_on(nodes: u32, faults: Faults, limits: Limits, chaos: Chaos) -> Self {
         let place = tempfile::tempdir().unwrap();
-        let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000)));
+        let clock = Arc::new(TestClock(AtomicI64::new(1_800_000_000), AtomicI64::new(0)));
         let data = DataDir::new(place.path().join("data"));
         let database = Engine::new(&data.database());
         let options = Options {
             data: data.clone(),
             database: database.location(),
-            clock: Clock::new(Arc::clone(&clock) as Arc<dyn TimeProvider>),
+            clock: Clock::new(Arc::clone(&clock) as Arc<dyn TimeProvider>).beside(clock.clone()),
             faults,
             limits,
             chaos,

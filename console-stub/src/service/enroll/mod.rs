@@ -132,9 +132,6 @@ impl Application {
         };
         if let Err(refusal) = &answer {
             let token = known.token.as_ref();
-            if refusal.code == ErrorCode::EnrollmentTokenExpired {
-                tokens::expire(tx, self.now)?;
-            }
             let entry = refusal_entry(refusal, token.map(|token| token.id), Some(&self.request));
             audit::append(tx, &entry, &self.origin, self.now)?;
         }

@@ -164,6 +164,8 @@ impl Application {
             enrolled_at: self.now,
             last_seen_at: None,
             renew_between: None,
+            presence: String::new(),
+            shared_at: None,
             standing: Standing::Active,
         }
     }
