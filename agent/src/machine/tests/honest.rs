@@ -19,6 +19,8 @@ pub(super) struct Disk {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Console {
     pub(super) issued: Vec<(u32, Identity)>,
+    /// The serial number of the newest.
+    pub(super) newest: u32,
     pub(super) accepts: BTreeSet<Vec<u8>>,
     /// Tokens that it answers with 201 for a new key.
     pub(super) pays: BTreeSet<u8>,
@@ -260,15 +262,16 @@ impl Host {
     /// Issues, or repeats, and commits what the agent would take.
     pub(super) fn issue(&mut self, key: u32, paid: u8) -> Result<Identity, Failure> {
         let known = self.console.issued.iter().find(|(of, _)| *of == key).map(|(_, made)| made.clone());
+        let now = self.console_now();
         let is_worth_it = |made: &Identity| {
-            self.console.accepts.contains(&made.serial)
-                && (made.not_before..made.not_after).contains(&self.console_now())
+            self.console.accepts.contains(&made.serial) && (made.not_before..made.not_after).contains(&now)
         };
-        let made = known.filter(is_worth_it).unwrap_or_else(|| {
-            let number = u32::try_from(self.console.issued.len()).unwrap() + 1;
+        let known = known.filter(is_worth_it);
+        let made = known.unwrap_or_else(|| {
+            self.console.newest += 1;
             Identity {
                 token_type: [Some(TokenType::Once), Some(TokenType::Cluster)][usize::from(paid % 2)],
-                ..identity(number, self.console_now(), token(paid))
+                ..identity(self.console.newest, self.console_now(), token(paid))
             }
         });
         self.console.accepts.insert(made.serial.clone());
