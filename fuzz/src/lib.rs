@@ -1,14 +1,15 @@
 //! What comes in from outside, against what has to be true of it.
 //!
-//! Each module is one target: a function `run` that takes any bytes and panics where a property does not hold. The targets
-//! of libFuzzer (`fuzz_targets/`) and the test that replays the corpora (`corpus.rs`) call the same functions, and
-//! [`TARGETS`] is the list of them.
+//! Each module is one target: a function `run` that takes any bytes and panics where a property does not hold. libFuzzer's
+//! program (`main.rs`) and the test that replays the corpora (`corpus.rs`) call the same functions, and [`TARGETS`] is the list
+//! of them.
 //!
 //! A target asks more than that nothing panics. What is accepted has to keep docs/contract.md's limits, written here once
 //! more in another way; what is read has to print as something that reads the same; two readers of one thing, the agent's and
 //! the Console's, have to agree; and no text for people may hold a token, a key or a control character.
 
 #![forbid(unsafe_code)]
+#![expect(clippy::disallowed_methods, reason = "the targets lay out their own files")]
 
 mod console;
 #[cfg(test)]

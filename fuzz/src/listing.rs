@@ -37,7 +37,7 @@ pub fn run(data: &[u8]) {
         assert_eq!(Cursor::parse(&cursor.to_text()), Ok(cursor));
     }
     for piece in [Piece::parse(Some(text), None), Piece::parse(None, Some(text))] {
-        assert!(piece.is_ok_and(|piece| !(1..=MOST_ROWS).contains(&piece.rows)) == false);
+        assert!(!piece.is_ok_and(|piece| !(1..=MOST_ROWS).contains(&piece.rows)));
     }
     let mut letters = text.chars();
     let list = letters.next().and_then(|letter| LISTS.get((letter as usize).checked_sub(usize::from(b'0'))?));

@@ -91,9 +91,9 @@ fn values(text: &str) {
         assert_eq!(parse_duration(&format!("{}s", span.as_secs())), Ok(span));
     }
     let same = |word: &str| word.eq_ignore_ascii_case(text) || text.len() > word.len();
-    assert!(text.parse::<LogLevel>().is_ok_and(|level| !same(level.as_str())) == false);
-    assert!(text.parse::<LogFormat>().is_ok_and(|format| !same(format.as_str())) == false);
-    assert!(text.parse::<KeyType>().is_ok_and(|kind| !same(kind.as_str())) == false);
+    assert!(!text.parse::<LogLevel>().is_ok_and(|level| !same(level.as_str())));
+    assert!(!text.parse::<LogFormat>().is_ok_and(|format| !same(format.as_str())));
+    assert!(!text.parse::<KeyType>().is_ok_and(|kind| !same(kind.as_str())));
 }
 
 /// The address that a Console writes into the line that installs an agent has to be one that the agent takes.

@@ -16,6 +16,8 @@ use std::future::Future;
 use std::time::{Duration, Instant};
 
 use tokio::task::{LocalSet, yield_now};
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 pub use clock::SimClock;
 pub use console::SimConsole;
@@ -42,10 +44,11 @@ pub struct Sim {
 
 /// Runs a test in a world whose time stands still.
 pub fn simulate<F: Future<Output = ()>>(test: impl FnOnce(Sim) -> F) {
-    if std::env::var_os("TELOVIX_SIM_LOG").is_some() {
-        let filter = tracing_subscriber::EnvFilter::from_env("TELOVIX_SIM_LOG");
+    if let Ok(filter) = std::env::var("TELOVIX_SIM_LOG") {
+        let filter: Targets = filter.parse().expect("TELOVIX_SIM_LOG holds levels of targets");
+        let layer = tracing_subscriber::fmt::layer().with_test_writer();
         // Another test of this process may have been first.
-        let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+        let _ = tracing_subscriber::registry().with(filter).with(layer).try_init();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
     let runtime = runtime.expect("a runtime can be made");

@@ -6,8 +6,6 @@ fuzz=$(cd "$(dirname "$0")/../../fuzz" && pwd)
 readonly RUNS=${RUNS:-4000} SEED=20261124
 need c++ g++
 
-# The same functions without libFuzzer, as a newcomer with nothing but Rust runs them.
-cargo test --quiet --locked --lib --manifest-path "$fuzz/Cargo.toml" --target-dir "${CARGO_TARGET_DIR:-$fuzz/../target}"
 programs=$("$fuzz/build")
 
 printf '%-14s %8s %8s %8s\n' target inputs runs edges

@@ -18,7 +18,9 @@ use std::io::Write as _;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::prelude::*;
 
 use args::{Args, Command, LogFormat};
 use error::CliError;
@@ -40,11 +42,14 @@ pub fn run() -> ExitCode {
 }
 
 fn start_logging(args: &Args) {
-    let filter = EnvFilter::new(format!("{}={},rustls=warn", env!("CARGO_CRATE_NAME"), args.log_level));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let level = args.log_level.parse::<LevelFilter>().expect("clap takes the words of levels alone");
+    let filter =
+        Targets::new().with_target(env!("CARGO_CRATE_NAME"), level).with_target("rustls", LevelFilter::WARN);
+    let registry = tracing_subscriber::registry().with(filter);
+    let layer = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     match args.log_format {
-        LogFormat::Text => builder.with_ansi(false).init(),
-        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => registry.with(layer.with_ansi(false)).init(),
+        LogFormat::Json => registry.with(layer.json()).init(),
     }
 }
 

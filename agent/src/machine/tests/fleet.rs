@@ -149,8 +149,9 @@ fn renewals_of_a_fleet_enrolled_in_one_minute_spread_over_a_tenth_of_the_life() 
     let life = SignedDuration::from_hours(24);
     let mut fleet = Fleet::new(11);
     for _ in 0..HOSTS {
-        let began = fleet.random.within(Duration::from_secs(60));
-        fleet.add(began, start() + began, life);
+        let enrolled = start() + fleet.random.within(Duration::from_secs(60));
+        // The hours before tell nothing: when to renew is read off the certificate.
+        fleet.add(Duration::from_secs(15 * 3600), enrolled, life);
     }
     let mut renewed = Vec::new();
     // Until the first of them would renew for the second time.
