@@ -27,6 +27,10 @@ pub type Clock = Arc<dyn TimeProvider>;
 
 /// The operating system's clock.
 pub fn system() -> Clock {
+    #[cfg(feature = "failpoints")]
+    if let Some(pace) = Pace::of_environment() {
+        return Arc::new(pace);
+    }
     Arc::new(DefaultTimeProvider)
 }
 
@@ -45,6 +49,10 @@ pub trait Uptime: Send + Sync {
 
 /// The time since this machine was started.
 pub fn uptime() -> Arc<dyn Uptime> {
+    #[cfg(feature = "failpoints")]
+    if let Some(pace) = Pace::of_environment() {
+        return Arc::new(pace);
+    }
     Arc::new(SinceBoot)
 }
 
@@ -85,6 +93,47 @@ pub fn when(at: Timestamp, now: Timestamp) -> String {
     let span = format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
     let relative = if seconds > 0 { format!("in {span}") } else { format!("{span} ago") };
     format!("{at:.0} ({relative})")
+}
+
+/// Test-only, with the feature `failpoints`: time that passes so many times as fast, by both clocks.
+/// `TELOVIX_PACE=TIMES@SECOND` says how fast, and from which Unix second on. The deadlines of a call are as long as ever.
+#[cfg(feature = "failpoints")]
+#[derive(Debug, Clone, Copy)]
+pub struct Pace {
+    /// How many times as fast.
+    pub times: u32,
+    /// Unix seconds at which this time and the system's agree.
+    pub from: u64,
+}
+
+#[cfg(feature = "failpoints")]
+impl Pace {
+    #[expect(clippy::disallowed_methods, reason = "a test hook that must not pass through the configuration")]
+    fn of_environment() -> Option<Self> {
+        let text = std::env::var("TELOVIX_PACE").ok()?;
+        let (times, from) = text.split_once('@')?;
+        Some(Self { times: times.parse().ok()?, from: from.parse().ok()? })
+    }
+}
+
+#[cfg(feature = "failpoints")]
+impl Uptime for Pace {
+    fn now(&self) -> Duration {
+        SinceBoot.now().saturating_mul(self.times)
+    }
+
+    fn wait(&self, time: Duration) -> Wait<'_> {
+        SinceBoot.wait(time / self.times)
+    }
+}
+
+#[cfg(feature = "failpoints")]
+impl TimeProvider for Pace {
+    fn current_time(&self) -> Option<UnixTime> {
+        let now = clock_gettime(ClockId::CLOCK_REALTIME).map(Duration::from).ok()?;
+        let from = Duration::from_secs(self.from);
+        Some(UnixTime::since_unix_epoch(from + now.saturating_sub(from).saturating_mul(self.times)))
+    }
 }
 
 /// The time on this clock, in whole seconds.

@@ -117,6 +117,7 @@ fn refused(answer: &RawAnswer, error: &ConsoleError) {
         | ConsoleError::Handshake { .. }
         | ConsoleError::CertificateRefused { .. }
         | ConsoleError::CertificateRefusedEarly { .. }
+        | ConsoleError::NotRequested { .. }
         | ConsoleError::Broken { .. }
         | ConsoleError::TooLarge { .. }
         | ConsoleError::Setup { .. } => panic!("an answer became {error:?}"),
@@ -146,7 +147,9 @@ fn read_all(answer: &RawAnswer) {
                 certificates.iter().all(|der| CaFingerprint::of_der(der) == pin) && certificates.len() == 1
             );
         }
-        Ok(ServerTrust::SystemRoots { .. } | ServerTrust::DangerAnyServer) => panic!("a pin gives one anchor"),
+        Ok(ServerTrust::SystemRoots { .. } | ServerTrust::DangerAnyServer) => {
+            panic!("a pin gives one anchor")
+        }
         Err(error) => told(&error),
     }
 }

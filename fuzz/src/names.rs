@@ -10,9 +10,9 @@ use serde_json::Value;
 use telovix_agent::config::values::{LONGEST_DURATION, parse_duration};
 use telovix_agent::config::{ConsoleUrl, KeyType, LogFormat, LogLevel};
 use telovix_console_stub::domain::public_url::PublicUrl;
-use telovix_contract::text::is_plain;
 use telovix_contract::problem::ErrorCode;
 use telovix_contract::states::{HealthState, SensorStatus, TokenStatus, TokenType, TrustHealth, TrustState};
+use telovix_contract::text::is_plain;
 use telovix_contract::{ClusterName, Flavor, InstallId, NodeName, NodeRole, SensorId, Tag, Tags};
 
 /// Reads the input as a name of every kind.

@@ -36,12 +36,16 @@ impl Daemon {
 
     /// The same, not running yet.
     pub fn prepare(world: &World, name: &str, more: &str) -> Self {
-        let folder = world.folder().join(name);
-        std::fs::create_dir_all(&folder).expect("the folder can be made");
-        let program = bins::agent().to_owned();
-        let daemon = Self { folder, env: Vec::new(), log_level: "debug", program, child: None };
+        let daemon = Self::on(world.folder().join(name));
         daemon.configure(world, name, more);
         daemon
+    }
+
+    /// A host whose files are in this folder, not configured yet.
+    pub fn on(folder: PathBuf) -> Self {
+        std::fs::create_dir_all(&folder).expect("the folder can be made");
+        let program = bins::agent().to_owned();
+        Self { folder, env: Vec::new(), log_level: "debug", program, child: None }
     }
 
     /// Writes the configuration file.
@@ -51,10 +55,15 @@ impl Daemon {
 
     /// The same, with the Console's CA in another file than the Console's own.
     pub fn configure_trusting(&self, ca_file: &Path, world: &World, name: &str, more: &str) {
+        self.configure_for(&world.url(), ca_file, name, more);
+    }
+
+    /// The same, for any Console.
+    pub fn configure_for(&self, url: &str, ca_file: &Path, name: &str, more: &str) {
         let text = format!(
             "console_url = {:?}\nbootstrap_ca = {:?}\ntoken_file = {:?}\nstate_dir = {:?}\ncontrol_socket = {:?}\n\
              node_name = {name:?}\n{more}\n",
-            world.url(),
+            url,
             ca_file,
             self.token_file(),
             self.state_dir(),

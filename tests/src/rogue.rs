@@ -18,6 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 pub use script::{After, Script};
+pub use tls::server_config;
 
 use crate::http1;
 use crate::pki::ServerIdentity;

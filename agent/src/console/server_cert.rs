@@ -39,12 +39,12 @@ impl ServerCertVerifier for Explaining {
         now: UnixTime,
     ) -> Result<ServerCertVerified, rustls::Error> {
         let verified = self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
-        verified.map_err(|error| match error {
-            rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) => {
-                let because = Arc::new(Because(unknown_issuer(end_entity, intermediates)));
-                CertificateError::Other(OtherError(because)).into()
+        verified.map_err(|error| {
+            if error != rustls::Error::InvalidCertificate(CertificateError::UnknownIssuer) {
+                return error;
             }
-            error => error,
+            let because = Arc::new(Because(unknown_issuer(end_entity, intermediates)));
+            CertificateError::Other(OtherError(because)).into()
         })
     }
 

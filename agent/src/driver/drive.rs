@@ -233,6 +233,11 @@ impl Driver {
         self.machine.next_deadline(self.now())
     }
 
+    /// Whether a call is under way; where none is and there is no deadline, nothing is tried again by itself.
+    pub fn is_calling(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
     /// Everything that can be said at this moment.
     pub fn report(&self) -> Report {
         let mut report = self.machine.report(self.now());

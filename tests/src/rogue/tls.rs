@@ -11,7 +11,7 @@ use rustls_pki_types::{CertificateDer, UnixTime};
 use crate::pki::ServerIdentity;
 
 /// The configuration for this identity, with TLS 1.2 and 1.3.
-pub(super) fn server_config(identity: ServerIdentity) -> Arc<ServerConfig> {
+pub fn server_config(identity: ServerIdentity) -> Arc<ServerConfig> {
     let provider = Arc::new(aws_lc_rs::default_provider());
     let config = ServerConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()

@@ -23,6 +23,8 @@ const LONG_STEP: Duration = Duration::from_secs(60);
 /// Longest that a host may take from the end of bad weather until it is well or waits: what a call that the Console
 /// seemed to lack waits here, a tenth of a certificate's life and a tenth more, a heartbeat, and the deadlines of calls.
 const SETTLED_AFTER: Duration = Duration::from_secs(LIFE_HOURS * 360 * 11 / 10 + HEARTBEAT * 11 / 10 + 120);
+/// How long a Console is honest before every host that waits for nobody is accepted (docs/contract.md section 6).
+const HONEST_PAUSE: Duration = Duration::from_secs(900);
 
 /// What a host may wait for an operator with (docs/operations.md).
 const REASONS: [&str; 7] = [
@@ -149,7 +151,7 @@ impl Fleet {
             let waits = |host: &Host| reason(&host.sim.report()).is_some();
             (0..fleet.hosts.len()).all(|n| fleet.is_well(n) || waits(&fleet.hosts[n]))
         };
-        self.until(&spell.shown(), settled).await;
+        self.within(HONEST_PAUSE, &spell.shown(), settled).await;
         let shown = spell.shown();
         for n in 0..self.hosts.len() {
             let report = self.hosts[n].sim.report();
@@ -273,11 +275,15 @@ impl Fleet {
     }
 
     /// Passes time until `done`, for as long as anything may take.
-    async fn until(&mut self, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
+    async fn until(&mut self, what: &str, done: impl FnMut(&mut Self) -> bool) {
+        self.within(SETTLED_AFTER, what, done).await;
+    }
+
+    async fn within(&mut self, limit: Duration, what: &str, mut done: impl FnMut(&mut Self) -> bool) {
         let began = self.sim.clock().elapsed();
         while !done(self) {
             let took = self.sim.clock().elapsed() - began;
-            if took > SETTLED_AFTER {
+            if took > limit {
                 let reports: Vec<_> = self.hosts.iter().map(|host| (host.name, host.sim.report())).collect();
                 panic!("{what}: not settled after {took:?}: {reports:#?}");
             }
@@ -349,6 +355,6 @@ fn reason(report: &Report) -> Option<&'static str> {
     let is_in_use = matches!(report.state, StateName::Active | StateName::Renewing);
     // A first refusal of the identity is asked again before it is believed, and whoever is refused goes on asking.
     let is_doubted = report.state != StateName::Lost && error.code.as_str() == "invalid_sensor_trust";
-    let waits = report.waiting_for != Actor::Agent && !is_doubted && !error.action.is_empty();
+    let waits = (is_in_use || report.waiting_for != Actor::Agent) && !is_doubted && !error.action.is_empty();
     REASONS.into_iter().find(|code| waits && *code == error.code.as_str())
 }

@@ -117,7 +117,7 @@ impl Route {
         match found.map_err(|_| self.late(Phase::LookUp, limit, host))? {
             Ok(found) if found.is_empty() => Err(self.unreachable(format!("{host} has no address"), &[])),
             Ok(found) => Ok(in_turn(found, &self.failed())),
-            Err(error) => Err(self.no_address(host, error)),
+            Err(error) => Err(self.no_address(host, &error)),
         }
     }
 
@@ -172,11 +172,12 @@ impl Route {
     }
 
     /// A failed look-up. A host without descriptors says of every name that it does not know it.
-    fn no_address(&self, host: &str, error: io::Error) -> ConsoleError {
-        let error = tokio::net::TcpSocket::new_v4().err().unwrap_or(error);
+    fn no_address(&self, host: &str, met: &io::Error) -> ConsoleError {
+        let own = tokio::net::TcpSocket::new_v4().err();
+        let error = own.as_ref().unwrap_or(met);
         let cause = error.to_string();
         let cause = cause.strip_prefix("failed to lookup address information: ").unwrap_or(&cause);
-        self.unreachable(format!("cannot look up {host}: {cause}"), &[&error])
+        self.unreachable(format!("cannot look up {host}: {cause}"), &[error])
     }
 
     fn unreachable(&self, cause: String, errors: &[&io::Error]) -> ConsoleError {

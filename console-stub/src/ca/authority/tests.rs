@@ -72,14 +72,14 @@ fn a_csr_that_asks_for_more_gets_a_plain_client_certificate() {
 #[test]
 fn section_3_serial_validity_and_long_names() {
     let ca = authority(NOW);
-    let node: NodeName = format!("{}.example", "n".repeat(80)).parse().unwrap();
+    let node: NodeName = format!("{}.{}.example", "n".repeat(60), "m".repeat(20)).parse().unwrap();
     let key = KeyPair::generate().unwrap();
     let checked = csr::check(&greedy_request(&node, &key), &node).unwrap();
     let id = SensorId::random();
     let made = ca.issue_client(&checked, id, &node, NOW, LIFE).unwrap();
     let (_, parsed) = X509Certificate::from_der(&made.der).unwrap();
 
-    assert_eq!(parsed.subject().to_string(), format!("CN={}, O=Telovix Sensor", "n".repeat(64)));
+    assert_eq!(parsed.subject().to_string(), format!("CN={}.mmm, O=Telovix Sensor", "n".repeat(60)));
     assert_eq!(names(&parsed), [format!("uri {}", id.to_uri()), format!("dns {node}")]);
     let validity = parsed.validity();
     assert_eq!(validity.not_before.timestamp(), made.not_before);
