@@ -140,7 +140,8 @@ fn answers_with_a_part_that_is_not_what_it_should_be() {
 
 #[test]
 fn what_only_advises_costs_no_token() {
-    let changes: [(&str, fn(&mut Value)); 9] = [
+    type Change = (&'static str, fn(&mut Value));
+    let changes: [Change; 9] = [
         ("unknown words", |a| {
             a["trust_state"] = json!("new_word");
             a["token_type"] = json!("new_word");

@@ -13,6 +13,7 @@ use telovix_tests::secrets::Secrets;
 
 /// Host, variables (`PROXY` stands for the proxy's address, `PORT` for the Console's port), and whether the agent refuses.
 type Form = (&'static str, &'static [(&'static str, &'static str)], bool);
+type Variables = [(String, String)];
 
 const FORMS: &[Form] = &[
     ("localhost", &[("HTTPS_PROXY", "http://PROXY")], false),
@@ -60,7 +61,7 @@ fn the_agent_and_curl_go_the_same_way_or_the_form_is_refused_by_name() {
     let ca_file = place.write("curl-ca.pem", ca.pem());
     for (at, (host, variables, refused)) in FORMS.iter().enumerate() {
         let url = format!("https://{host}:{}", rogue.address().port());
-        let proxied = |run: &dyn Fn(&[(String, String)])| {
+        let proxied = |run: &dyn Fn(&Variables)| {
             let proxy = ConnectProxy::start(None);
             let target = format!("{host}:{}", rogue.address().port());
             proxy.route(&target, rogue.address());

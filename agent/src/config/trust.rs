@@ -233,7 +233,7 @@ mod tests {
                 "{complaints:?}"
             );
         }
-        assert_eq!(MistakenPin::of(&right, &pem, &[certificate.clone()]), None);
+        assert_eq!(MistakenPin::of(&right, &pem, std::slice::from_ref(&certificate)), None);
         assert_eq!(MistakenPin::of(&CaFingerprint::of_der(b"x"), &pem, &[certificate]), None);
     }
 

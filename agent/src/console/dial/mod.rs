@@ -115,7 +115,7 @@ impl Route {
         };
         let found = timeout(limit, resolve::look_up(host, port)).await;
         match found.map_err(|_| self.late(Phase::LookUp, limit, host))? {
-            Ok(found) if found.is_empty() => Err(self.unreachable(format!("{host} has no address"), &[])),
+            Ok(found) if found.is_empty() => Err(self.unreachable(&format!("{host} has no address"), &[])),
             Ok(found) => Ok(in_turn(found, &self.failed())),
             Err(error) => Err(self.no_address(host, &error)),
         }
@@ -133,7 +133,7 @@ impl Route {
                 let causes: Vec<String> =
                     failed.iter().take(4).map(|(address, error)| format!("{address}: {error}")).collect();
                 let errors: Vec<&io::Error> = failed.iter().map(|(_, error)| error).collect();
-                self.unreachable(causes.join("; "), &errors)
+                self.unreachable(&causes.join("; "), &errors)
             })?;
         // Nothing is lost where the kernel does not take it.
         let _ = stream.set_nodelay(true);
@@ -177,15 +177,15 @@ impl Route {
         let error = own.as_ref().unwrap_or(met);
         let cause = error.to_string();
         let cause = cause.strip_prefix("failed to lookup address information: ").unwrap_or(&cause);
-        self.unreachable(format!("cannot look up {host}: {cause}"), &[error])
+        self.unreachable(&format!("cannot look up {host}: {cause}"), &[error])
     }
 
-    fn unreachable(&self, cause: String, errors: &[&io::Error]) -> ConsoleError {
+    fn unreachable(&self, cause: &str, errors: &[&io::Error]) -> ConsoleError {
         let target = self.url.authority();
         let any = |kinds: &[Errno]| {
             errors.iter().filter_map(|e| e.raw_os_error()).any(|e| kinds.contains(&Errno::from_raw(e)))
         };
-        let cause = clean(&cause, 300);
+        let cause = clean(cause, 300);
         let out = [Errno::EMFILE, Errno::ENFILE, Errno::ENOMEM, Errno::ENOBUFS, Errno::EAGAIN];
         if any(&out) {
             return ConsoleError::OutOfResources { target, cause };

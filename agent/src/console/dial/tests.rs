@@ -138,7 +138,7 @@ fn what_this_host_lacks_or_forbids_is_told_from_what_the_network_does() {
     ] {
         let errors: Vec<io::Error> =
             errnos.iter().map(|errno| io::Error::from_raw_os_error(*errno as i32)).collect();
-        let error = route.unreachable("why".into(), &errors.iter().collect::<Vec<_>>());
+        let error = route.unreachable("why", &errors.iter().collect::<Vec<_>>());
         assert_eq!(error.code(), code, "{errnos:?}");
     }
 }
