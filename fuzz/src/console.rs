@@ -38,10 +38,10 @@ use zeroize::Zeroizing;
 use crate::kit::{NOW, now, scratch};
 
 /// The node that the Console's own sensor is.
-pub const NODE: &str = "edge-1";
+pub(crate) const NODE: &str = "edge-1";
 
 /// The Console, and what there is to use on it.
-pub struct Console {
+pub(crate) struct Console {
     runtime: Runtime,
     router: Mutex<Router>,
     limits: Arc<Limits>,
@@ -60,7 +60,7 @@ pub struct Console {
 }
 
 /// An answer as it left the Console.
-pub struct Answer {
+pub(crate) struct Answer {
     /// HTTP status.
     pub status: u16,
     /// The head.
@@ -79,7 +79,7 @@ impl TimeProvider for Still {
 }
 
 /// The Console of this process.
-pub fn console() -> &'static Console {
+pub(crate) fn console() -> &'static Console {
     static CONSOLE: LazyLock<Console> = LazyLock::new(Console::start);
     &CONSOLE
 }
@@ -144,19 +144,19 @@ impl Console {
     }
 
     /// The longest body that it takes, in bytes.
-    pub fn longest_body(&self) -> usize {
+    pub(crate) fn longest_body(&self) -> usize {
         self.limits.body
     }
 
     /// Puts in what no input can know: `@CLUSTER@` and `@ONCE@` are tokens, `@CSR@` is the request of [`NODE`].
-    pub fn filled(&self, text: &str) -> String {
+    pub(crate) fn filled(&self, text: &str) -> String {
         text.replace("@CLUSTER@", self.cluster_token.expose())
             .replace("@ONCE@", self.once_token.expose())
             .replace("@CSR@", &self.csr.1.replace('\n', "\\n").replace('\r', ""))
     }
 
     /// Makes a call, as a sensor where there is a certificate, and looks at the answer.
-    pub fn call(
+    pub(crate) fn call(
         &self,
         mut request: Request<Body>,
         certificate: Option<Arc<CertificateDer<'static>>>,
@@ -176,7 +176,7 @@ impl Console {
 }
 
 /// A new key, and a request for this node.
-pub fn request_of(node: &str) -> (KeyPair, String) {
+pub(crate) fn request_of(node: &str) -> (KeyPair, String) {
     let key = KeyPair::generate(KeyType::P256).expect("a key");
     let csr = Csr::build(&key, &node.parse().expect("a name")).expect("a request");
     (key, csr.pem().to_owned())
@@ -184,12 +184,12 @@ pub fn request_of(node: &str) -> (KeyPair, String) {
 
 impl Answer {
     /// The refusal, if it is one.
-    pub fn refusal(&self) -> Option<ErrorCode> {
+    pub(crate) fn refusal(&self) -> Option<ErrorCode> {
         serde_json::from_slice::<Problem>(&self.body).ok()?.code()
     }
 
     /// The answer as the agent's transport hands it on.
-    pub fn raw(&self) -> RawAnswer {
+    pub(crate) fn raw(&self) -> RawAnswer {
         RawAnswer { status: self.status, headers: self.headers.clone(), body: self.body.clone() }
     }
 

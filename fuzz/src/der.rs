@@ -8,14 +8,14 @@ const BIT_STRING: u8 = 0x03;
 const ED25519: [u8; 7] = [SEQUENCE, 5, 6, 3, 0x2b, 0x65, 0x70];
 
 /// What is signed in a signed structure of X.509: its first element, head included; `None` where there is none.
-pub fn signed_part(der: &[u8]) -> Option<&[u8]> {
+pub(crate) fn signed_part(der: &[u8]) -> Option<&[u8]> {
     let (_, inside) = element(der)?;
     let (whole, _) = element(inside)?;
     Some(whole)
 }
 
 /// Signs that part with the Ed25519 key of this byte and puts the structure together.
-pub fn signed_by(byte: u8, part: &[u8]) -> Vec<u8> {
+pub(crate) fn signed_by(byte: u8, part: &[u8]) -> Vec<u8> {
     let mut bits = vec![0];
     bits.extend(sign(byte, part));
     let mut inside = part.to_vec();
@@ -49,14 +49,14 @@ fn with_head(tag: u8, content: &[u8]) -> Vec<u8> {
 
 /// Changes that a fuzzer makes to bytes: at a place, so many bytes become these.
 #[derive(Debug, arbitrary::Arbitrary)]
-pub struct Change {
+pub(crate) struct Change {
     at: u16,
     removed: u8,
     put: Vec<u8>,
 }
 
 /// The bytes after all changes.
-pub fn changed(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
+pub(crate) fn changed(bytes: &[u8], changes: &[Change]) -> Vec<u8> {
     let mut all = bytes.to_vec();
     for Change { at, removed, put } in changes.iter().take(8) {
         let from = usize::from(*at) % (all.len() + 1);

@@ -81,7 +81,7 @@ pub fn the_same_again<T: DeserializeOwned + Serialize + PartialEq + Debug>(value
 
 /// Fails where a text for people or logs holds a control character, a token, or more than it may.
 pub fn fit_for_a_log(text: &str, longest: usize) {
-    assert!(!text.chars().any(|c| c.is_control()), "a control character in {text:?}");
+    assert!(!text.chars().any(char::is_control), "a control character in {text:?}");
     assert!(!holds_a_token(text), "a token in {text:?}");
     assert!(text.chars().count() <= longest, "{} characters in {text:?}", text.chars().count());
 }

@@ -254,7 +254,7 @@ fn a_changed_role_enrolls_the_same_node_again_with_its_cluster_token() {
 #[test]
 fn a_one_time_token_does_not_bring_a_revoked_sensor_back_and_another_does() {
     let world = World::new();
-    let daemon = Daemon::start(&world, "host", "");
+    let mut daemon = Daemon::start(&world, "host", "");
     let first = world.once().token;
     let before = daemon.enroll(&first);
     world.stub(&["sensor", "revoke"], &[&sensor(&before)]).expect(0);
@@ -271,10 +271,15 @@ fn a_one_time_token_does_not_bring_a_revoked_sensor_back_and_another_does() {
     let second = world.once().token;
     daemon.give(&second);
     daemon.ask("POST /renew").unwrap();
-    daemon.until_state("waiting");
+    daemon.until_state("awaiting_approval");
     let rows = world.stub(&["approval", "list"], &["--output", "json"]).expect(0).json();
     world.stub(&["approval", "approve"], &[rows["data"][0]["id"].as_str().unwrap()]).expect(0);
-    let after = daemon.enroll(&second);
+    // A new start asks at once.
+    daemon.end(Signal::SIGTERM);
+    daemon.run();
+    let after = daemon.until("another sensor", |status| {
+        status["accepted"] == true && status["sensor_id"] != before["sensor_id"]
+    });
     assert_ne!(sensor(&after), sensor(&before));
     assert_eq!(world.db().one::<i64>("SELECT count(*) FROM sensors WHERE revoked_at IS NULL", ()), 1);
 }

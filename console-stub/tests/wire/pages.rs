@@ -314,7 +314,7 @@ async fn hostile_texts_are_shown_as_texts() {
     }
     assert!(escaped >= 7, "{escaped}: the texts were not shown at all");
     // A form that is refused shows what was typed again.
-    let reply = admin.post("/ui/rules", "/ui/rules", &[("cluster_id", evil), ("label", evil)]).await;
+    let reply = admin.post("/ui/rules", "/ui/rules", &[("cluster_id", "a\u{202e}b"), ("label", evil)]).await;
     assert!(reply.status == 400 && !text(&reply).contains("<script>"), "{reply:?}");
     let reply = admin.post("/ui/deploy/host", "/ui/deploy/host", &[("node_name", evil)]).await;
     assert!(reply.status == 400 && !text(&reply).contains("<script>"), "{reply:?}");

@@ -25,8 +25,6 @@ pub(crate) enum Flaw {
     TakesCopiedKey,
     /// The agent removes the request under way, key and all, before it puts the renewed request in its place.
     RemovesBeforeReplacing,
-    /// The agent forgets, when it starts again, that a renewal was under way.
-    ForgetsRenewal,
     /// The agent deletes a token's file as soon as the token was sent.
     DeletesTokenEarly,
 }

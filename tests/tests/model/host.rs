@@ -211,7 +211,7 @@ impl Host {
             let first = match process.work.pop_front()? {
                 Work::Disk(_) => unreachable!("it was looked at"),
                 Work::Tell(heard) => {
-                    self.tell(at, heard, flaw);
+                    self.tell(at, heard);
                     continue;
                 }
                 Work::Effect(doing) => self.carry_out(&doing, flaw),
@@ -230,8 +230,8 @@ impl Host {
         sent
     }
 
-    fn tell(&mut self, at: i64, heard: Heard, flaw: Flaw) {
-        let input = self.input(at, heard, flaw);
+    fn tell(&mut self, at: i64, heard: Heard) {
+        let input = self.input(at, heard);
         let Some(process) = &mut self.process else { return };
         for effect in process.machine.step(now(at), input) {
             let doing = match effect {

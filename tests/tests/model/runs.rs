@@ -202,13 +202,6 @@ fn an_agent_that_removes_its_request_before_it_replaces_it_is_found() {
     finds(Flaw::RemovesBeforeReplacing, HOLDS_ITS_OWN, &begin);
 }
 
-/// This is how it was, until this search and then `forgotten.rs` found it.
-#[test]
-fn an_agent_that_forgets_a_renewal_is_found() {
-    let begin = enrolled(Budget { forced_renewals: 1, crashes: 1, losses: 1, outages: 1, ..NONE });
-    finds(Flaw::ForgetsRenewal, HOLDS_ITS_OWN, &begin);
-}
-
 #[test]
 fn an_agent_that_deletes_the_token_before_it_has_paid_is_found() {
     finds(Flaw::DeletesTokenEarly, HOLDS_ITS_OWN, &fresh(&[1], TROUBLE));
@@ -220,6 +213,5 @@ fn an_agent_that_deletes_the_token_before_it_has_paid_is_found() {
 fn the_limits_that_the_contract_names_are_where_it_names_them() {
     let day = Budget { losses: 1, days: 1, ..NONE };
     finds(Flaw::None, HOLDS_ITS_OWN, &fresh(&[1], day));
-    finds(Flaw::None, HOLDS_ITS_OWN, &enrolled(Budget { re_enrollments: 1, ..day }));
     finds(Flaw::None, NOT_SHARED, &fresh(&[1, 1], Budget { clones: 1, ..NONE }));
 }

@@ -14,7 +14,6 @@ use telovix_contract::{EnrollmentToken, SensorId};
 
 use super::console::{CERTIFICATE_LIFE, Sensor, Token, code, sensor_id};
 use super::disk::Generation;
-use super::flaw::Flaw;
 use super::host::{Heard, Host};
 
 /// Unix seconds at which every history begins.
@@ -43,7 +42,7 @@ pub(crate) fn sensor_of(id: SensorId) -> Sensor {
 
 impl Host {
     /// The input, and what the driver remembers of it.
-    pub(crate) fn input(&mut self, at: i64, heard: Heard, flaw: Flaw) -> Input {
+    pub(crate) fn input(&mut self, at: i64, heard: Heard) -> Input {
         match heard {
             Heard::Started => Input::Started(self.token.map(facts)),
             Heard::Token => Input::Token(self.token.map(facts)),
@@ -52,7 +51,7 @@ impl Host {
             Heard::Renew => Input::Renew(Urgency::Now),
             Heard::Published => Input::Published,
             Heard::PublishFailed => Input::PublishFailed(fault(Code::StateDamaged)),
-            Heard::Loaded => Input::Loaded(Box::new(self.loaded(at, flaw))),
+            Heard::Loaded => Input::Loaded(Box::new(self.loaded(at))),
             Heard::Enrolled(number) => self.answer(at, Outcome::Enrolled(self.identity(self.held(number)))),
             Heard::Renewed(number) => self.answer(at, Outcome::Renewed(self.identity(self.held(number)))),
             Heard::Believed => self.answer(at, Outcome::Accepted(accepted())),
@@ -75,7 +74,7 @@ impl Host {
     }
 
     /// `driver::found::read`.
-    fn loaded(&mut self, at: i64, flaw: Flaw) -> Loaded {
+    fn loaded(&mut self, at: i64) -> Loaded {
         let current = self.disk.current();
         let committed = self.disk.committed_before();
         let renews = self.disk.renewal.map(|renewal| renewal.of);
@@ -87,7 +86,7 @@ impl Host {
             ready_since: self.disk.ready.then(|| moment(at)),
             told: true,
             enrollment_begun: false,
-            renewal_begun: flaw != Flaw::ForgetsRenewal && committed.is_none() && is_renewing,
+            renewal_begun: committed.is_none() && is_renewing,
             notes: Vec::new(),
         };
         let number = current.map(|found| found.number);

@@ -151,7 +151,7 @@ fn renewals_of_a_fleet_enrolled_in_one_minute_spread_over_a_tenth_of_the_life() 
     for _ in 0..HOSTS {
         let enrolled = start() + fleet.random.within(Duration::from_secs(60));
         // The hours before tell nothing: when to renew is read off the certificate.
-        fleet.add(Duration::from_secs(15 * 3600), enrolled, life);
+        fleet.add(Duration::from_secs(14 * 3600), enrolled, life);
     }
     let mut renewed = Vec::new();
     // Until the first of them would renew for the second time.
