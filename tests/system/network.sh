@@ -236,7 +236,7 @@ for host in servfail nxdomain silent; do
   await "$host to be asked for" grep -q "^$host.console.test A $host" "$SCRATCH/asked"
   says "$host" console_unreachable\|deadline_exceeded || fail "$host: $(status "$host")"
   stands "$host"
-  [[ $(value "$host" message) =~ lookup|resolution|connecting ]] || fail "$host does not name the cause: $(status "$host")"
+  [[ $(value "$host" message) =~ look[-\ ]up|resolution|connecting ]] || fail "$host does not name the cause: $(status "$host")"
 done
 for host in lied fresh; do await "$host to notice the lie" says "$host" console_not_trusted; done
 stands lied

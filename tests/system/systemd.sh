@@ -147,18 +147,18 @@ rm -r "$root/etc/systemd/system/telovix-agent.service.d"
 inside systemctl daemon-reload
 [[ $(identity) == "$sensor" ]] || fail 'the identity changed'
 
-# Whatever ends it, it is not started without end; the installer brings it back.
+# Whatever ends it, it is started again, however often: a credential that runs out is never left alone.
 mkdir -p "$root/etc/systemd/system/telovix-agent.service.d"
 printf '[Service]\nRestartSec=50ms\n' >"$root/etc/systemd/system/telovix-agent.service.d/fast.conf"
 inside systemctl daemon-reload
 deaths=0
-given_up() {
-  [[ $(service ActiveState) != failed ]] || return 0
+many_deaths() {
+  [[ $(service ActiveState) != failed ]] || fail "it is given up after $deaths deaths"
   if inside systemctl kill --signal=KILL --kill-who=main telovix-agent 2>/dev/null; then deaths=$((deaths + 1)); fi
-  ((deaths < 50)) || fail 'it is restarted without end'
-  return 1
+  ((deaths >= 20))
 }
-await 'the end of the restarts' given_up
+await '20 deaths' many_deaths
+await 'ready after 20 deaths' ready
 rm -r "$root/etc/systemd/system/telovix-agent.service.d"
 expect 0 install
 await 'ready after the installer' ready
@@ -168,12 +168,12 @@ for target in network-online.target time-sync.target; do
 done
 [[ -z $(service ExecStop)$(service ExecStopPost) ]] || fail 'a stop does more than stop'
 
-# A configuration that is wrong is not tried again and again; a new start mends it.
+# A mistake in the configuration keeps no identity from being renewed: the daemon goes on with what it can read, and says so.
 cp "$root/etc/telovix/agent.toml" "$SCRATCH/agent.toml"
 echo 'no_such_key = true' >>"$root/etc/telovix/agent.toml"
-inside systemctl restart telovix-agent >"$SCRATCH/out" 2>&1 && fail 'it started with a wrong configuration'
-is ActiveState failed
-is ExecMainStatus 2
+expect 0 inside systemctl restart telovix-agent
+await 'ready with a wrong configuration' ready
+[[ $(inside telovix-agent status) == *no_such_key* ]] || fail "status does not name the mistake: $(inside telovix-agent status)"
 cat "$SCRATCH/agent.toml" >"$root/etc/telovix/agent.toml"
 expect 0 inside systemctl restart telovix-agent
 await 'ready with the configuration mended' ready
