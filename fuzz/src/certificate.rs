@@ -183,7 +183,7 @@ fn holds(verified: &Verified) {
     assert!(verified.not_before() <= now() && now() <= verified.not_after(), "not in force");
     assert!(!leaf.is_ca());
     let usage = leaf.extended_key_usage().expect("readable").expect("there");
-    assert!(usage.value.client_auth);
+    assert!(usage.value.client_auth && !usage.value.server_auth && !usage.value.any);
     let names = leaf.subject_alternative_name().expect("readable").expect("there");
     let uri = verified.sensor_id().to_uri();
     let uris =
@@ -317,13 +317,13 @@ impl Terms {
         !self.signed_by_a_stranger
             && !self.for_another_key
             && !self.is_ca
-            && matches!(self.usage, Usage::Client | Usage::Both)
+            && matches!(self.usage, Usage::Client)
             && begins < ends
             && begins <= 0
             && 0 <= ends
             && matches!(self.uris, Uris::Ours | Uris::OursAmongOthers)
             && matches!(self.anchors, Anchors::Root | Anchors::RootAndIssuer)
-            && self.policy == Policy::Ed25519
+            && matches!(self.policy, Policy::Ed25519 | Policy::None)
             && chained
     }
 }

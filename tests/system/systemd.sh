@@ -251,7 +251,7 @@ ip -n "$host_net" link set h0 down
 expect 7 install
 says 'Failed to connect|unreachable|Could not connect'
 expect 13 inside sh /opt/install.sh --console-url "$console_url" --ca-fingerprint "$ca_fingerprint" --token-file /opt/line
-says "$console_url cannot be reached; check the address, the route and HTTPS_PROXY"
+says "$console_url cannot be reached; check the address, the route and the proxy"
 nothing_enrolled 'no route'
 ip -n "$host_net" link set h0 up
 echo 'token revoked, expired, used; wrong CA, wrong key, no route: each says so, and nothing is enrolled'
