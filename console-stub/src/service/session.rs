@@ -26,7 +26,7 @@ const SHARED: &str = "Two hosts use this identity, or one was copied while it ra
 
 impl Console {
     /// Takes a heartbeat. The first one with a new certificate ends the one before.
-    /// Errors: those of [`trust::accept`]; `NodeLimitExceeded` when a retired sensor comes back and no slot is left.
+    /// Errors: those of `trust::accept`; `NodeLimitExceeded` when a retired sensor comes back and no slot is left.
     pub async fn heartbeat(
         &self,
         certificate: &[u8],
@@ -59,7 +59,7 @@ impl Console {
 
     /// Hands out the successor of a certificate, for a new key. The same request again gets the same certificate, as long
     /// as nobody has used it.
-    /// Errors: those of [`trust::accept_renewal`]; `invalid_csr`; `NodeLimitExceeded`; signing or the database.
+    /// Errors: those of `trust::accept_renewal`; `invalid_csr`; `NodeLimitExceeded`; signing or the database.
     pub async fn renew(
         &self,
         certificate: &[u8],
@@ -87,7 +87,7 @@ impl Console {
     }
 
     /// Retires a sensor: its record stays, its licence slot is free. Again changes nothing.
-    /// Errors: those of [`trust::accept`].
+    /// Errors: those of `trust::accept`.
     pub async fn decommission(&self, certificate: &[u8], origin: Origin) -> Result<SensorId, ServiceError> {
         let from = origin.clone();
         self.sensor_call(certificate, &origin, move |tx, shown, now| {
