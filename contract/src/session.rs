@@ -21,6 +21,7 @@ pub struct Heartbeat {
     pub instance: Option<Uuid>,
     /// Counts the heartbeats of `instance`, from 1.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, format = "uint64"))]
     pub sequence: Option<u64>,
 }
 
