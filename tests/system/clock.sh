@@ -114,4 +114,7 @@ else
 fi
 kill "$agent_pid"
 wait "$agent_pid" || true
-"$BIN/telovix-agent" --config "$SCRATCH/agent.toml" doctor >"$SCRATCH/out" || { cat "$SCRATCH/out" >&2; fail 'not well'; }
+# Nobody renews it now, which is a warning (9) and no fault.
+status=0
+"$BIN/telovix-agent" --config "$SCRATCH/agent.toml" doctor >"$SCRATCH/out" || status=$?
+((status == 9)) || { cat "$SCRATCH/out" >&2; fail "not well: $status"; }
