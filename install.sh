@@ -510,7 +510,7 @@ After=network-online.target time-sync.target nss-lookup.target
 # A host that nobody has configured yet is no failure.
 ConditionPathExistsGlob=|/etc/telovix/agent.toml
 ConditionPathExistsGlob=|/etc/telovix/agent.toml.d/*.toml
-# Started again for as long as it takes: a disk or a clock may be mended where nobody would start it.
+# Restarted without a limit: a disk or a clock may recover when nobody is there to start the agent.
 StartLimitIntervalSec=0
 
 [Service]

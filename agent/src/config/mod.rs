@@ -94,7 +94,7 @@ pub struct Config {
     pub(crate) file: PathBuf,
     /// Mistakes in values that another layer overrides: worth a warning in the log, one line each.
     pub warnings: Vec<String>,
-    /// Why the host's own name cannot be the node's, where nobody set another: only an enrollment needs one.
+    /// Why the host's own name cannot be the node's, if no other name is set: only an enrollment needs one.
     pub(crate) nameless: Option<ConfigError>,
     /// By key, the values that only a start takes.
     fixed: BTreeMap<&'static str, String>,

@@ -172,19 +172,17 @@ impl Driver {
             self.events.push(Event::Warning(note));
         }
         let published = self.others.remove(place);
+        let sensor_id = published.verified().sensor_id();
         tracing::info!(
-            sensor_id = %published.verified().sensor_id(),
+            %sensor_id,
             generation,
             not_after = %published.verified().not_after(),
             "the identity is published"
         );
         let before = self.current.replace(published);
-        let same = before.as_ref().is_some_and(|old| {
-            self.current.as_ref().is_some_and(|new| old.verified().sensor_id() == new.verified().sensor_id())
-        });
         self.change = match &before {
             Some(old) if old.number() > generation => IdentityChange::Restored,
-            Some(_) if same => IdentityChange::Renewed,
+            Some(old) if old.verified().sensor_id() == sensor_id => IdentityChange::Renewed,
             Some(_) | None => IdentityChange::Enrolled,
         };
         self.others.extend(before);

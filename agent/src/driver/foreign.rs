@@ -10,7 +10,6 @@ use telovix_contract::states::TrustState;
 
 use super::host::Host;
 use crate::store::{Foreign, Generation, Loaded, STATE_VERSION, SensorState, Store, StoreError};
-use crate::tls::ClientIdentity;
 use crate::verify::Verified;
 
 /// What came of them.
@@ -20,14 +19,11 @@ pub(super) struct Met {
     pub unwritten: Option<Generation>,
     /// What an operator should know, one sentence each.
     pub notes: Vec<String>,
-    /// Key and certificate that belong together and are no identity here: they show the Console who this host was.
-    #[expect(dead_code, reason = "the enroll call does not show a certificate yet")]
-    pub pair: Option<ClientIdentity>,
 }
 
 /// Looks at such files, and makes them the current identity where they are a better one than what is there.
 pub(super) fn meet(store: &mut Store, host: &Host, now: Timestamp) -> Result<Met, StoreError> {
-    let Some(Foreign { names, state, identity, pair }) = store.foreign(now) else {
+    let Some(Foreign { names, state, identity, .. }) = store.foreign(now) else {
         return Ok(Met::default());
     };
     let what = format!("{} in {}, which this agent did not make,", names.join(", "), store.dir().display());
@@ -53,13 +49,13 @@ pub(super) fn meet(store: &mut Store, host: &Host, now: Timestamp) -> Result<Met
         (Err(reason), Loaded::Nothing | Loaded::Lost(_)) => {
             let note =
                 format!("{what} are no identity: {reason}; they are kept aside when this host enrolls");
-            return Ok(Met { notes: vec![note], pair, unwritten: None });
+            return Ok(Met { notes: vec![note], unwritten: None });
         }
     };
     let state = state.unwrap_or_else(|| remembered(host, &identity, store, now));
     if store.is_read_only() {
         let note = format!("{what} are an identity; the agent adopts it when it runs");
-        return Ok(Met { unwritten: Some(store.unwritten(identity, state)), notes: vec![note], pair: None });
+        return Ok(Met { unwritten: Some(store.unwritten(identity, state)), notes: vec![note] });
     }
     match store.adopt(identity, state.clone()) {
         Ok(kept) => {
@@ -72,7 +68,7 @@ pub(super) fn meet(store: &mut Store, host: &Host, now: Timestamp) -> Result<Met
             let identity = store.foreign(now).and_then(|again| again.identity.ok());
             let unwritten = identity.map(|identity| store.unwritten(identity, state));
             let note = format!("{what} are an identity, and it cannot be stored: {error}");
-            Ok(Met { unwritten, notes: vec![note], pair: None })
+            Ok(Met { unwritten, notes: vec![note] })
         }
     }
 }

@@ -26,14 +26,12 @@ impl Driver {
                 let other = self.others.iter().find(|found| found.number() == generation);
                 let of = other.ok_or(DriverError::Gone("the generation to be proven"))?;
                 let (credentials, sensor) = (credentials(of)?, of.verified().sensor_id());
-                let said = self.heartbeat();
-                self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor, said));
+                self.start_heartbeat(credentials, sensor);
             }
             Call::Heartbeat => {
                 let of = self.current.as_ref().ok_or(DriverError::Gone("the current generation"))?;
                 let (credentials, sensor) = (credentials(of)?, of.verified().sensor_id());
-                let said = self.heartbeat();
-                self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor, said));
+                self.start_heartbeat(credentials, sensor);
             }
             Call::ProbeClock => self.in_flight = Some(calls::clock(self.console.clone())),
             Call::Decommission => {
@@ -45,13 +43,14 @@ impl Driver {
         Ok(())
     }
 
-    fn heartbeat(&mut self) -> Heartbeat {
+    fn start_heartbeat(&mut self, credentials: Credentials, sensor: SensorId) {
         let sent = self.instance.as_mut().map(|(instance, sent)| {
             *sent += 1;
             (*instance, *sent)
         });
         let (instance, sequence) = sent.unzip();
-        Heartbeat { sensor_version: env!("CARGO_PKG_VERSION").to_owned(), instance, sequence }
+        let said = Heartbeat { sensor_version: env!("CARGO_PKG_VERSION").to_owned(), instance, sequence };
+        self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor, said));
     }
 
     fn start_enrollment(&mut self, replaces: Option<SensorId>) -> Result<(), DriverError> {

@@ -69,7 +69,7 @@ enum Access {
     Write { lock: Lock },
 }
 
-/// The directory's paths, and the rights of its owner for as long as they are used.
+/// The directory's paths; while they are used, the process has the rights of the directory's owner.
 struct Entered<'a> {
     place: &'a Layout,
     _acting: Acting,

@@ -138,7 +138,7 @@ pub(crate) fn by_id(tx: &mut dyn Tx, id: TokenId) -> Result<Option<TokenRecord>,
 const USED_STAYS_LISTED: i64 = 24 * 3600;
 const ENDED_STAYS_LISTED: i64 = 7 * 24 * 3600;
 
-/// The next tokens behind this one, newest first, without those that ended long ago. The status is the one of this moment.
+/// The next tokens behind this one, newest first, without those that ended long ago. The status is the current one.
 pub(crate) fn list(
     tx: &mut dyn Tx,
     filter: &TokenFilter,

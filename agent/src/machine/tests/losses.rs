@@ -119,7 +119,7 @@ fn a_wiped_sensor_ready_comes_back() {
     assert_eq!(rig.effects, [Effect::SetReady(true)]);
 }
 
-/// Renewed with, before a token is spent; and where nobody renews it, a token is presented.
+/// Renewed before a token is spent; if the Console refuses to renew it, a token is presented.
 #[test]
 fn an_expired_certificate_is_renewed_and_else_replaced() {
     for (token_type, state) in [

@@ -72,7 +72,7 @@ pub(super) fn target<'a>(
     }
 }
 
-/// A cluster's node: the record whose key the call proves, else the one of its names.
+/// A cluster's node: the record whose key the call proves, else the record with its names.
 fn of_node<'a>(attempt: &Attempt, known: &'a Known, token: &TokenRecord) -> Result<Target<'a>, Refusal> {
     let proved = known.proved.as_ref().filter(|own| !own.is_revoked() && own.cluster == token.cluster_id);
     Ok(match (proved, &known.own) {
