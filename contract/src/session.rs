@@ -1,6 +1,7 @@
 //! Life after enrollment: heartbeat, renewal, decommission (docs/contract.md section 3). All over mutual TLS.
 
 use jiff::Timestamp;
+use serde::de::Error as _;
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
 
@@ -19,10 +20,16 @@ pub struct Heartbeat {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[cfg_attr(feature = "openapi", schema(value_type = Option<String>, format = "uuid"))]
     pub instance: Option<Uuid>,
-    /// Counts the heartbeats of `instance`, from 1.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(feature = "openapi", schema(value_type = Option<u64>, format = "uint64"))]
+    /// Counts the heartbeats of `instance`, from 1; up to 63 bits.
+    #[serde(deserialize_with = "counted", skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(feature = "openapi", schema(value_type = Option<i64>, minimum = 0))]
     pub sequence: Option<u64>,
+}
+
+/// As the OpenAPI document says it: an `int64` that is not negative.
+fn counted<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    let number = Option::<i64>::deserialize(from)?;
+    number.map(u64::try_from).transpose().map_err(|_| D::Error::custom("it has to be 0 or more"))
 }
 
 /// Answer to a heartbeat: the certificate is known and in force.
@@ -100,6 +107,19 @@ pub struct Renewed {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn a_heartbeats_number_is_what_the_document_says() {
+        let read = |number| {
+            serde_json::from_value::<Heartbeat>(json!({"sequence": number})).map(|beat| beat.sequence)
+        };
+        assert_eq!(read(json!(i64::MAX)).unwrap(), Some(i64::MAX.unsigned_abs()));
+        assert_eq!(read(json!(null)).unwrap(), None);
+        assert_eq!(serde_json::from_str::<Heartbeat>("{}").unwrap(), Heartbeat::default());
+        for bad in [json!(-1), json!(1_u64 << 63), json!("1"), json!(1e30)] {
+            assert!(read(bad.clone()).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn of_a_heartbeats_answer_only_the_sensor_is_required() {
