@@ -1,4 +1,4 @@
-//! The file that holds a token: the token and white space around it, and nothing else.
+//! The file that holds a token: the token and what shows no character around it, and nothing else.
 
 use telovix_agent::cli;
 use telovix_agent::config::{Environment, Sources, TokenSource, load_from};
@@ -8,6 +8,8 @@ use crate::kit::{holds_a_token, scratch};
 
 /// Most bytes of a source.
 const LONGEST: usize = 4096;
+/// What editors and web pages leave around a pasted text, beside white space: a byte-order mark, a space without width.
+const AROUND: [char; 2] = ['\u{feff}', '\u{200b}'];
 
 /// Reads the input as the file of `--token-file`, as standard input and as the variable.
 pub fn run(data: &[u8]) {
@@ -15,8 +17,9 @@ pub fn run(data: &[u8]) {
     std::fs::create_dir_all(&dir).expect("a directory can be made");
     let path = dir.join("token");
     std::fs::write(&path, data).expect("a file can be written");
-    let text = std::str::from_utf8(data.trim_ascii()).ok().filter(|_| data.len() <= LONGEST);
-    let wanted = text.and_then(|text| text.parse::<EnrollmentToken>().ok());
+    let text = std::str::from_utf8(data).ok().filter(|_| data.len() <= LONGEST);
+    let around = |c: char| c.is_whitespace() || AROUND.contains(&c);
+    let wanted = text.and_then(|text| text.trim_matches(around).parse::<EnrollmentToken>().ok());
     let file = path.to_string_lossy();
     for flags in [&["--token-file", &*file][..], &["--token-stdin"]] {
         let arguments = ["telovix-agent", "enroll"].iter().chain(flags).map(Into::into);
