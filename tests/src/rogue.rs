@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
 pub use script::{After, Script};
-pub use tls::server_config;
+pub use tls::{ClientAuth, server_config};
 
 use crate::http1;
 use crate::pki::ServerIdentity;
@@ -95,6 +95,15 @@ impl Rogue {
         handler: impl Fn(&Request) -> Script + Send + Sync + 'static,
     ) -> Self {
         Self::speaking(LOOPBACK, tls::anonymous_config(identity), handler)
+    }
+
+    /// The same, asking for client certificates like this.
+    pub fn https_requesting(
+        identity: ServerIdentity,
+        auth: ClientAuth,
+        handler: impl Fn(&Request) -> Script + Send + Sync + 'static,
+    ) -> Self {
+        Self::speaking(LOOPBACK, tls::requesting_config(identity, auth), handler)
     }
 
     fn speaking(

@@ -288,6 +288,45 @@ impl ConsoleError {
         if is_verdict { Self::NotRequested { target, answer: self.to_string() } } else { self }
     }
 
+    /// Whether an enrollment may have failed because of the certificate that was shown with it, or because one could have been: all but
+    /// what happens before a handshake, and the Console's own word on token and sensor.
+    pub(super) fn may_be_of_what_was_shown(&self, shown: bool) -> bool {
+        match self {
+            Self::Unreachable { .. }
+            | Self::OutOfResources { .. }
+            | Self::Forbidden { .. }
+            | Self::Proxy { .. }
+            | Self::NotTrusted { .. }
+            | Self::PinMismatch { .. }
+            | Self::PinMistaken { .. }
+            | Self::NoSystemRoots { .. }
+            | Self::Setup { .. } => false,
+            Self::Handshake { .. }
+            | Self::CertificateRefused { .. }
+            | Self::CertificateRefusedEarly { .. }
+            | Self::Broken { phase: Phase::Handshake, .. } => true,
+            Self::Deadline { .. }
+            | Self::NotRequested { .. }
+            | Self::Broken { .. }
+            | Self::TooLarge { .. }
+            | Self::Redirect { .. }
+            | Self::NotAConsole { .. }
+            | Self::Refused { known: None, .. } => shown,
+            Self::Refused { known: Some(code), .. } => {
+                shown
+                    && match code.advice() {
+                        Advice::CredentialLost | Advice::Later => true,
+                        Advice::BackOff
+                        | Advice::Slowly
+                        | Advice::Refused
+                        | Advice::Revoked
+                        | Advice::MissingPath
+                        | Advice::AskTime => false,
+                    }
+            }
+        }
+    }
+
     /// How long the Console asked us to wait.
     pub fn retry_after(&self) -> Option<Duration> {
         if let Self::Refused { retry_after, .. } = self { *retry_after } else { None }

@@ -15,10 +15,12 @@ mod sending;
 mod server_cert;
 mod tls;
 
+use std::future::Future;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ::http::Method;
+use rustls::ClientConfig;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest};
@@ -109,15 +111,28 @@ impl Console {
         answer::pinned(&answer, &self.transport.target(), pinned)
     }
 
-    /// Presents a token. `body` is the request as JSON, the same bytes for every repeat.
+    /// Presents a token, and the certificate that this host holds already, where it may be shown (docs/contract.md section 2). `body`
+    /// is the request as JSON, the same bytes for every repeat. What fails on the certificate is said at once without it.
     pub async fn enroll(
         &self,
         trust: &ServerTrust,
+        held: Option<ClientIdentity>,
         body: Zeroizing<Vec<u8>>,
     ) -> Result<EnrollReply, ConsoleError> {
-        let call = Request { method: Method::POST, path: paths::ENROLL, body: Some(body) };
-        let answer = self.send(trust, None, call).await?;
-        answer::enrollment(&answer, &self.transport.target())
+        let read = |answer: &RawAnswer| answer::enrollment(answer, &self.transport.target());
+        let call = |body| Request { method: Method::POST, path: paths::ENROLL, body: Some(body) };
+        // What an unverified server would learn of the host is not its to know, and what TLS cannot use says nothing.
+        let held = held.filter(|_| !matches!(trust, ServerTrust::DangerAnyServer));
+        if let Some(Ok((tls, shown))) = held.map(|held| tls::showing_config(&self.clock, trust, held)) {
+            let told = self.observed(paths::ENROLL, self.over(tls, trust, call(body.clone()))).await;
+            match told.and_then(|answer| read(&answer)) {
+                Err(error) if error.may_be_of_what_was_shown(shown.load(Ordering::Relaxed)) => {
+                    tracing::debug!(%error, "enrolling without the certificate that this host holds");
+                }
+                done => return done,
+            }
+        }
+        read(&self.send(trust, None, call(body)).await?)
     }
 
     /// Says over mutual TLS that this sensor lives; the Console's answer is the proof that it accepts the certificate.
@@ -177,8 +192,15 @@ impl Console {
         identity: Option<ClientIdentity>,
         call: Request,
     ) -> Result<RawAnswer, ConsoleError> {
-        let path = call.path;
-        let done = self.exchange(trust, identity, call).await;
+        self.observed(call.path, self.exchange(trust, identity, call)).await
+    }
+
+    async fn observed(
+        &self,
+        path: &'static str,
+        call: impl Future<Output = Result<RawAnswer, ConsoleError>>,
+    ) -> Result<RawAnswer, ConsoleError> {
+        let done = call.await;
         if let Some(observer) = &self.observer {
             observer.called(path, done.as_ref().map(|answer| answer.status));
         }
@@ -191,21 +213,28 @@ impl Console {
         identity: Option<ClientIdentity>,
         call: Request,
     ) -> Result<RawAnswer, ConsoleError> {
-        let path = call.path;
         let speaks_as_sensor = identity.is_some();
         let mut tls = tls::client_config(&self.clock, trust, identity)?;
         let requested = tls::watch_request(&mut tls);
-        let judged = |error: ConsoleError| {
+        self.over(tls, trust, call).await.map_err(|error| {
             let is_heard = !speaks_as_sensor || requested.load(Ordering::Relaxed);
             if is_heard { error } else { error.of_no_request(self.transport.target()) }
-        };
-        let answer = self.transport.call(tls, trust, call).await.map_err(judged)?;
+        })
+    }
+
+    async fn over(
+        &self,
+        tls: ClientConfig,
+        trust: &ServerTrust,
+        call: Request,
+    ) -> Result<RawAnswer, ConsoleError> {
+        let path = call.path;
+        let answer = self.transport.call(tls, trust, call).await?;
         if let Some(console) = date_of(&answer.headers) {
             let sighting = Sighting { console, host: crate::clock::now(&self.clock) };
             *self.seen.lock().unwrap_or_else(PoisonError::into_inner) = Some(sighting);
         }
         tracing::debug!(path, status = answer.status, bytes = answer.body.len(), "the Console answered");
         answer::expect_success(answer, &self.transport.target(), crate::clock::now(&self.clock))
-            .map_err(judged)
     }
 }

@@ -12,7 +12,10 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::WebPkiSupportedAlgorithms;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme, SupportedProtocolVersion,
+};
+use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::error::ConsoleError;
 use super::server_cert;
@@ -29,10 +32,34 @@ pub fn client_config(
     trust: &ServerTrust,
     identity: Option<ClientIdentity>,
 ) -> Result<ClientConfig, ConsoleError> {
+    config(clock, trust, identity, &[&rustls::version::TLS13, &rustls::version::TLS12])
+}
+
+/// The same for an enrollment that shows the certificate which this host holds already, and whether it was shown. It is shown to a
+/// server alone whose hints name its issuer, or that gives none; and never under TLS 1.2, which has no keys yet when it goes out
+/// (docs/contract.md section 2).
+pub(super) fn showing_config(
+    clock: &Clock,
+    trust: &ServerTrust,
+    held: ClientIdentity,
+) -> Result<(ClientConfig, Arc<AtomicBool>), ConsoleError> {
+    let parsed = held.chain.iter().filter_map(|der| X509Certificate::from_der(der).ok());
+    let issuers = parsed.map(|(_, certificate)| certificate.issuer().as_raw().to_vec()).collect();
+    let mut config = config(clock, trust, Some(held), &[&rustls::version::TLS13])?;
+    let shown = watch(&mut config, Some(issuers));
+    Ok((config, shown))
+}
+
+fn config(
+    clock: &Clock,
+    trust: &ServerTrust,
+    identity: Option<ClientIdentity>,
+    versions: &[&'static SupportedProtocolVersion],
+) -> Result<ClientConfig, ConsoleError> {
     let setup = |cause: rustls::Error| ConsoleError::Setup { cause: cause.to_string() };
     let provider = provider();
     let builder = ClientConfig::builder_with_details(provider.clone(), Arc::clone(clock))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
+        .with_protocol_versions(versions)
         .map_err(setup)?;
     let builder = match trust {
         ServerTrust::Anchors { certificates, .. } => {
@@ -63,20 +90,30 @@ pub fn client_config(
 /// Whether the server of one connection requested the client's certificate (docs/contract.md section 6: only then is its answer a
 /// verdict). A session is never resumed, so every connection begins with a full handshake that tells.
 pub(super) fn watch_request(config: &mut ClientConfig) -> Arc<AtomicBool> {
+    watch(config, None)
+}
+
+fn watch(config: &mut ClientConfig, issuers: Option<Vec<Vec<u8>>>) -> Arc<AtomicBool> {
     let requested = Arc::new(AtomicBool::new(false));
     let inner = config.client_auth_cert_resolver.clone();
-    config.client_auth_cert_resolver = Arc::new(Watched { inner, requested: requested.clone() });
+    config.client_auth_cert_resolver = Arc::new(Watched { inner, issuers, requested: requested.clone() });
     requested
 }
 
 #[derive(Debug)]
 struct Watched {
     inner: Arc<dyn ResolvesClientCert>,
+    /// Where they are given, a server whose hints name none of them has requested nothing of ours.
+    issuers: Option<Vec<Vec<u8>>>,
     requested: Arc<AtomicBool>,
 }
 
 impl ResolvesClientCert for Watched {
     fn resolve(&self, hints: &[&[u8]], schemes: &[SignatureScheme]) -> Option<Arc<CertifiedKey>> {
+        let is_ours = |issuer: &Vec<u8>| hints.contains(&issuer.as_slice());
+        if self.issuers.as_ref().is_some_and(|issuers| !hints.is_empty() && !issuers.iter().any(is_ours)) {
+            return None;
+        }
         self.requested.store(true, Ordering::Relaxed);
         self.inner.resolve(hints, schemes)
     }

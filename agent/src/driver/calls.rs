@@ -49,12 +49,13 @@ fn call(answer: impl Future<Output = Answered> + 'static) -> InFlight {
 pub(super) fn enroll(
     console: Arc<Console>,
     contact: FirstContact,
+    held: Option<ClientIdentity>,
     body: Zeroizing<Vec<u8>>,
     pending: Pending,
     of: ConsoleUrl,
 ) -> InFlight {
     call(async move {
-        let reply = enroll::attempt(&console, &contact, body).await;
+        let reply = enroll::attempt(&console, &contact, held, body).await;
         Answered::Enroll { pending, of, reply }
     })
 }

@@ -15,7 +15,7 @@ use crate::console::{Console, ConsoleError, EnrollReply, Issued};
 use crate::csr::Csr;
 use crate::key::KeyPair;
 use crate::store::{Pending, STATE_VERSION, SensorState, Store, StoreError};
-use crate::tls::ServerTrust;
+use crate::tls::{ClientIdentity, ServerTrust};
 use crate::verify::{self, Claim, Verified};
 
 /// Whether a second record of a host that holds an identity is welcome (docs/contract.md section 4).
@@ -119,6 +119,7 @@ pub(super) fn body(pending: &Pending, token: &EnrollmentToken) -> Result<Zeroizi
 pub(super) async fn attempt(
     console: &Console,
     contact: &FirstContact,
+    held: Option<ClientIdentity>,
     body: Zeroizing<Vec<u8>>,
 ) -> Result<EnrollReply, DriverError> {
     let trust = contact.trust(console).await.map_err(nothing_sent)?;
@@ -129,7 +130,7 @@ pub(super) async fn attempt(
     {
         return Err(DriverError::ClockBehind(sighting));
     }
-    console.enroll(&trust, body).await.map_err(nothing_sent)
+    console.enroll(&trust, held, body).await.map_err(nothing_sent)
 }
 
 fn nothing_sent(error: ConsoleError) -> DriverError {

@@ -7,10 +7,12 @@ use super::calls::{self, Credentials};
 use super::drive::Driver;
 use super::enroll::{self, Application, FirstContact};
 use super::error::DriverError;
+use crate::clock;
 use crate::csr::Csr;
 use crate::key::KeyPair;
 use crate::machine::Call;
 use crate::store::{Generation, StoreError};
+use crate::tls::ClientIdentity;
 
 impl Driver {
     /// Starts a call.
@@ -62,9 +64,20 @@ impl Driver {
         let contact =
             FirstContact { configured: self.host.config.trust.resolve()?, stored: self.store.stored_ca() };
         let body = enroll::body(&pending, &token)?;
-        self.in_flight =
-            Some(calls::enroll(self.console.clone(), contact, body, pending, self.console_url.clone()));
+        let (console, url) = (self.console.clone(), self.console_url.clone());
+        self.in_flight = Some(calls::enroll(console, contact, self.held(), body, pending, url));
         Ok(())
+    }
+
+    /// The certificate that this host holds already, expired too: it proves to the Console who the host is (docs/contract.md section
+    /// 4). Not one that was made on another machine.
+    fn held(&self) -> Option<ClientIdentity> {
+        let own = self.current.iter().chain(&self.others).find(|own| !self.host.is_clone(own.state()));
+        own.and_then(|own| own.identity().ok()).or_else(|| {
+            let foreign = self.store.foreign(clock::now(&self.host.clock))?;
+            let is_ours = !foreign.state.as_ref().is_some_and(|state| self.host.is_clone(state));
+            foreign.pair.filter(|_| is_ours)
+        })
     }
 
     /// A renewal goes on with its key after a crash, so that a lost answer costs nothing but a repeat. Also where another type
