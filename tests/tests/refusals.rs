@@ -134,6 +134,26 @@ fn a_console_without_heartbeats_is_no_failure() {
 }
 
 #[test]
+fn a_console_that_ever_answered_a_heartbeat_does_not_lack_it_for_a_later_process() {
+    let (ca, lost_its_way) = (Arc::new(Ca::root("Console")), Arc::new(AtomicBool::new(false)));
+    let honest = console::console(Arc::clone(&ca), console::enrolled);
+    let switch = Arc::clone(&lost_its_way);
+    let rogue = Rogue::https(ca.server(&["127.0.0.1"]), move |request| match request.path.as_str() {
+        paths::HEARTBEAT if switch.load(Ordering::SeqCst) => Script::html(404, "<html>no such page</html>"),
+        _ => honest(request),
+    });
+    let place = Place::new();
+    let agent = place.enroll("state", &rogue.url(), ca.pem()).args(["--timeout", "3s", "--new-sensor"]);
+    agent.clone().token(&made_up_token(1)).run().expect(0);
+    let line = format!("{}/ heartbeat\n", rogue.url());
+    assert!([line.as_str(), &line.replace("/ ", " ")].contains(&agent.read(".console-answered").as_str()));
+    let certificate = agent.read("client.cert.pem");
+    lost_its_way.store(true, Ordering::SeqCst);
+    agent.token(&made_up_token(2)).run().expect(1);
+    assert_eq!(place.host("state").read("client.cert.pem"), certificate, "a proxy's 404 proves no successor");
+}
+
+#[test]
 fn a_certificate_that_the_console_then_refuses_is_a_failure_and_not_ready() {
     let ca = Arc::new(Ca::root("Console"));
     let honest = console::console(Arc::clone(&ca), console::enrolled);

@@ -15,7 +15,7 @@ use super::host::Host;
 use crate::clock::{self, Uptime};
 use crate::config::{Config, ConsoleUrl, FoundToken};
 use crate::console::Console;
-use crate::machine::{Code, CommandResult, EnrollReason, Input, Machine, Now, Report, TokenFacts};
+use crate::machine::{Code, CommandResult, EnrollReason, Heard, Input, Machine, Now, Report, TokenFacts};
 use crate::store::{Generation, Publication, Store};
 use crate::tls::random;
 
@@ -52,6 +52,8 @@ pub struct Driver {
     pub(super) ended: Option<String>,
     /// The failure that the log has told of.
     pub(super) logged: Option<Code>,
+    /// What this Console has answered, as far as the disk tells.
+    pub(super) heard: Heard,
     /// The daemon's mark in its heartbeats, and how many it has sent (docs/contract.md section 4).
     pub(super) instance: Option<(Uuid, u64)>,
     /// What the Console told in its latest heartbeat, cleaned.
@@ -147,6 +149,7 @@ impl Driver {
             met: Met::default(),
             ended: None,
             logged: None,
+            heard: Heard::default(),
             instance: None,
             notices: Vec::new(),
         }

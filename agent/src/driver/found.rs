@@ -6,7 +6,7 @@ use super::foreign::{self, Met};
 use super::host::Host;
 use super::summary;
 use crate::clock;
-use crate::machine::{Current, Loaded};
+use crate::machine::{Current, Heard, Loaded};
 use crate::store::{self, Generation, LossReason, SensorState, Store, StoreError};
 
 /// What a state directory holds: what the machine is told of it, and the identities themselves.
@@ -64,6 +64,7 @@ pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> 
         renewal_begun: committed.is_none() && is_renewing(store, current.as_ref())?,
         others: others.iter().map(told_of).collect(),
         enrollment_begun: committed.is_none() && matches!(store.pending(), Ok(Some(_))),
+        heard: Heard::default(),
         ready_since: store.ready_since(),
         told: current.as_ref().is_some_and(|current| store.was_told(current)),
         committed,

@@ -4,19 +4,30 @@ use telovix_contract::clean;
 
 use super::calls::{Answered, Reply};
 use super::drive::{Attempt, Driver, Event};
-use super::effects::failed;
+use super::effects::{complain, failed};
 use super::enroll;
 use super::error::DriverError;
 use crate::clock;
 use crate::config::ConsoleUrl;
 use crate::console::{EnrollReply, Issued};
-use crate::machine::{Accepted, Identity, Outcome};
-use crate::store::{Pending, SensorState};
+use crate::machine::{Accepted, Heard, Identity, Outcome};
+use crate::store::{Pending, SensorState, Store};
 use crate::verify::{self, Claim};
 
 /// Most notices of one answer that are shown, and how long each may be in characters.
 const MOST_NOTICES: usize = 8;
 const LONGEST_NOTICE: usize = 300;
+
+/// The calls that are remembered to have been answered, as the disk knows them.
+const HEARTBEAT: &str = "heartbeat";
+const RENEWAL: &str = "renewal";
+
+/// What this Console has answered to whichever process.
+pub(super) fn heard(store: &Store, console: &ConsoleUrl) -> Heard {
+    let console = console.to_string();
+    let heard = |call| store.has_answered(&console, call);
+    Heard { heartbeat: heard(HEARTBEAT), renewal: heard(RENEWAL) }
+}
 
 impl Driver {
     /// Looks at what a call brought, and tells the machine.
@@ -52,8 +63,22 @@ impl Driver {
                 reply.map_or_else(|error| failed(&error.into()), |()| Outcome::Decommissioned)
             }
         };
+        self.remember(&outcome);
         self.answer(outcome);
         self.drive()
+    }
+
+    /// Later processes know what this Console has answered. A disk that refuses is asked again by the next of them.
+    fn remember(&mut self, outcome: &Outcome) {
+        let before = self.heard;
+        self.heard.heartbeat |= matches!(outcome, Outcome::Accepted(_));
+        self.heard.renewal |= matches!(outcome, Outcome::Renewed(_));
+        if self.heard != before && !self.store.is_read_only() {
+            let Heard { heartbeat, renewal } = self.heard;
+            let calls: Vec<&str> =
+                heartbeat.then_some(HEARTBEAT).into_iter().chain(renewal.then_some(RENEWAL)).collect();
+            complain(self.store.set_answered(&self.console_url.to_string(), &calls));
+        }
     }
 
     /// What the Console wants the operator of this host to know: the first few, each logged when it is new.

@@ -119,12 +119,23 @@ pub struct Loaded {
     pub renewal_begun: bool,
     /// Whether an enrollment was begun, by whichever process, and nothing came of it yet.
     pub enrollment_begun: bool,
+    /// What this Console has answered, to whichever process.
+    pub heard: Heard,
     /// Since when `.sensor-ready` stands, where it does.
     pub ready_since: Option<Timestamp>,
     /// Whether consumers were told of the current identity; an earlier process may not have lived to do it.
     pub told: bool,
     /// What was mended, one sentence each.
     pub notes: Vec<String>,
+}
+
+/// The calls that a Console has ever answered with success: their paths are not missing there (docs/contract.md section 3).
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Heard {
+    /// A heartbeat.
+    pub heartbeat: bool,
+    /// A renewal.
+    pub renewal: bool,
 }
 
 /// The identity that `current` leads to.

@@ -17,8 +17,11 @@ impl Machine {
         self.job.take_if(|job| *job == Job::Load);
         self.load.succeed();
         let first = !std::mem::replace(&mut self.loaded, true);
-        let Loaded { current, committed, others, renewal_begun, enrollment_begun, ready_since, told, notes } =
-            loaded;
+        let Loaded {
+            current, committed, others, renewal_begun, enrollment_begun, heard, ready_since, told, notes
+        } = loaded;
+        self.heard.heartbeat |= heard.heartbeat;
+        self.heard.renewal |= heard.renewal;
         self.enrollment_begun = enrollment_begun;
         self.ready = Some(ready_since.is_some());
         let mended = !notes.is_empty();

@@ -7,7 +7,7 @@ use telovix_contract::TokenHash;
 use super::effect::Call;
 use super::enroll::Enrolling;
 use super::identity::{Candidate, CurrentIdentity};
-use super::input::{Fault, Identity, Loss, Settings, TokenFacts};
+use super::input::{Fault, Heard, Identity, Loss, Settings, TokenFacts};
 use super::retry::RetryState;
 use super::skew::Skew;
 use super::status::StateName;
@@ -46,7 +46,7 @@ pub struct Machine {
     pub(super) untried: Vec<u32>,
     /// What the Console issued last and then did not accept.
     pub(super) set_aside: Option<Identity>,
-    /// What this Console has answered in this process: a path that was there is never called missing.
+    /// What this Console has answered: a path that was there is never called missing.
     pub(super) heard: Heard,
     pub(super) enrolling: Enrolling,
     pub(super) retirement: Retirement,
@@ -67,13 +67,6 @@ pub(super) enum Job {
     Load,
     Publish,
     Call(Call),
-}
-
-/// The calls that the Console has taken.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, Hash)]
-pub(super) struct Heard {
-    pub heartbeat: bool,
-    pub renewal: bool,
 }
 
 /// The token and the configuration that a call was made with.

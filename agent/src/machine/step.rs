@@ -5,9 +5,9 @@ use std::time::Duration;
 use super::agenda::Todo;
 use super::effect::Effect;
 use super::identity::{Validity, Verdict};
-use super::input::{Input, Now, Settings, TokenFacts};
+use super::input::{Heard, Input, Now, Settings, TokenFacts};
 use super::skew::Observed;
-use super::state::{Heard, Job, Life, Machine, Presented, Retirement};
+use super::state::{Job, Life, Machine, Presented, Retirement};
 
 impl Machine {
     /// Takes one input and says what to do, in this order.

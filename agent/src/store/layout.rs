@@ -8,7 +8,7 @@
 //! pending/{client.key.pem,request.json}         an enrollment that is under way
 //! renewal/{client.key.pem,request.json}         a renewal that is under way
 //! kept-aside/000001/                            files under the published names that this agent did not make
-//! .enrollment-token-hash  .sensor-ready  .consumers-told  .kept-by-agent  .lock
+//! .enrollment-token-hash  .sensor-ready  .consumers-told  .console-answered  .kept-by-agent  .lock
 //! ```
 
 use std::path::{Path, PathBuf};
@@ -48,6 +48,9 @@ pub const LOCK: &str = ".lock";
 
 /// Lower-case hex serial of the certificate that consumers were told of last, and a newline.
 pub const TOLD: &str = ".consumers-told";
+
+/// The Console's URL and the calls that it has ever answered, as words on one line: `https://… heartbeat renewal`.
+pub const ANSWERED: &str = ".console-answered";
 
 /// There once an agent has run here: from then on, one that does not answer is a failure, and not the life of a host that only
 /// runs `enroll`.

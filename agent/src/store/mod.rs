@@ -310,6 +310,19 @@ impl Store {
             .is_ok_and(|line| line.trim() == current.verified().serial_hex())
     }
 
+    /// Writes down which calls this Console has answered.
+    pub fn set_answered(&mut self, console: &str, calls: &[&str]) -> Result<(), StoreError> {
+        let line = format!("{console} {}\n", calls.join(" "));
+        atomic::replace(&self.layout().top(layout::ANSWERED), line.as_bytes(), layout::SECRET_MODE)
+    }
+
+    /// Whether that was written down of this Console and this call.
+    pub fn has_answered(&self, console: &str, call: &str) -> bool {
+        let Ok(line) = read::text(&self.layout().top(layout::ANSWERED)) else { return false };
+        let mut words = line.split_ascii_whitespace();
+        words.next() == Some(console) && words.any(|word| word == call)
+    }
+
     /// Writes down that an agent keeps this identity from now on.
     pub fn set_kept(&mut self) -> Result<(), StoreError> {
         if self.is_kept() {

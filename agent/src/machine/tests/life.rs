@@ -239,6 +239,12 @@ fn a_console_without_heartbeat_is_lived_with() {
     assert_eq!((&rig.effects[..], rig.state()), (&[][..], StateName::Active));
     assert!(rig.report().notes.is_empty(), "it is not called missing");
     assert!((150..=300).contains(&rig.wake().as_secs()));
+    // Another process heard it, which counts as much.
+    let heard = Heard { heartbeat: true, renewal: true };
+    let mut rig = Rig::started(None, Loaded { heard, ..disk(intact()) });
+    rig.answer(missing());
+    assert!(rig.report().notes.is_empty() && !rig.wanted(&Effect::SetReady(true)));
+    assert!((150..=300).contains(&rig.wake().as_secs()));
     // And it proves nothing of a successor, nor does it take a refusal back.
     let mut rig = Rig::active();
     rig.send(Input::Token(Some(token(2))));

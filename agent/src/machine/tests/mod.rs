@@ -86,6 +86,7 @@ pub(super) fn disk(current: Current) -> Loaded {
         others: Vec::new(),
         renewal_begun: false,
         enrollment_begun: false,
+        heard: Heard::default(),
         ready_since: None,
         told: true,
         notes: Vec::new(),
