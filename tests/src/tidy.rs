@@ -61,7 +61,11 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
         let path = entry.path();
         let name = entry.file_name();
         let kind = entry.file_type().expect("a file has a type");
-        if kind.is_dir() && name != "target" && name != ".git" && name != "node_modules" {
+        // A file in a worktree beside the clone.
+        if name == ".git" {
+            continue;
+        }
+        if kind.is_dir() && name != "target" && name != "node_modules" {
             collect(root, &path, found);
         } else if kind.is_file() && name != "Cargo.lock" {
             // What is not UTF-8 is no text.

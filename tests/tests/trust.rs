@@ -1,16 +1,18 @@
 //! A server that is not the pinned or trusted Console gets no token: shown by servers that record every byte.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{ExtendedKeyUsagePurpose, IsCa};
 use telovix_contract::paths;
 use telovix_tests::pki::{Ca, Leaf, ServerIdentity};
 use telovix_tests::place::made_up_token;
 use telovix_tests::proxy::FaultProxy;
-use telovix_tests::rogue::{Rogue, Script, console};
+use telovix_tests::rogue::{Request, Rogue, Script, console};
 use telovix_tests::secrets::Secrets;
 use telovix_tests::snapshot::Snapshot;
 use telovix_tests::{Agent, Place, Run};
+use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 
 const NOT_TRUSTED: i32 = 7;
 
@@ -297,11 +299,36 @@ fn after_enrollment_only_the_ca_that_came_with_it_counts() {
     let before = Snapshot::of_state(&place.path().join("state"));
 
     // The server of first contact is a stranger now, although its CA file is still configured.
+    let known = first.requests().len();
     wire.lead_to(first.address());
     agent.run().expect(NOT_TRUSTED);
     before.assert_same(&Snapshot::of_state(&place.path().join("state")), "an impostor changed the state");
     assert!(
-        first.requests().iter().all(|r| r.client_cert_der.is_none()),
+        first.requests()[known..].iter().all(|r| r.client_cert_der.is_none()),
         "the certificate was shown to a stranger"
     );
+}
+
+#[test]
+fn one_answer_with_a_ca_that_does_not_vouch_for_the_console_costs_no_token() {
+    let place = Place::new();
+    let (ca, other) = (Arc::new(Ca::root("Console")), Ca::root("Another"));
+    let answers = AtomicUsize::new(0);
+    let enroll = move |request: &Request, ca: &Ca| {
+        let is_first = answers.fetch_add(1, Ordering::SeqCst) == 0;
+        let answer = if is_first { &other } else { ca }.enrolled(&request.csr_pem(), None);
+        Script::json(201, &answer)
+    };
+    let rogue = Rogue::https(ca.server(&["127.0.0.1"]), console::console(Arc::clone(&ca), enroll));
+    let file = place.write("ca.pem", ca.pem());
+    agent(&place, &rogue.url()).args(["--bootstrap-ca", file.to_str().unwrap()]).run().expect(0);
+    let asked: Vec<_> =
+        rogue.requests_to(paths::ENROLL).iter().map(|request| key_of(&request.csr_pem())).collect();
+    assert!(asked.len() == 2 && asked[0] == asked[1], "for the same key");
+}
+
+fn key_of(csr_pem: &str) -> Vec<u8> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(csr_pem.as_bytes()).unwrap();
+    let (_, csr) = X509CertificationRequest::from_der(&pem.contents).unwrap();
+    csr.certification_request_info.subject_pki.raw.to_vec()
 }

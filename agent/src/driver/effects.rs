@@ -6,7 +6,7 @@ use jiff::SignedDuration;
 
 use super::drive::{Driver, Event, IdentityChange};
 use super::error::DriverError;
-use super::{enroll, found, replies, spent_token, summary};
+use super::{enroll, found, spent_token, summary};
 use crate::clock;
 use crate::machine::{Answer, Current, Effect, Identity, Input, Loaded, Outcome};
 use crate::store::{Generation, HoldOutcome, PendingKind, Publication, SensorState, StoreError};
@@ -131,7 +131,7 @@ impl Driver {
             tracing::warn!(note, "mended the state directory");
         }
         found.told.notes.splice(0..0, note);
-        self.heard = replies::heard(&self.store, &self.console_url);
+        self.heard = found::heard(&self.store, &self.console_url);
         found.told.heard = self.heard;
         // One that only its dates speak against may be good by the Console's clock: the machine may use it yet.
         if !matches!(&found.told.current, Current::Lost(loss) if loss.about_time.is_some()) {
@@ -198,7 +198,7 @@ impl Driver {
             let known = other.verified();
             known.chain() == verified.chain() && known.ca() == verified.ca()
         };
-        if let Some(same) = self.others.iter().find(is_same) {
+        if let Some(same) = self.others.iter().chain(&self.current).find(is_same) {
             return Ok(summary::identity(&self.host, same));
         }
         let generation = self.store.commit(verified, state)?;

@@ -43,11 +43,12 @@ pub(super) fn new_sensor(asked: NewSensor, token: &EnrollmentToken, store: &Stor
     if store.paid_by().is_some_and(|announced| token.matches(&announced)) { NewSensor::Allow } else { asked }
 }
 
-/// The enrollment under way, where it is for this token; else a new one. The key stays as long as the token does,
+/// The enrollment under way, where it is for this token; else a new one, for `key` where that is given. The key stays as long as the token does,
 /// because the Console may have spent the token on that key already.
 pub(super) fn begin_or_resume(
     application: &Application<'_>,
     store: &mut Store,
+    key: Option<KeyPair>,
 ) -> Result<Pending, DriverError> {
     let Application { host, token, .. } = application;
     let earlier = match store.pending() {
@@ -70,7 +71,7 @@ pub(super) fn begin_or_resume(
             }
             pending.key
         }
-        None => KeyPair::generate(host.config.key_type.value)?,
+        None => key.map_or_else(|| KeyPair::generate(host.config.key_type.value), Ok)?,
     };
     let request = request(application, &key)?;
     // Who announced this token finds the hash as they wrote it.

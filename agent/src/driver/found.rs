@@ -6,8 +6,13 @@ use super::foreign::{self, Met};
 use super::host::Host;
 use super::summary;
 use crate::clock;
+use crate::config::ConsoleUrl;
 use crate::machine::{Current, Heard, Loaded};
 use crate::store::{self, Generation, LossReason, SensorState, Store, StoreError};
+
+/// The calls that are remembered to have been answered, as the disk knows them.
+pub(super) const HEARTBEAT: &str = "heartbeat";
+pub(super) const RENEWAL: &str = "renewal";
 
 /// What a state directory holds: what the machine is told of it, and the identities themselves.
 pub(super) struct Found {
@@ -71,6 +76,13 @@ pub(super) fn read(store: &mut Store, host: &Host) -> Result<Found, StoreError> 
         notes: mended.clone(),
     };
     Ok(Found { told, current, others, remembered, mended, unmended, met })
+}
+
+/// What this Console has answered to whichever process.
+pub(super) fn heard(store: &Store, console: &ConsoleUrl) -> Heard {
+    let console = console.to_string();
+    let heard = |call| store.has_answered(&console, call);
+    Heard { heartbeat: heard(HEARTBEAT), renewal: heard(RENEWAL) }
 }
 
 /// An identity that has only expired is still one: it can be renewed (docs/contract.md section 3).

@@ -7,27 +7,17 @@ use super::drive::{Attempt, Driver, Event};
 use super::effects::{complain, failed};
 use super::enroll;
 use super::error::DriverError;
+use super::found::{HEARTBEAT, RENEWAL};
 use crate::clock;
 use crate::config::ConsoleUrl;
 use crate::console::{EnrollReply, Issued};
 use crate::machine::{Accepted, Heard, Identity, Outcome};
-use crate::store::{Pending, SensorState, Store};
+use crate::store::{Pending, SensorState};
 use crate::verify::{self, Claim};
 
 /// Most notices of one answer that are shown, and how long each may be in characters.
 const MOST_NOTICES: usize = 8;
 const LONGEST_NOTICE: usize = 300;
-
-/// The calls that are remembered to have been answered, as the disk knows them.
-const HEARTBEAT: &str = "heartbeat";
-const RENEWAL: &str = "renewal";
-
-/// What this Console has answered to whichever process.
-pub(super) fn heard(store: &Store, console: &ConsoleUrl) -> Heard {
-    let console = console.to_string();
-    let heard = |call| store.has_answered(&console, call);
-    Heard { heartbeat: heard(HEARTBEAT), renewal: heard(RENEWAL) }
-}
 
 impl Driver {
     /// Looks at what a call brought, and tells the machine.

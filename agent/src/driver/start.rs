@@ -10,7 +10,7 @@ use super::error::DriverError;
 use crate::clock;
 use crate::csr::Csr;
 use crate::key::KeyPair;
-use crate::machine::Call;
+use crate::machine::{Call, EnrollReason};
 use crate::store::{Generation, StoreError};
 use crate::tls::ClientIdentity;
 
@@ -20,8 +20,11 @@ impl Driver {
         match call {
             Call::Enroll { replaces, reason } => {
                 tracing::debug!(%reason, console = %self.console_url, "enrolling");
+                // The token is spent on that key.
+                let of = self.current.as_ref().filter(|_| reason == EnrollReason::NotVouched);
+                let key = of.map(|of| KeyPair::from_pem(&of.verified().key().to_pem())).transpose()?;
                 self.reason = Some(reason);
-                return self.start_enrollment(replaces);
+                return self.start_enrollment(replaces, key);
             }
             Call::Renew => return self.start_renewal(),
             Call::Prove { generation } => {
@@ -55,12 +58,16 @@ impl Driver {
         self.in_flight = Some(calls::heartbeat(self.console.clone(), credentials, sensor, said));
     }
 
-    fn start_enrollment(&mut self, replaces: Option<SensorId>) -> Result<(), DriverError> {
+    fn start_enrollment(
+        &mut self,
+        replaces: Option<SensorId>,
+        key: Option<KeyPair>,
+    ) -> Result<(), DriverError> {
         let token = self.token.as_ref().map(|found| found.token.clone());
         let token = token.ok_or(DriverError::Gone("the token"))?;
         let new_sensor = enroll::new_sensor(self.new_sensor, &token, &self.store);
         let application = Application { host: &self.host, token: &token, replaces, new_sensor };
-        let pending = enroll::begin_or_resume(&application, &mut self.store)?;
+        let pending = enroll::begin_or_resume(&application, &mut self.store, key)?;
         let contact =
             FirstContact { configured: self.host.config.trust.resolve()?, stored: self.store.stored_ca() };
         let body = enroll::body(&pending, &token)?;

@@ -11,7 +11,7 @@ use super::code::Code;
 use super::effect::{Call, Effect};
 use super::enroll::Block;
 use super::identity::{Candidate, Endpoint, ObtainedBy, Proof, Validity, validity};
-use super::input::{Answer, Failure, Fault, Now, Outcome};
+use super::input::{Answer, Failure, Fault, Identity, Now, Outcome};
 use super::schedule;
 use super::skew::{Clock, Skew};
 use super::state::{Job, Machine};
@@ -42,6 +42,12 @@ impl Machine {
                 let end = identity.not_after;
                 let fault = Fault::new(Code::IssuedDates, format!("the new certificate expired at {end:.0}"));
                 self.failed(now, &call, &Failure { fault, retry_after: None }, dated, effects);
+            }
+            // The answer of before once more: it may be another one later.
+            (Call::Enroll { .. }, Outcome::Enrolled(identity)) if self.is_current(&identity) => {
+                let fault = self.current.as_ref().and_then(|current| current.heartbeat.fault()).cloned();
+                let fault = fault.unwrap_or_else(|| mismatch().fault);
+                self.enrolling.tries.retry_in_minutes(now, &Failure { fault, retry_after: None });
             }
             (Call::Enroll { .. }, Outcome::Enrolled(identity)) => {
                 self.enrolling.tries.succeed();
@@ -115,6 +121,10 @@ impl Machine {
             Call::ProbeClock => self.probe.back_off(now, failure),
             Call::Decommission => self.retire(Some(failure.fault.clone()), effects),
         }
+    }
+
+    fn is_current(&self, identity: &Identity) -> bool {
+        self.current.as_ref().is_some_and(|current| current.identity.generation == identity.generation)
     }
 
     /// Whether the token changed while the call was under way.

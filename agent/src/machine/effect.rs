@@ -109,6 +109,9 @@ pub enum EnrollReason {
     Expired(Timestamp),
     /// The certificate is due for renewal, and the Console does not renew it.
     NoRenewal,
+    /// The CA that came with the identity does not vouch for the Console, which never accepted it so far. The same key asks again:
+    /// the answer may be mended.
+    NotVouched,
 }
 
 impl fmt::Display for EnrollReason {
@@ -122,6 +125,9 @@ impl fmt::Display for EnrollReason {
             Self::NotAccepted(why) => write!(f, "the Console does not accept the identity: {why}"),
             Self::Expired(at) => write!(f, "the certificate expired at {at:.0}"),
             Self::NoRenewal => f.write_str("the certificate is due and the Console does not renew it"),
+            Self::NotVouched => {
+                f.write_str("the CA that came with the new identity does not vouch for the Console")
+            }
         }
     }
 }

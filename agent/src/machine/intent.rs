@@ -5,6 +5,7 @@
 use telovix_contract::problem::Advice;
 use telovix_contract::states::TokenType;
 
+use super::code::Code;
 use super::effect::EnrollReason;
 use super::enroll::EnrollIntent;
 use super::identity::{CurrentIdentity, Endpoint, Validity, Verdict};
@@ -63,6 +64,7 @@ impl Machine {
         match &current.verdict {
             Verdict::Revoked(_) => return None,
             Verdict::Lost(fault) => return Some(EnrollReason::NotAccepted(fault.message.clone())),
+            Verdict::Unknown if self.is_not_vouched(current) => return Some(EnrollReason::NotVouched),
             Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_) => {}
         }
         match current.validity(now, &self.skew) {
@@ -73,6 +75,13 @@ impl Machine {
             }
             Validity::Good => self.reason_while_good(now, current),
         }
+    }
+
+    /// Whether the identity was never of use because of the CA that came with it: one misleading answer must not be the last word
+    /// (docs/contract.md section 6).
+    fn is_not_vouched(&self, current: &CurrentIdentity) -> bool {
+        let heard = current.heartbeat.fault();
+        self.ready == Some(false) && heard.is_some_and(|fault| fault.code == Code::ConsoleNotTrusted)
     }
 
     /// Without need only a token that is known to pay for many nodes is used a second time.

@@ -18,7 +18,15 @@ impl Machine {
         self.load.succeed();
         let first = !std::mem::replace(&mut self.loaded, true);
         let Loaded {
-            current, committed, others, renewal_begun, enrollment_begun, heard, ready_since, told, notes
+            current,
+            committed,
+            others,
+            renewal_begun,
+            enrollment_begun,
+            heard,
+            ready_since,
+            told,
+            notes,
         } = loaded;
         self.heard.heartbeat |= heard.heartbeat;
         self.heard.renewal |= heard.renewal;

@@ -44,8 +44,8 @@ mod verdict;
 pub use self::code::{Actor, Code, Exit};
 pub use self::effect::{Call, CommandResult, Effect, EnrollReason};
 pub use self::input::{
-    Accepted, Answer, Current, Failure, Fault, Heard, Identity, Input, Loaded, Loss, MadeOn, Now, Outcome, Settings,
-    TokenFacts, Urgency,
+    Accepted, Answer, Current, Failure, Fault, Heard, Identity, Input, Loaded, Loss, MadeOn, Now, Outcome,
+    Settings, TokenFacts, Urgency,
 };
 pub use self::state::Machine;
 pub use self::status::{LastError, Report, StateName};

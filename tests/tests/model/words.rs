@@ -86,7 +86,7 @@ impl Host {
             ready_since: self.disk.ready.then(|| moment(at)),
             told: true,
             enrollment_begun: false,
-        heard: telovix_agent::machine::Heard::default(),
+            heard: telovix_agent::machine::Heard::default(),
             renewal_begun: committed.is_none() && is_renewing,
             notes: Vec::new(),
         };

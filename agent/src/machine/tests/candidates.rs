@@ -143,3 +143,33 @@ fn a_successor_that_became_current_by_itself_is_none_any_more() {
     assert_eq!(rig.report().generation, Some(9));
     rig.wake_until_proof(2, Duration::from_secs(60));
 }
+
+/// Nothing stood that a proof could have been asked for before it was published.
+#[test]
+fn a_first_identity_whose_ca_does_not_vouch_for_the_console_is_asked_for_again() {
+    let mut rig = Rig::enrolling();
+    let first = identity(1, start(), token(1));
+    rig.answer(Outcome::Enrolled(first.clone()));
+    rig.send(Input::Published);
+    rig.answer(Outcome::Failed(failure(Code::ConsoleNotTrusted)));
+    let again = Call::Enroll { replaces: Some(sensor(1)), reason: EnrollReason::NotVouched };
+    assert_eq!(rig.call(), again, "at once");
+    // The same answer once more: minutes apart, and the heartbeats beside it.
+    rig.answer(Outcome::Enrolled(first));
+    assert_eq!(rig.machine.candidate, None);
+    while rig.call_or_wake() == Call::Heartbeat {
+        rig.answer(Outcome::Failed(failure(Code::ConsoleNotTrusted)));
+    }
+    assert_eq!(rig.call(), again);
+    let waited = rig.now.wall.duration_since(start());
+    assert!((150..=600).contains(&waited.as_secs()), "{waited:?}");
+    let mended = Identity { generation: 2, ..identity(1, start(), token(1)) };
+    rig.answer(Outcome::Enrolled(mended));
+    assert_eq!(rig.call(), Call::Prove { generation: 2 });
+    // One that was accepted once is no such identity: a stranger answers in the Console's place.
+    let mut rig = Rig::active();
+    rig.send(Input::Token(Some(token(1))));
+    rig.wake();
+    rig.answer(Outcome::Failed(failure(Code::ConsoleNotTrusted)));
+    assert_eq!(rig.call_or_wake(), Call::Heartbeat);
+}

@@ -182,10 +182,11 @@ impl Host {
                 self.disk.pending.take_if(|(pending, _)| Some(*pending) == key);
                 return Input::Published;
             }
-            Effect::Call(Call::Enroll { .. }) => {
+            Effect::Call(Call::Enroll { reason, .. }) => {
                 let Some(paid) = self.token else { return self.answered(Outcome::Failed(unreachable())) };
                 let key = match self.disk.pending.filter(|(_, of)| *of == paid) {
                     Some((key, _)) => key,
+                    None if *reason == EnrollReason::NotVouched => self.key_of_current(),
                     None => self.draw(),
                 };
                 self.disk.pending = Some((key, paid));
@@ -252,6 +253,11 @@ impl Host {
         let newer = |serial: &Vec<u8>| *serial >= held.serial;
         self.console.accepts.retain(newer);
         Outcome::Accepted(accepted())
+    }
+
+    fn key_of_current(&mut self) -> u32 {
+        let key = self.key_of.iter().find(|(of, _)| Some(*of) == self.disk.current).map(|(_, key)| *key);
+        key.unwrap_or_else(|| self.draw())
     }
 
     pub(super) fn draw(&mut self) -> u32 {
