@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 pub(crate) use crate::cli::parse as parse_arguments;
 use crate::config::KeyType;
 use crate::key::KeyPair;
-use crate::verify::Claim;
+use crate::verify::{Claim, Naming};
 
 /// The time at which an unspoilt identity is in force.
 pub(crate) const NOW: &str = "2026-06-01T00:00:00Z";
@@ -33,6 +33,7 @@ impl Answer {
             certificate_pem: &self.certificate,
             ca_pem: &self.ca,
             policy_key_pem: &self.policy_key,
+            naming: Naming::Required,
         }
     }
 

@@ -14,7 +14,7 @@ use rcgen::{
 };
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
-use telovix_agent::verify::{self, Claim, Verified, VerifyError};
+use telovix_agent::verify::{self, Claim, Naming, Verified, VerifyError};
 use telovix_contract::SensorId;
 use x509_parser::prelude::*;
 
@@ -163,6 +163,7 @@ fn look(claim: Claim<'_>, certificate_pem: &str, ca_pem: &str) -> Result<Verifie
                 certificate_pem: verified.certificate_pem(),
                 ca_pem: verified.ca_pem(),
                 policy_key_pem: verified.policy_key_pem(),
+                naming: Naming::Required,
             };
             verify::check(again, key(HOST), now()).expect("what holds once holds twice");
             let early =
@@ -238,7 +239,8 @@ impl Pki {
     }
 
     fn claim<'a>(&self, certificate_pem: &'a str, ca_pem: &'a str, policy_key_pem: &'a str) -> Claim<'a> {
-        Claim { sensor_id: Some(self.sensor), certificate_pem, ca_pem, policy_key_pem }
+        let naming = Naming::Required;
+        Claim { sensor_id: Some(self.sensor), certificate_pem, ca_pem, policy_key_pem, naming }
     }
 
     fn leaf(&self, terms: &Terms) -> Vec<u8> {

@@ -11,7 +11,7 @@ use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use rustls_pki_types::CertificateSigningRequestDer;
 use rustls_pki_types::pem::PemObject as _;
 use telovix_agent::csr::Csr;
-use telovix_agent::verify::{self, Claim};
+use telovix_agent::verify::{self, Claim, Naming};
 use telovix_console_stub::ca::Authority;
 use telovix_console_stub::ca::csr::{CheckedCsr, check, common_name};
 use telovix_contract::{NodeName, SensorId};
@@ -100,6 +100,7 @@ fn issued(checked: &CheckedCsr, node: &NodeName) {
         certificate_pem: &certificate_pem,
         ca_pem: authority.ca_pem(),
         policy_key_pem: authority.policy_public_key_pem(),
+        naming: Naming::Required,
     };
     let ours = rcgen::PublicKeyData::subject_public_key_info(&checked.public_key) == key(HOST).public_der();
     match verify::check(claim, key(HOST), now()) {

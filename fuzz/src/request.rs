@@ -6,7 +6,7 @@ use axum::body::Body;
 use http::Request;
 use telovix_agent::console::{EnrollReply, answer};
 use telovix_agent::key::KeyPair;
-use telovix_agent::verify::{self, Claim};
+use telovix_agent::verify::{self, Claim, Naming};
 use telovix_contract::enroll::EnrollRequest;
 use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewRequest, Renewed};
 use telovix_contract::{ErrorCode, paths};
@@ -76,6 +76,7 @@ fn enroll(console: &Console, body: &str) {
                 certificate_pem: &enrolled.control_plane_certificate_pem,
                 ca_pem: &enrolled.control_plane_ca_certificate_pem,
                 policy_key_pem: enrolled.policy_signing_public_key_pem.as_deref().expect("a policy key"),
+                naming: Naming::Required,
             };
             holds(console, claim);
         }
@@ -113,6 +114,7 @@ fn renew(console: &Console, body: &str) {
             certificate_pem: &renewed.control_plane_certificate_pem,
             ca_pem: &renewed.control_plane_ca_certificate_pem,
             policy_key_pem: &renewed.policy_signing_public_key_pem,
+            naming: Naming::Required,
         };
         holds(console, claim);
     }

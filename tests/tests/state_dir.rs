@@ -72,6 +72,68 @@ fn files_that_are_no_identity_are_named_and_kept() {
     assert_ne!(ours.key_pem(), theirs.key_pem());
 }
 
+/// What another sensor leaves: a state of its own, and no policy key.
+#[test]
+fn files_of_another_program_are_taken_over_with_a_state_that_is_not_ours() {
+    let world = World::new();
+    let theirs = enrolled(&world, "host");
+    let ours = with_files_of(&world, &theirs, "host-2");
+    let at = |name: &str| ours.state_dir().join(name);
+    fs::remove_file(at("policy-signing.pub")).unwrap();
+    let state: Value = serde_json::from_str(&theirs.read("sensor-state.json")).unwrap();
+    let beside = json!({"schema": "vendor/3", "sensor_id": state["sensor_id"]}).to_string();
+    fs::write(at("sensor-state.json"), &beside).unwrap();
+    printed(ours.run().expect(0), &["already enrolled", "which was adopted", "kept-aside/000001"]);
+    assert_eq!(ours.read("kept-aside/000001/sensor-state.json"), beside);
+    assert_eq!(world.db().sensors(), 1);
+}
+
+#[test]
+fn a_place_that_cannot_hold_an_identity_costs_no_token() {
+    if !std::process::Command::new("strace").arg("-V").output().is_ok_and(|run| run.status.success()) {
+        eprintln!("this host has no strace; nothing to test");
+        return;
+    }
+    let world = World::new();
+    let made = world.once();
+    let gid = nix::unistd::getgid().to_string();
+    for (calls, says) in [
+        ("symlink,symlinkat:error=EPERM", "has no symbolic links"),
+        ("fchown,fchownat:error=EPERM", "cannot change the owner or group of"),
+    ] {
+        let host = world.enroll("host").token(&made.token).env("TELOVIX_PUBLISH_GROUP", &gid);
+        let words = ["-f", "-qq", "-o", "/dev/null", "-e", &format!("inject={calls}")].map(String::from);
+        host.args(["--timeout", "2s"]).run_under_strace(&words).expect(LOCAL_STATE).says(&[says]);
+        assert_eq!(world.db().token_status(&made.id), "pending", "{calls}");
+    }
+    let host = world.enroll("host").token(&made.token).args(["--timeout", "2s"]);
+    host.run_by_way_of("prlimit", &["--fsize=4096"]).expect(LOCAL_STATE).says(&["LimitFSIZE"]);
+    assert_eq!(world.db().token_status(&made.id), "pending");
+    world.enroll("host").token(&made.token).run().expect(0);
+}
+
+/// A key that a token was presented with is needed for as long as somebody may go on with it, and no longer.
+#[test]
+fn an_enrollment_that_nobody_goes_on_with_is_dropped_after_a_month() {
+    let world = World::new();
+    let host = enrolled(&world, "host");
+    world.stub(&["settings", "set"], &["approval_mode", "all"]).expect(0);
+    let begun = world.enroll("begun").token(&world.once().token);
+    begun.args(["--no-wait"]).run().expect(4);
+    fs::rename(world.host("begun").state_dir().join("pending"), host.state_dir().join("pending")).unwrap();
+    let request = host.state_dir().join("pending/request.json");
+    let age = |days: u64| {
+        let at = std::time::SystemTime::now() - Duration::from_secs(days * 86_400);
+        fs::File::options().write(true).open(&request).unwrap().set_modified(at).unwrap();
+    };
+    age(29);
+    host.run().expect(0);
+    assert!(request.exists(), "the token may be given again");
+    age(31);
+    host.run().expect(0);
+    assert!(!request.parent().unwrap().exists(), "the key lies about");
+}
+
 #[test]
 fn an_older_agent_leaves_a_newer_state_alone() {
     let world = World::new();
@@ -106,6 +168,8 @@ fn a_disk_that_cannot_be_mended_is_used_as_it_is() {
     }
     let run = world.enroll("host").env("TELOVIX_FAULT", "EROFS:1+").run();
     printed(run.expect(0), &["already enrolled", "mode 0640 instead of 0600", "remount that file system"]);
+    printed(&run, &["the link `current` was missing; generation 1 is used: cannot"]);
+    assert!(!run.output().contains("went back to"), "nothing was mended: {}", run.report());
     // And what was broken is mended once that can be.
     host.run().expect(0);
     assert!(host.has("client.cert.pem") && host.has(".enrollment-token-hash") && host.has(".sensor-ready"));

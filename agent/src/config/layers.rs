@@ -6,9 +6,10 @@
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fmt::Debug;
+use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use crate::config::env::Environment;
+use crate::config::env::{Environment, trim};
 use crate::config::error::{ConfigError, ConfigErrors};
 use crate::config::keys::{Key, ROWS, Row};
 use crate::config::parse::Raw;
@@ -58,13 +59,20 @@ impl Layers {
         warnings: Vec<String>,
     ) -> Self {
         let entry = |row, value: &OsStr, origin| Entry { row, raw: Raw::Text(value.to_owned()), origin };
+        // Of variables that is done when they are read (docs/contract.md section 8).
+        let trimmed = |entry: Entry| match entry.raw {
+            Raw::Text(text) => {
+                Entry { raw: Raw::Text(OsStr::from_bytes(trim(text.as_bytes())).to_owned()), ..entry }
+            }
+            Raw::List(_) => entry,
+        };
         let flags = ROWS
             .iter()
             .filter_map(|row| Some(entry(row, args.flag(row.name)?, Origin::Flag(row.flag?.name))));
         let variables =
             ROWS.iter().filter_map(|row| Some(entry(row, env.get(row.variable)?, Origin::Env(row.variable))));
         Self {
-            entries: flags.chain(variables).chain(files.into_iter().rev()).collect(),
+            entries: flags.chain(variables).chain(files.into_iter().rev()).map(trimmed).collect(),
             errors,
             warnings,
             ..Self::default()

@@ -114,8 +114,11 @@ pub(super) fn certificate(error: &CertificateError) -> String {
         | C::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
             "it is signed with an algorithm that is not supported (SHA-1, for one)".to_owned()
         }
-        // What a verifier of ours says, in words already.
-        C::Other(ours) => ours.0.to_string(),
+        C::Other(other) => match other.0.downcast_ref::<webpki::Error>() {
+            Some(error) => format!("it failed verification ({})", words(&format!("{error:?}"))),
+            // What a verifier of ours says, in words already.
+            None => other.0.to_string(),
+        },
         other => format!("it failed verification ({})", words(&format!("{other:?}"))),
     };
     clean(&text, 300)
@@ -184,6 +187,12 @@ mod tests {
                 "it is not valid before 1970-01-01T00:01:00Z",
             ),
             (CertificateError::UnknownRevocationStatus, "it failed verification (unknown revocation status)"),
+            (
+                CertificateError::Other(rustls::OtherError(std::sync::Arc::new(
+                    webpki::Error::UnsupportedCriticalExtension,
+                ))),
+                "it failed verification (unsupported critical extension)",
+            ),
         ] {
             assert_eq!(certificate(&error), text);
         }

@@ -16,7 +16,7 @@ use crate::csr::Csr;
 use crate::key::KeyPair;
 use crate::store::{Pending, STATE_VERSION, SensorState, Store, StoreError};
 use crate::tls::{ClientIdentity, ServerTrust};
-use crate::verify::{self, Claim, Verified};
+use crate::verify::{self, Claim, Naming, Verified};
 
 /// Whether a second record of a host that holds an identity is welcome (docs/contract.md section 4).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -220,6 +220,7 @@ pub(super) fn check(
         certificate_pem: &enrolled.control_plane_certificate_pem,
         ca_pem: &enrolled.control_plane_ca_certificate_pem,
         policy_key_pem: policy_key.unwrap_or_default(),
+        naming: Naming::Required,
     };
     let verified = verify::check(claim, pending.key, now).map_err(DriverError::BadAnswer)?;
     let state = SensorState {

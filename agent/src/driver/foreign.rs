@@ -9,7 +9,9 @@ use telovix_contract::enroll::DEFAULT_HEARTBEAT_SECONDS;
 use telovix_contract::states::TrustState;
 
 use super::host::Host;
-use crate::store::{Foreign, Generation, Loaded, STATE_VERSION, SensorState, Store, StoreError};
+use crate::store::{
+    Foreign, Generation, Loaded, Loss, LossReason, STATE_VERSION, SensorState, Store, StoreError,
+};
 use crate::verify::Verified;
 
 /// What came of them.
@@ -23,7 +25,7 @@ pub(super) struct Met {
 
 /// Looks at such files, and makes them the current identity where they are a better one than what is there.
 pub(super) fn meet(store: &mut Store, host: &Host, now: Timestamp) -> Result<Met, StoreError> {
-    let Some(Foreign { names, state, identity, .. }) = store.foreign(now) else {
+    let Some(Foreign { names, state, identity, .. }) = store.foreign(now)? else {
         return Ok(Met::default());
     };
     let what = format!("{} in {}, which this agent did not make,", names.join(", "), store.dir().display());
@@ -37,12 +39,19 @@ pub(super) fn meet(store: &mut Store, host: &Host, now: Timestamp) -> Result<Met
     let identity = match (identity, current) {
         (Ok(identity), Loaded::Intact { generation, .. }) => {
             let current = generation.verified();
-            let newer =
-                identity.sensor_id() == current.sensor_id() && identity.not_before() > current.not_before();
+            let newer = identity.sensor_id() == current.sensor_id()
+                && identity.not_before() > current.not_before()
+                && identity.not_after() > now;
             if !newer {
                 return Ok(Met::default());
             }
             identity
+        }
+        // The one that ran out later is the one that the Console may renew.
+        (Ok(identity), Loaded::Lost(Loss { reason: LossReason::Identity(error), .. }))
+            if error.life().is_some_and(|(_, end)| end >= identity.not_after()) =>
+        {
+            return Ok(Met::default());
         }
         (Ok(identity), Loaded::Nothing | Loaded::Lost(_)) => identity,
         (Err(_), Loaded::Intact { .. }) => return Ok(Met::default()),
@@ -65,7 +74,7 @@ pub(super) fn meet(store: &mut Store, host: &Host, now: Timestamp) -> Result<Met
             Ok(Met { notes: vec![note], ..Met::default() })
         }
         Err(error) => {
-            let identity = store.foreign(now).and_then(|again| again.identity.ok());
+            let identity = store.foreign(now)?.and_then(|again| again.identity.ok());
             let unwritten = identity.map(|identity| store.unwritten(identity, state));
             let note = format!("{what} are an identity, and it cannot be stored: {error}");
             Ok(Met { unwritten, notes: vec![note] })

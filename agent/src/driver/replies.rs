@@ -123,6 +123,7 @@ impl Driver {
             certificate_pem: &renewed.control_plane_certificate_pem,
             ca_pem: &renewed.control_plane_ca_certificate_pem,
             policy_key_pem: policy_key.unwrap_or(current.verified().policy_key_pem()),
+            naming: current.verified().naming(),
         };
         let state =
             SensorState { trust_state: renewed.trust_state(), enrolled_at: now, ..current.state().clone() };

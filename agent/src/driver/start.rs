@@ -81,7 +81,7 @@ impl Driver {
     fn held(&self) -> Option<ClientIdentity> {
         let own = self.current.iter().chain(&self.others).find(|own| !self.host.is_clone(own.state()));
         own.and_then(|own| own.identity().ok()).or_else(|| {
-            let foreign = self.store.foreign(clock::now(&self.host.clock))?;
+            let foreign = self.store.foreign(clock::now(&self.host.clock)).ok()??;
             let is_ours = !foreign.state.as_ref().is_some_and(|state| self.host.is_clone(state));
             foreign.pair.filter(|_| is_ours)
         })

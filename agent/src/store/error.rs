@@ -135,7 +135,11 @@ fn hint(operation: &str, error: &io::Error) -> &'static str {
         (_, Some(Errno::EIO)) => {
             "; the disk fails, see the kernel's log (dmesg): mend or replace it and try again"
         }
-        (_, Some(Errno::EMFILE)) => "; raise the limit of open files (ulimit -n)",
+        (_, Some(Errno::EMFILE | Errno::ENFILE)) => {
+            "; raise the limit of open files (ulimit -n, LimitNOFILE in the unit)"
+        }
+        (_, Some(Errno::EFBIG)) => "; raise the limit of file sizes (ulimit -f, LimitFSIZE in the unit)",
+        (_, Some(Errno::ESTALE)) => "; that file system went away under the agent: mount it again",
         (_, _) => "",
     }
 }

@@ -3,14 +3,17 @@
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject as _;
+use serde::Deserialize;
+use telovix_contract::SensorId;
 use zeroize::Zeroizing;
 
+use super::error::StoreError;
 use super::layout::{self, Layout};
-use super::state::SensorState;
+use super::state::{STATE_VERSION, SensorState, check_format};
 use super::{aside, read};
 use crate::key::KeyPair;
 use crate::tls::ClientIdentity;
-use crate::verify::{self, Claim, MAX_CERTIFICATES, Verified};
+use crate::verify::{self, Claim, MAX_CERTIFICATES, Naming, Verified};
 
 /// Files under the published names that this agent did not make.
 pub struct Foreign {
@@ -24,31 +27,54 @@ pub struct Foreign {
     pub pair: Option<ClientIdentity>,
 }
 
-pub(super) fn find(layout: &Layout, now: Timestamp) -> Option<Foreign> {
+/// What a state of another program may say.
+#[derive(Deserialize)]
+struct Beside {
+    sensor_id: SensorId,
+}
+
+/// # Errors
+/// [`StoreError::Newer`]: the files are of a later version of this program.
+pub(super) fn find(layout: &Layout, now: Timestamp) -> Result<Option<Foreign>, StoreError> {
     let names = aside::names(layout);
     if names.is_empty() {
-        return None;
+        return Ok(None);
     }
     let text =
         |name: &str| read::text(&layout.top(name)).map(Zeroizing::new).map_err(|error| error.to_string());
-    let state = text(layout::STATE).ok().and_then(|text| serde_json::from_str::<SensorState>(&text).ok());
+    let beside = text(layout::STATE).unwrap_or_default();
+    let state = serde_json::from_str::<SensorState>(&beside).ok();
+    if state.as_ref().is_some_and(|state| state.version > STATE_VERSION) {
+        check_format(&layout.top(layout::STATE), &beside)?;
+    }
+    let named = serde_json::from_str(&beside).ok().map(|Beside { sensor_id }| sensor_id);
     let key = |pem: &str| KeyPair::from_pem(pem).map_err(|error| format!("{}: {error}", layout::KEY));
     let read = || -> Result<_, String> {
-        let (key_pem, certificate) = (text(layout::KEY)?, text(layout::CERTIFICATE)?);
-        Ok((key_pem, certificate, text(layout::CA)?, text(layout::POLICY_KEY)?))
+        let policy_key = read::text_or_blank(&layout.top(layout::POLICY_KEY));
+        let policy_key = Zeroizing::new(policy_key.unwrap_or_default());
+        Ok((text(layout::KEY)?, text(layout::CERTIFICATE)?, text(layout::CA)?, policy_key))
     };
     let identity = read().and_then(|(key_pem, certificate_pem, ca_pem, policy_key_pem)| {
-        let sensor_id = match &state {
-            Some(state) => state.sensor_id,
-            None => verify::named_sensor(&certificate_pem).map_err(|error| error.to_string())?,
-        };
+        // The policy key says nothing about who this host is, and the next renewal brings it.
+        let policy_key_pem =
+            verify::policy_key(&policy_key_pem).ok().flatten().map_or("", |_| &policy_key_pem);
         let claim = Claim {
-            sensor_id: Some(sensor_id),
+            sensor_id: named,
             certificate_pem: &certificate_pem,
             ca_pem: &ca_pem,
-            policy_key_pem: &policy_key_pem,
+            policy_key_pem,
+            naming: Naming::Beside,
         };
-        verify::check(claim, key(&key_pem)?, now).map_err(|error| error.to_string())
+        let check = |at| key(&key_pem).map(|key| verify::check(claim, key, at));
+        // What only its dates speak against is an identity: an expired one renews late, and a clock may be wrong.
+        let judged = match check(now)? {
+            Err(error) => match error.life() {
+                Some((_, end)) => check(end)?,
+                None => Err(error),
+            },
+            whole => whole,
+        };
+        judged.map_err(|error| error.to_string())
     });
     let pair = text(layout::KEY).and_then(|pem| key(&pem)).ok().zip(text(layout::CERTIFICATE).ok());
     let pair = pair.and_then(|(key, pem)| {
@@ -57,5 +83,5 @@ pub(super) fn find(layout: &Layout, now: Timestamp) -> Option<Foreign> {
         let is_pair = verify::is_for(chain.first()?, &key);
         is_pair.then(|| Some(ClientIdentity { key: key.to_private_der().ok()?, chain }))?
     });
-    Some(Foreign { names, state, identity, pair })
+    Ok(Some(Foreign { names, state, identity, pair }))
 }

@@ -20,6 +20,9 @@ use crate::verify::Verified;
 /// Most generations that are kept, the current one among them (docs/contract.md section 6). Not by their dates: the clock may be wrong.
 const MOST_KEPT: usize = 8;
 
+/// As much as a generation needs on the disk, in bytes: five small files, of which a chain is the largest.
+const ROOM: usize = 32 * 1024;
+
 /// A verified identity that is on the disk.
 #[derive(Debug)]
 pub struct Generation {
@@ -104,6 +107,19 @@ impl Generation {
         atomic::rename(&new, &layout.generation(number))?;
         Ok(Self::new(number, verified, state))
     }
+}
+
+/// Makes of a generation what a file system or a user may be unable to make, and removes it again: as many bytes, in a file with the
+/// owner that consumers need, and a link. Afterwards a token can be spent.
+pub(super) fn rehearse(layout: &Layout, publication: Publication) -> Result<(), StoreError> {
+    let place = layout.pending_new(PendingKind::Enrollment);
+    atomic::remove_tree(&place)?;
+    atomic::create_dir(&place, publication.directory())?;
+    let key = place.join(layout::KEY);
+    let made = atomic::write_new(&key, &[0; ROOM], publication.file(layout::KEY, layout::SECRET_MODE));
+    let made = made.and_then(|()| atomic::prepare_link(Path::new(layout::KEY), &key));
+    atomic::remove_tree(&place)?;
+    made
 }
 
 /// With the version of this program, which a later one of an older version can name.

@@ -17,7 +17,7 @@ use super::permissions::Publication;
 use super::state::{SensorState, check_format};
 use super::{atomic, read};
 use crate::key::KeyPair;
-use crate::verify::{self, Claim, VerifyError};
+use crate::verify::{self, Claim, Naming, VerifyError};
 
 /// What a state directory holds.
 #[derive(Debug)]
@@ -89,14 +89,19 @@ pub(super) fn load(
         let loss = failed.expect("without a generation there is the reason for it");
         return Ok(Loaded::Lost(loss));
     };
-    if let Some(loss) = failed {
-        mended.push(format!(
-            "generation {first} is unusable ({}); went back to generation {}",
-            loss.reason,
-            generation.number()
-        ));
-    } else if current.is_none() {
-        mended.push(format!("the link `current` was missing; it names generation {first} again"));
+    if current != Some(generation.number()) {
+        let problem = match failed {
+            Some(loss) => format!("generation {first} is unusable ({})", loss.reason),
+            None => "the link `current` was missing".to_owned(),
+        };
+        let number = generation.number();
+        match mend.map(|_| point_current(layout, number)) {
+            Some(Ok(())) => mended.push(format!("{problem}; went back to generation {number}")),
+            Some(Err(error)) => unmended.push(format!("{problem}; generation {number} is used: {error}")),
+            None => {
+                mended.push(format!("{problem}; the agent goes back to generation {number} when it runs"))
+            }
+        }
     }
     let mut try_to = |done: Result<Mended, StoreError>| {
         done.unwrap_or_else(|error| {
@@ -104,9 +109,6 @@ pub(super) fn load(
             Mended::default()
         })
     };
-    if may_mend && current != Some(generation.number()) {
-        try_to(point_current(layout, generation.number()).map(|()| Mended::default()));
-    }
     let (done, Mended { links, kept }) = if may_mend {
         ("linked again", try_to(mend_links(layout)))
     } else {
@@ -287,6 +289,7 @@ fn read_generation(layout: &Layout, number: u32, now: Timestamp) -> Result<Read,
         certificate_pem: &certificate_pem,
         ca_pem: &ca_pem,
         policy_key_pem: &policy_key_pem,
+        naming: Naming::Beside,
     };
     Ok(match verify::check(claim, key, now) {
         Ok(verified) => Read::Whole(Box::new(Generation::new(number, verified, state))),

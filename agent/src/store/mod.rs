@@ -210,12 +210,16 @@ impl Store {
     }
 
     /// Makes an enrollment durable before its first byte leaves, in place of an earlier one.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`], also where this place could not hold the identity that comes of it.
     pub fn begin(
         &mut self,
         key: KeyPair,
         request: &EnrollRequest,
         token_sha256: TokenHash,
     ) -> Result<Pending, StoreError> {
+        generation::rehearse(&self.layout(), self.publication)?;
         Pending::save_enrollment(&self.layout(), key, request, token_sha256)
     }
 
@@ -262,7 +266,10 @@ impl Store {
     }
 
     /// Files under the published names that this agent did not make, if any.
-    pub fn foreign(&self, now: Timestamp) -> Option<Foreign> {
+    ///
+    /// # Errors
+    /// [`StoreError::Newer`].
+    pub fn foreign(&self, now: Timestamp) -> Result<Option<Foreign>, StoreError> {
         foreign::find(&self.layout(), now)
     }
 

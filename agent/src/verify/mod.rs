@@ -34,12 +34,24 @@ pub struct Claim<'a> {
     pub ca_pem: &'a str,
     /// The key that signs policies, in PEM; blank where there is none.
     pub policy_key_pem: &'a str,
+    /// Whether the certificate itself has to say whose it is.
+    pub naming: Naming,
+}
+
+/// Whether a certificate has to name its sensor.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Naming {
+    /// It has to: what a Console issues does (docs/contract.md section 3).
+    Required,
+    /// What is beside it may say so instead: files that this agent did not make (docs/contract.md section 7).
+    Beside,
 }
 
 /// An identity that holds together: our key, the Console's chain, in force now, for this sensor.
 #[derive(Debug)]
 pub struct Verified {
     sensor_id: SensorId,
+    naming: Naming,
     key: KeyPair,
     chain: Vec<CertificateDer<'static>>,
     ca: Vec<CertificateDer<'static>>,
@@ -170,7 +182,10 @@ pub fn check(claim: Claim<'_>, key: KeyPair, now: Timestamp) -> Result<Verified,
     }
     check_usage(&leaf)?;
     check_chain(&chain, &ca, now)?;
-    let in_certificate = sensor_of(&leaf)?;
+    let (in_certificate, naming) = match (sensor_of(&leaf), claim.sensor_id, claim.naming) {
+        (Err(VerifyError::SensorUris { found: 0 }), Some(beside), Naming::Beside) => (beside, Naming::Beside),
+        (named, _, _) => (named?, Naming::Required),
+    };
     if let Some(in_answer) = claim.sensor_id.filter(|said| *said != in_certificate) {
         return Err(VerifyError::OtherSensor { in_certificate, in_answer });
     }
@@ -180,7 +195,7 @@ pub fn check(claim: Claim<'_>, key: KeyPair, now: Timestamp) -> Result<Verified,
         ca: written(&ca),
         policy_key: policy_key.map_or_else(String::new, |der| pem::encode(pem::PUBLIC_KEY, &der)),
     };
-    Ok(Verified { sensor_id: in_certificate, key, chain, ca, pem, not_before, not_after, serial })
+    Ok(Verified { sensor_id: in_certificate, naming, key, chain, ca, pem, not_before, not_after, serial })
 }
 
 fn certificates(part: &'static str, text: &str) -> Result<Vec<CertificateDer<'static>>, VerifyError> {
@@ -221,19 +236,6 @@ pub fn policy_key(text: &str) -> Result<Option<Vec<u8>>, VerifyError> {
     } else {
         Err(unreadable("not an Ed25519 key"))
     }
-}
-
-/// The sensor that the first certificate of a text names.
-///
-/// # Errors
-/// [`VerifyError::Unreadable`], [`VerifyError::SensorUris`].
-pub(crate) fn named_sensor(certificate_pem: &str) -> Result<SensorId, VerifyError> {
-    let chain = certificates("the certificate", certificate_pem)?;
-    let unreadable = |error: x509_parser::nom::Err<X509Error>| VerifyError::Unreadable {
-        part: "the certificate",
-        problem: error.to_string(),
-    };
-    sensor_of(&X509Certificate::from_der(&chain[0]).map_err(unreadable)?.1)
 }
 
 /// Whether a certificate is for this key.
@@ -335,6 +337,11 @@ impl Verified {
     /// Whose identity it is.
     pub fn sensor_id(&self) -> SensorId {
         self.sensor_id
+    }
+
+    /// Whether its certificate names the sensor, as its successor's then has to.
+    pub fn naming(&self) -> Naming {
+        self.naming
     }
 
     /// The private key.

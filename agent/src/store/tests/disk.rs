@@ -106,6 +106,9 @@ fn errors_of_file_systems_that_lack_something_have_their_own_remedy() {
         ("create", Errno::EACCES, "as the user"),
         ("create", Errno::EPERM, "security module"),
         ("create", Errno::EMFILE, "ulimit"),
+        ("create", Errno::ENFILE, "LimitNOFILE"),
+        ("write", Errno::EFBIG, "LimitFSIZE"),
+        ("read", Errno::ESTALE, "mount it again"),
     ] {
         let error = StoreError::io(operation, Path::new("/x"))(errno.into()).to_string();
         assert!(error.contains(remedy), "{error}");

@@ -1,6 +1,8 @@
 //! Files under the published names that this agent did not make.
 
 use super::*;
+use crate::testpki::day;
+use crate::verify::Naming;
 
 /// Lays an identity out as the vendor's sensor does: files under the names, and no links.
 fn lay_out(dir: &TempDir, of: &Answer) {
@@ -21,15 +23,62 @@ fn an_identity_in_files_of_somebody_else_is_found_and_adopted() {
     let theirs = answer(|_| {});
     lay_out(&dir, &theirs);
     let mut store = Store::open(dir.path()).unwrap();
-    let found = store.foreign(now()).unwrap();
+    let found = store.foreign(now()).unwrap().unwrap();
     assert_eq!((found.names.len(), found.state.is_none()), (4, true));
     let identity = found.identity.unwrap();
     assert_eq!(identity.sensor_id(), theirs.sensor_id);
     let place = store.adopt(identity, state(&theirs, &token(1))).unwrap().unwrap();
     assert!(place.ends_with("kept-aside/000001"));
     assert_eq!(sensor(&store), (theirs.sensor_id, vec![]));
-    assert!(store.foreign(now()).is_none() && dir.path().join(layout::KEY).is_symlink());
+    assert!(store.foreign(now()).unwrap().is_none() && dir.path().join(layout::KEY).is_symlink());
     assert_eq!(kept(&dir, 1, layout::KEY), *theirs.key.to_pem(), "nothing is overwritten");
+}
+
+/// What the files are, with this state beside them.
+fn found(theirs: &Answer, state: &str) -> Result<(SensorId, Naming), String> {
+    let dir = TempDir::new().unwrap();
+    lay_out(&dir, theirs);
+    fs::remove_file(dir.path().join(layout::POLICY_KEY)).unwrap();
+    fs::write(dir.path().join(layout::STATE), state).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    let identity = store.foreign(now()).unwrap().unwrap().identity;
+    identity.map(|identity| (identity.sensor_id(), identity.naming()))
+}
+
+#[test]
+fn whose_files_are_may_stand_in_the_state_beside_them() {
+    let nameless = answer(|p| p.subject_alt_names = vec![]);
+    let id = nameless.sensor_id;
+    let beside = format!(r#"{{"version": "4.1", "sensor_id": "{id}", "more": null}}"#);
+    assert_eq!(found(&nameless, &beside), Ok((id, Naming::Beside)));
+    assert!(found(&nameless, "{}").unwrap_err().contains("names 0 sensors"));
+    let named = answer(|_| {});
+    assert_eq!(found(&named, "no state of ours"), Ok((named.sensor_id, Naming::Required)));
+    assert!(found(&named, &beside).unwrap_err().contains("is for sensor"), "the two contradict each other");
+}
+
+#[test]
+fn files_that_only_their_dates_speak_against_are_an_identity() {
+    for (from, until) in [(-40, -3), (3, 40)] {
+        let theirs = answer(|p| (p.not_before, p.not_after) = (day(from), day(until)));
+        assert_eq!(found(&theirs, "{}"), Ok((theirs.sensor_id, Naming::Required)));
+        let other = Answer { ca: answer(|_| {}).ca, ..theirs };
+        assert!(
+            found(&other, "{}").unwrap_err().contains("does not chain"),
+            "the rest is judged all the same"
+        );
+    }
+}
+
+#[test]
+fn files_of_a_later_version_are_not_touched() {
+    let dir = TempDir::new().unwrap();
+    let theirs = answer(|_| {});
+    lay_out(&dir, &theirs);
+    let later = SensorState { version: STATE_VERSION + 1, ..state(&theirs, &token(1)) };
+    fs::write(dir.path().join(layout::STATE), serde_json::to_string(&later).unwrap()).unwrap();
+    let store = Store::open(dir.path()).unwrap();
+    assert!(matches!(store.foreign(now()), Err(StoreError::Newer { .. })));
 }
 
 #[test]
@@ -39,7 +88,7 @@ fn files_that_are_no_identity_are_kept_when_one_takes_their_place() {
     lay_out(&dir, &theirs);
     fs::write(dir.path().join(layout::CA), &other.ca).unwrap();
     let mut store = Store::open(dir.path()).unwrap();
-    let found = store.foreign(now()).unwrap();
+    let found = store.foreign(now()).unwrap().unwrap();
     assert!(found.identity.is_err() && found.pair.is_some(), "{:?}", found.identity);
     enroll(&mut store, &ours, &token(1));
     assert_eq!(sensor(&store), (ours.sensor_id, vec![]));
