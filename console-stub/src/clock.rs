@@ -61,6 +61,11 @@ impl Clock {
         seconds.unwrap_or(END_OF_TIME).min(END_OF_TIME)
     }
 
+    /// Time since a moment of its own, by the clock that nobody sets: for waits, which no correction is to shorten or draw out.
+    pub fn steady(&self) -> Duration {
+        self.steady.elapsed()
+    }
+
     /// The source itself, for a TLS configuration.
     pub(crate) fn provider(&self) -> Arc<dyn TimeProvider> {
         Arc::clone(&self.wall)

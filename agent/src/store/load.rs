@@ -99,7 +99,7 @@ pub(super) fn load(
             Some(Ok(())) => mended.push(format!("{problem}; went back to generation {number}")),
             Some(Err(error)) => unmended.push(format!("{problem}; generation {number} is used: {error}")),
             None => {
-                mended.push(format!("{problem}; the agent goes back to generation {number} when it runs"))
+                mended.push(format!("{problem}; the agent goes back to generation {number} when it runs"));
             }
         }
     }

@@ -137,8 +137,8 @@ impl<K: Hash + Eq + Clone> Limiter<K> {
     }
 }
 
-/// The Console's clock as the limiters want it. Seconds are fine enough for rates by the minute. When it is set back, a
-/// bucket fills no further until it has come to where it was.
+/// The Console's clock as the limiters want it: the one that nobody sets, because a bucket that was emptied by a wall clock that was
+/// ahead would fill no further until that time has come. Seconds are fine enough for rates by the minute.
 #[derive(Debug, Clone)]
 struct Seconds(Clock);
 
@@ -146,7 +146,7 @@ impl Ticks for Seconds {
     type Instant = Duration;
 
     fn now(&self) -> Duration {
-        Duration::from_secs(self.0.now().unsigned_abs())
+        Duration::from_secs(self.0.steady().as_secs())
     }
 }
 
@@ -161,23 +161,21 @@ mod tests {
     use std::sync::Arc;
     use std::sync::atomic::{AtomicU64, Ordering};
 
-    use rustls::pki_types::UnixTime;
-    use rustls::time_provider::TimeProvider;
-
     use super::*;
+    use crate::clock::Monotonic;
 
     #[derive(Debug)]
     struct Hand(AtomicU64);
 
-    impl TimeProvider for Hand {
-        fn current_time(&self) -> Option<UnixTime> {
-            Some(UnixTime::since_unix_epoch(Duration::from_secs(self.0.load(Ordering::SeqCst))))
+    impl Monotonic for Hand {
+        fn elapsed(&self) -> Duration {
+            Duration::from_secs(self.0.load(Ordering::SeqCst))
         }
     }
 
     fn clock() -> (Arc<Hand>, Clock) {
         let hand = Arc::new(Hand(AtomicU64::new(1_000_000)));
-        (Arc::clone(&hand), Clock::new(hand))
+        (Arc::clone(&hand), Clock::system().beside(hand))
     }
 
     fn source(last: u8) -> Source {

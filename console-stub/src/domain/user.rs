@@ -42,11 +42,16 @@ pub(crate) fn check_password(field: &str, password: &str) -> Result<(), Refusal>
 
 /// Whether an account with so many failures, the last at `last_at`, is locked.
 pub(crate) fn is_locked(failures: i64, last_at: i64, now: i64) -> bool {
-    failures >= MOST_FAILURES && now - last_at < LOCKED_FOR
+    failures >= MOST_FAILURES && is_recent(last_at, now)
 }
 
 pub(crate) fn one_more_failure(failures: i64, last_at: i64, now: i64) -> i64 {
-    if now - last_at < LOCKED_FOR { failures + 1 } else { 1 }
+    if is_recent(last_at, now) { failures + 1 } else { 1 }
+}
+
+/// A failure from the future, which a clock that was ahead has noted, locks nobody out until then.
+fn is_recent(last_at: i64, now: i64) -> bool {
+    (now - last_at).abs() < LOCKED_FOR
 }
 
 /// A session from the future, which a clock that was ahead has made, lives no longer for that.
@@ -72,7 +77,7 @@ pub(crate) fn wrong_login() -> Refusal {
 
 pub(crate) fn locked(last_at: i64, now: i64) -> Refusal {
     let message = "There were too many failures for this address; try again a quarter of an hour later.";
-    Refusal::new(ErrorCode::RateLimited, message).after(LOCKED_FOR - (now - last_at))
+    Refusal::new(ErrorCode::RateLimited, message).after((LOCKED_FOR - (now - last_at)).min(LOCKED_FOR))
 }
 
 pub(crate) fn not_signed_in() -> Refusal {
@@ -87,6 +92,9 @@ mod tests {
     fn section_5_lockout_and_sessions_at_their_bounds() {
         assert!(!is_locked(4, 0, 0) && is_locked(5, 0, LOCKED_FOR - 1) && !is_locked(5, 0, LOCKED_FOR));
         assert_eq!((one_more_failure(4, 0, 1), one_more_failure(9, 0, LOCKED_FOR)), (5, 1));
+        // The clock was a month ahead, and was put right.
+        assert!(!is_locked(5, 30 * 86_400, 0) && is_locked(5, LOCKED_FOR - 1, 0));
+        assert_eq!(locked(60, 0).retry_after, Some(LOCKED_FOR));
         assert!(session_lives(0, 0, SESSION_IDLE - 1) && !session_lives(0, 0, SESSION_IDLE));
         assert!(!session_lives(SESSION_LONGEST, 0, 0) && !session_lives(0, SESSION_IDLE, 0));
         let (end, seen) = (SESSION_LONGEST, SESSION_LONGEST - 1);

@@ -82,6 +82,23 @@ async fn the_wide_bucket_of_a_source_ends_too() {
     assert_eq!(world.enroll(&request).await.status, 201);
 }
 
+/// A quarter of an hour after a clock was put right, nobody is kept out by what it said before (docs/contract.md section 6).
+#[tokio::test]
+async fn section_6_a_clock_that_was_ahead_leaves_no_wait_behind() {
+    let world = world(Rates { enroll: 2, ..Rates::default() }).await;
+    world.clock.jump(30 * 86_400);
+    for _ in 0..5 {
+        assert_eq!(log_in(&world, "a@example.com", "a wrong password").await.status, 401);
+    }
+    let request = body(&unknown(1), "edge-1", &key());
+    while world.enroll(&request).await.refusal().0 != 429 {}
+    assert_eq!(log_in(&world, "a@example.com", "a wrong password").await.status, 429);
+    world.clock.jump(-30 * 86_400);
+    assert_eq!(log_in(&world, "a@example.com", "a wrong password").await.status, 401);
+    world.clock.advance(60);
+    assert_eq!(world.enroll(&request).await.refusal().0, 401);
+}
+
 /// docs/contract.md section 6: unknown and malformed tokens look alike, in every byte but the date.
 #[tokio::test]
 async fn section_6_unknown_and_malformed_tokens_get_the_same_answer() {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use rustls::time_provider::TimeProvider;
 use rustls_pki_types::UnixTime;
 use telovix_agent::clock::{Uptime, Wait};
+use telovix_console_stub::clock::Monotonic;
 use tokio::time::sleep;
 
 /// 2027-01-15T08:00:00Z, as good as any.
@@ -43,6 +44,13 @@ impl Uptime for SimClock {
 
     fn wait(&self, time: Duration) -> Wait<'_> {
         Box::pin(sleep(time))
+    }
+}
+
+/// And the same for the Console.
+impl Monotonic for SimClock {
+    fn elapsed(&self) -> Duration {
+        self.elapsed()
     }
 }
 

@@ -163,7 +163,7 @@ fn data(place: &Place) -> DataDir {
 }
 
 async fn open(place: &Place, clock: &Arc<SimClock>, chaos: &Chaos) -> App {
-    let clock = Clock::new(Arc::clone(clock) as Arc<dyn TimeProvider>);
+    let clock = Clock::new(Arc::clone(clock) as Arc<dyn TimeProvider>).beside(clock.clone());
     let options = Options { clock, chaos: chaos.clone(), ..Options::new(data(place)) };
     App::open(options).await.expect("the Console can be opened")
 }
