@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::effect::Call;
-use super::identity::{Candidate, CurrentIdentity, Validity};
+use super::identity::{Candidate, CurrentIdentity, ObtainedBy, Validity};
 use super::input::Now;
 use super::retry::SHORTEST;
 use super::skew::Clock;
@@ -94,7 +94,9 @@ impl Machine {
             Validity::Expired => return agenda.add(Duration::ZERO, || Todo::SetAside),
             Validity::Good => self.wake_at_end(now, candidate.identity.not_after, agenda),
         }
-        if candidate.proof.is_some() || self.current.is_none() {
+        // Where nothing stands there is nothing that a proof would protect; one of before has to be worth it.
+        let stands_alone = self.current.is_none() && candidate.obtained_by != ObtainedBy::Spare;
+        if candidate.proof.is_some() || stands_alone {
             agenda.add(candidate.publish.due(), || Todo::Publish(generation));
         } else {
             agenda.add(candidate.prove.due(), || Todo::Call(Call::Prove { generation }));

@@ -11,7 +11,7 @@ use super::code::Code;
 use super::effect::{CommandResult, Effect};
 use super::enroll::Block;
 use super::identity::{Candidate, ObtainedBy, Proof, Validity, validity};
-use super::input::{Failure, Fault, Identity, Now};
+use super::input::{Failure, Fault, Identity, Loss, Now};
 use super::schedule;
 use super::state::Machine;
 
@@ -74,6 +74,7 @@ impl Machine {
                 | Advice::MissingPath => {
                     self.candidate = None;
                     self.try_next(now);
+                    self.try_others_again(now, failure);
                 }
             }
             return;
@@ -197,6 +198,26 @@ impl Machine {
         }
         self.untried = self.spares.iter().rev().map(|spare| spare.generation).collect();
         self.try_next(now);
+    }
+
+    /// What `current` leads to is not in force yet, and that is not this host's clock: whatever else is in force is asked for, and used
+    /// once the Console has accepted it.
+    pub(super) fn try_others_for_lost(&mut self, now: Now) {
+        let is_early = |loss: &Loss| loss.about_time.is_some() && !self.may_be_the_clock(now, loss);
+        if self.current.is_none() && self.candidate.is_none() && self.loss.as_ref().is_some_and(is_early) {
+            self.untried = self.spares.iter().rev().map(|spare| spare.generation).collect();
+            self.try_next(now);
+        }
+    }
+
+    /// Where nothing stands, no refusal of what is in force is the last word on it.
+    fn try_others_again(&mut self, now: Now, failure: &Failure) {
+        if self.candidate.is_none() {
+            self.try_others_for_lost(now);
+            if let Some(candidate) = &mut self.candidate {
+                candidate.prove.retry_in_minutes(now, failure);
+            }
+        }
     }
 
     pub(super) fn try_next(&mut self, now: Now) {

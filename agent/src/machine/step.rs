@@ -21,6 +21,7 @@ impl Machine {
             self.clock_was_set();
         }
         self.take(now, input, &mut effects);
+        self.try_others_for_lost(now);
         let job = self.proceed(now, &mut effects);
         self.announce(now, &mut effects);
         effects.extend(job);

@@ -6,10 +6,10 @@ use super::console::{Again, Certificate, Reply, Sensor, code};
 use super::disk::{Disk, Write};
 use super::flaw::Flaw;
 use super::host::{Ask, Flight, Heard, Issued};
-use super::world::{Act, Budget, Leg, Message, Seen, World};
+use super::world::{Act, Budget, Leg, Lie, Message, Seen, World};
 
-/// Seconds of the ordinary wait: longer than every back-off, shorter than a one-time token's life.
-const WAIT: i64 = 600;
+/// Seconds of the ordinary wait: as long as the longest back-off, shorter than a one-time token's life.
+const WAIT: i64 = 300;
 /// Seconds of an outage.
 const OUTAGE: i64 = 2 * 3600;
 /// Seconds of a long outage: longer than an answer to an enrollment is repeated.
@@ -36,6 +36,22 @@ impl World {
                 self.trouble(|left| &mut left.losses);
                 let lost = self.wire.remove(place);
                 self.unreached(lost.host.into(), flaw);
+            }
+            Act::Lie(place, lie) => {
+                self.trouble(|left| &mut left.lies);
+                self.lied += 1;
+                let host = &self.hosts[usize::from(self.wire[place].host)];
+                let flight = host.process.as_ref().and_then(|process| process.flight.as_ref());
+                let refusal = match flight {
+                    Some(Flight::Enroll(_)) => ErrorCode::EnrollmentTokenUsed,
+                    Some(Flight::Renew(_) | Flight::Heartbeat(_)) | None => ErrorCode::InvalidSensorTrust,
+                };
+                let code = match lie {
+                    Lie::Refusal => refusal,
+                    Lie::NoSuchPath => ErrorCode::NotFound,
+                };
+                self.wire[place].leg = Leg::Down(Reply::refused(code));
+                self.arrive(place, flaw);
             }
             Act::Delay(place) => {
                 self.trouble(|left| &mut left.losses);
@@ -114,7 +130,11 @@ impl World {
             self.past[host].paid_twice |= self.console.enrollments.iter().any(|row| {
                 let is_other_key = row.key.0 == ask.key.0 && row.key.1 > before && row.key != ask.key;
                 // What it paid for and the Console believes no more, a later renewal has replaced.
-                row.token == ask.token && is_other_key && self.console.believes(self.at, row.certificate)
+                // Who was told twice that it is not known has nothing to lose by asking.
+                row.token == ask.token
+                    && is_other_key
+                    && self.lied < 2
+                    && self.console.believes(self.at, row.certificate)
             });
         }
         let host = u8::try_from(host).expect("few");

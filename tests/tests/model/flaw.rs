@@ -25,6 +25,8 @@ pub(crate) enum Flaw {
     TakesCopiedKey,
     /// The agent removes the request under way, key and all, before it puts the renewed request in its place.
     RemovesBeforeReplacing,
+    /// The agent takes a refusal for the last word.
+    BelievesForEver,
     /// The agent deletes a token's file as soon as the token was sent.
     DeletesTokenEarly,
 }

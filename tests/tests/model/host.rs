@@ -35,8 +35,10 @@ pub(crate) struct Process {
     pub(crate) work: VecDeque<Work>,
     /// The call in flight, and what the answer will be for.
     pub(crate) flight: Option<Flight>,
-    /// `Supervisor::current`, by its number.
+    /// `Driver::current`, by its number.
     pub(crate) current: Option<u8>,
+    /// Only with [`Flaw::BelievesForEver`]: it asks no more.
+    pub(crate) is_done: bool,
 }
 
 /// What an answer brings.
@@ -130,13 +132,13 @@ impl Host {
     pub(crate) fn start(&mut self, at: i64, flaw: Flaw) -> Option<Ask> {
         let machine = Machine::new(Settings::default());
         let work = VecDeque::from([Work::Tell(Heard::Started)]);
-        self.process = Some(Process { machine, work, flight: None, current: None });
+        self.process = Some(Process { machine, work, flight: None, current: None, is_done: false });
         self.go_on(at, flaw)
     }
 
     /// The machine is told something from outside.
     pub(crate) fn hear(&mut self, at: i64, heard: Heard, flaw: Flaw) -> Option<Ask> {
-        self.process.as_mut()?.work.push_back(Work::Tell(heard));
+        self.process.as_mut().filter(|process| !process.is_done)?.work.push_back(Work::Tell(heard));
         self.go_on(at, flaw)
     }
 
@@ -160,6 +162,9 @@ impl Host {
         flaw: Flaw,
     ) -> Option<Ask> {
         let flight = self.process.as_mut()?.flight.take()?;
+        if flaw == Flaw::BelievesForEver && matches!(reply, Some(Reply::Refused(_))) {
+            self.process.as_mut()?.is_done = true;
+        }
         let work = match (reply, flight) {
             (None, _) => vec![Work::Tell(Heard::Unreached)],
             (Some(Reply::Refused(code)), _) => vec![Work::Tell(Heard::Refused(code))],

@@ -9,9 +9,9 @@
 //! |---|---|
 //! | `host::Host::go_on`, `steps::carry_out` | `agent/src/driver/effects.rs`, `start.rs` |
 //! | `host::Host::land`, `commit` | `agent/src/driver/replies.rs`, `verify::check`, `Store::commit` |
-//! | `steps::begin_or_resume`, `begin_renewal` | `agent/src/enrollment/obtain.rs`; `effects.rs`, `take_off_to_renew` |
+//! | `steps::begin_or_resume`, `begin_renewal` | `agent/src/driver/enroll.rs`; `start.rs`, `start_renewal` |
 //! | `disk::Write`, one value each | one rename or removal of `agent/src/store`: `pending.rs`, `generation.rs` |
-//! | `disk::settling`, `committed_before` | `store/generation.rs`, `settle`; `effects.rs`, `committed_before` |
+//! | `disk::settling`, `committed_before` | `store/generation.rs`, `settle`; `driver/found.rs`, `committed_before` |
 //! | `words::input`, `identity`, `loaded` | `agent/src/driver/summary.rs`, `found.rs` |
 //! | `console::enroll`, `gather` | `console-stub/src/service/enroll/mod.rs`, `settle`, `gather`; `carry_out/mod.rs` |
 //! | `console::heartbeat`, `renew` | `console-stub/src/service/session.rs`; `db/certificates.rs`, `supersede`, `first_seen` |
@@ -19,7 +19,8 @@
 //! | `Act::Arrive` | the Console's transaction, committed; or its answer, read |
 //! | `Act::Lose`, `Act::Delay` | a request or an answer lost; a request that arrives after its call was given up |
 //! | `Act::KillConsole` | a kill before the commit (requests) or between commit and answer (answers), for all at once |
-//! | `Act::Wait`, `Outage`, `Day`, `Weeks` | ten minutes; two hours; 25 hours; until renewal is due |
+//! | `Act::Lie` | an answer replaced on its way: a refusal that ends what believes it, or a missing path |
+//! | `Act::Wait`, `Outage`, `Day`, `Weeks` | five minutes; two hours; 25 hours; until renewal is due |
 //!
 //! An answer cannot reach another call than its own: each has a TLS connection of its own. So a duplicate of a request is a
 //! late one beside its repeat, and a duplicate of an answer is nothing.

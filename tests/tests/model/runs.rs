@@ -11,6 +11,7 @@ use super::world::{Budget, World};
 const NONE: Budget = Budget {
     crashes: 0,
     losses: 0,
+    lies: 0,
     console_crashes: 0,
     outages: 0,
     days: 0,
@@ -146,6 +147,33 @@ fn a_renewal_and_another_enrollment_meet() {
     let quick = Budget { forced_renewals: 1, re_enrollments: 1, losses: 1, ..NONE };
     let deep = Budget { outages: 1, crashes: 1, ..quick };
     explore("meet", enrolled, [quick, deep], [6_000, 500_000], &[ENROLLED, RENEWED, RE_ENROLLED, REPEATED]);
+}
+
+#[test]
+fn an_enrollment_is_lied_to() {
+    let quick = Budget { lies: 1, crashes: 1, losses: 1, ..NONE };
+    let deep = Budget { lies: 2, losses: 1, ..TROUBLE };
+    explore("lies first", |left| fresh(&[1], left), [quick, deep], [10_000, 150_000], &[ENROLLED, REPEATED]);
+}
+
+#[test]
+fn an_identity_is_lied_to() {
+    let quick = Budget { lies: 2, weeks: 1, crashes: 1, ..NONE };
+    let deep = Budget { lies: 3, weeks: 1, losses: 1, crashes: 1, ..NONE };
+    explore("lies", enrolled, [quick, deep], [35_000, 1_000_000], &[ENROLLED, RENEWED, REPEATED]);
+}
+
+#[test]
+fn lies_meet_another_enrollment() {
+    let quick = Budget { lies: 1, re_enrollments: 1, crashes: 1, ..NONE };
+    let deep = Budget { losses: 1, forced_renewals: 1, ..quick };
+    explore("lies again", enrolled, [quick, deep], [7_000, 30_000], &[ENROLLED, RE_ENROLLED]);
+}
+
+#[test]
+fn an_agent_that_takes_one_refusal_for_the_last_word_is_found() {
+    finds(Flaw::BelievesForEver, HOLDS_ITS_OWN, &enrolled(Budget { lies: 1, ..NONE }));
+    finds(Flaw::BelievesForEver, HOLDS_ITS_OWN, &fresh(&[1], Budget { lies: 1, ..NONE }));
 }
 
 #[test]

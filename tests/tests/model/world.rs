@@ -9,8 +9,9 @@ use super::disk::Disk;
 use super::host::{Ask, Host};
 use super::words::BEGIN;
 
-/// Waits without trouble after which everything is well.
-pub(crate) const CALM: u8 = 2;
+/// Waits without trouble after which everything is well: a quarter of an hour (docs/contract.md section 6, self-stabilization). The
+/// search takes this way out of every state that it reaches.
+pub(crate) const CALM: u8 = 3;
 
 /// How often each thing may happen in one history.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash)]
@@ -19,6 +20,8 @@ pub(crate) struct Budget {
     pub(crate) crashes: u8,
     /// A request or an answer is lost, or a request comes late, after its call was given up.
     pub(crate) losses: u8,
+    /// An answer says something else than the Console did.
+    pub(crate) lies: u8,
     /// The Console is killed, with all that is on the wire.
     pub(crate) console_crashes: u8,
     /// Two hours pass.
@@ -105,6 +108,8 @@ pub(crate) struct World {
     pub(crate) wire: Vec<Message>,
     pub(crate) left: Budget,
     pub(crate) calm: u8,
+    /// Answers that were lies.
+    pub(crate) lied: u8,
     pub(crate) seen: Seen,
 }
 
@@ -118,6 +123,8 @@ pub(crate) enum Act {
     /// A request reaches the Console, which commits; or an answer reaches its host.
     Arrive(usize),
     Lose(usize),
+    /// An answer is replaced by a refusal that ends an identity or a token, where it is believed.
+    Lie(usize, Lie),
     /// The host gives up, and the request comes later.
     Delay(usize),
     Kill(usize),
@@ -134,6 +141,15 @@ pub(crate) enum Act {
     RaiseLicence,
 }
 
+/// What an answer says in place of the truth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lie {
+    /// The worst that the Console can say of a certificate or a token, short of revoking the sensor.
+    Refusal,
+    /// That there is no such path, as from a proxy that lost its way.
+    NoSuchPath,
+}
+
 impl World {
     /// Hosts with the same one-time token, none of them running.
     pub(crate) fn new(machine_ids: &[u8], licence: u8, left: Budget) -> Self {
@@ -148,6 +164,7 @@ impl World {
             wire: Vec::new(),
             left,
             calm: 0,
+            lied: 0,
             seen: Seen::default(),
         }
     }
@@ -182,6 +199,9 @@ impl World {
         }
         for (place, message) in self.wire.iter().enumerate() {
             acts.push(Act::Arrive(place));
+            if left.lies > 0 && matches!(message.leg, Leg::Down(_)) {
+                acts.extend([Lie::Refusal, Lie::NoSuchPath].map(|lie| Act::Lie(place, lie)));
+            }
             if left.losses > 0 && message.awaited {
                 acts.push(Act::Lose(place));
                 if matches!(message.leg, Leg::Up(_)) {

@@ -351,10 +351,8 @@ fn reason(report: &Report) -> Option<&'static str> {
         }
     }
     let error = report.last_error.as_ref()?;
-    // A token that was refused is for a person to replace, also where the identity in use needs none.
-    let is_in_use = matches!(report.state, StateName::Active | StateName::Renewing);
     // A first refusal of the identity is asked again before it is believed, and whoever is refused goes on asking.
     let is_doubted = report.state != StateName::Lost && error.code.as_str() == "invalid_sensor_trust";
-    let waits = (is_in_use || report.waiting_for != Actor::Agent) && !is_doubted && !error.action.is_empty();
+    let waits = report.waiting_for != Actor::Agent && !is_doubted && !error.action.is_empty();
     REASONS.into_iter().find(|code| waits && *code == error.code.as_str())
 }

@@ -300,3 +300,30 @@ fn an_identity_that_is_not_accepted_is_said_first_whatever_the_clock_is() {
         assert_eq!(rig.report().clock_skew_seconds, Some(900));
     }
 }
+
+/// Console and host had a wrong clock when it was issued; what it replaced is in force, and the Console may accept it.
+#[test]
+fn of_an_identity_that_is_not_in_force_yet_the_one_before_is_used() {
+    let early = Loss {
+        about_time: Some((
+            start() + SignedDuration::from_hours(48),
+            start() + SignedDuration::from_hours(768),
+        )),
+        ..loss("early")
+    };
+    let others = vec![identity(1, start(), token(1))];
+    let mut rig =
+        Rig::started(Some(token(2)), Loaded { others: others.clone(), ..disk(Current::Lost(early.clone())) });
+    assert_eq!(rig.call(), Call::ProbeClock, "it may be this host's clock");
+    rig.answer(Outcome::ClockRead);
+    rig.loaded(Loaded { others, ..disk(Current::Lost(early)) });
+    assert_eq!(rig.call(), Call::Prove { generation: 1 });
+    // Refused: the token is presented, and the identity asked for again beside it.
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidSensorTrust)));
+    assert!(is_enroll(&rig.call()));
+    rig.answer(Outcome::Failed(refusal(ErrorCode::EnrollmentTokenUsed)));
+    let waited = rig.wake_until(|call| *call == Call::Prove { generation: 1 }, Duration::from_secs(600));
+    assert!((150..=300).contains(&waited.as_secs()), "{waited:?}");
+    rig.answer(Outcome::Accepted(accepted()));
+    assert_eq!(rig.effects, [Effect::Publish { generation: 1 }]);
+}
