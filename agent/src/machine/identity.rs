@@ -40,6 +40,8 @@ pub(super) struct CurrentIdentity {
     pub late: u32,
     /// The Console does not know it, so it said once; that is believed at the second like answer.
     is_doubted: bool,
+    /// Its life is over, as last seen.
+    is_over: bool,
     /// When this process enrolled it, on the monotonic clock.
     pub enrolled: Option<Duration>,
     own_renew_at: Timestamp,
@@ -126,6 +128,7 @@ impl CurrentIdentity {
             renew_begun: false,
             late: 0,
             is_doubted: false,
+            is_over: false,
             enrolled: None,
             own_renew_at,
             window: None,
@@ -247,6 +250,15 @@ impl CurrentIdentity {
             (Validity::Good, Verdict::Lost(_)) => self.renew_begun,
             (Validity::Expired, _)
             | (Validity::Good, Verdict::Unknown | Verdict::Accepted | Verdict::Refused(_)) => true,
+        }
+    }
+
+    /// Where a clock that was set has ended its life, a renewal does not wait any more as it did in the middle of that life.
+    pub(super) fn look_at_the_clock(&mut self, now: Now, skew: &Skew) {
+        let is_over = self.validity(now, skew) == Validity::Expired;
+        let was_over = std::mem::replace(&mut self.is_over, is_over);
+        if is_over && !was_over && !matches!(self.verdict, Verdict::Revoked(_)) {
+            self.renew.wait_at_most(now, schedule::within(schedule::REFUSED, now.random));
         }
     }
 

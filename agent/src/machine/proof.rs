@@ -11,7 +11,7 @@ use super::code::Code;
 use super::effect::{CommandResult, Effect};
 use super::enroll::Block;
 use super::identity::{Candidate, ObtainedBy, Proof, Validity, validity};
-use super::input::{Failure, Fault, Identity, Loss, Now};
+use super::input::{Failure, Fault, Identity, Loss, MadeOn, Now};
 use super::schedule;
 use super::state::Machine;
 
@@ -203,7 +203,10 @@ impl Machine {
     /// What `current` leads to is not in force yet, and that is not this host's clock: whatever else is in force is asked for, and used
     /// once the Console has accepted it.
     pub(super) fn try_others_for_lost(&mut self, now: Now) {
-        let is_early = |loss: &Loss| loss.about_time.is_some() && !self.may_be_the_clock(now, loss);
+        let is_early = |loss: &Loss| {
+            let of_this_host = loss.made_on == MadeOn::ThisHost;
+            of_this_host && loss.about_time.is_some() && !self.may_be_the_clock(now, loss)
+        };
         if self.current.is_none() && self.candidate.is_none() && self.loss.as_ref().is_some_and(is_early) {
             self.untried = self.spares.iter().rev().map(|spare| spare.generation).collect();
             self.try_next(now);

@@ -77,6 +77,11 @@ impl RetryState {
         }
     }
 
+    /// The next attempt is at most this far away.
+    pub(super) fn wait_at_most(&mut self, now: Now, most: Duration) {
+        self.next = self.next.min(Some(now.mono.saturating_add(most)));
+    }
+
     /// No wait any more; what failed last is still shown.
     pub(super) fn retry_now(&mut self) {
         self.next = None;

@@ -22,6 +22,9 @@ impl Machine {
         }
         self.take(now, input, &mut effects);
         self.try_others_for_lost(now);
+        if let Some(current) = &mut self.current {
+            current.look_at_the_clock(now, &self.skew);
+        }
         let job = self.proceed(now, &mut effects);
         self.announce(now, &mut effects);
         effects.extend(job);

@@ -166,7 +166,7 @@ fn an_identity_is_lied_to() {
 #[test]
 fn lies_meet_another_enrollment() {
     let quick = Budget { lies: 1, re_enrollments: 1, crashes: 1, ..NONE };
-    let deep = Budget { losses: 1, forced_renewals: 1, ..quick };
+    let deep = Budget { losses: 1, ..quick };
     explore("lies again", enrolled, [quick, deep], [7_000, 30_000], &[ENROLLED, RE_ENROLLED]);
 }
 

@@ -323,3 +323,19 @@ fn a_failed_question_for_the_time_is_forgotten_where_another_answer_had_it() {
     rig.answer(Outcome::Accepted(accepted()));
     assert_eq!(rig.report().last_error, None);
 }
+
+/// In the middle of its life a refused renewal waits for an hour, and both clocks may have been wrong then.
+#[test]
+fn a_renewal_does_not_wait_past_an_end_that_a_set_clock_brought() {
+    let mut rig = Rig::renewing();
+    rig.answer(Outcome::Failed(refusal(ErrorCode::InvalidRequest)));
+    rig.set_clock(hours(800));
+    rig.send(Input::Tick);
+    rig.loaded(disk(intact()));
+    assert_eq!(rig.call(), Call::ProbeClock);
+    let now = rig.now.wall;
+    answered_at(&mut rig, Outcome::ClockRead, now);
+    rig.loaded(disk(intact()));
+    let waited = rig.wake_until(is_renew, Duration::from_secs(600));
+    assert!(waited >= Duration::from_secs(500), "{waited:?}");
+}
