@@ -22,6 +22,8 @@ pub const READYZ: &str = "/readyz";
 pub const V1_SESSION: &str = "/api/v1/session";
 /// `GET`, `POST`: settings, for administrators (ours).
 pub const V1_SETTINGS: &str = "/api/v1/settings";
+/// What an operator should know after a restore from a backup.
+pub const V1_AFTER_RESTORE: &str = "/api/v1/settings/after-restore";
 /// `cluster-tokens`, and beside it `tokens`, `rules` and `approvals` (ours), with a session.
 pub const V1_ENROLLMENT: &str = "/api/v1/enrollment";
 /// The fleet, with a session (ours).

@@ -111,6 +111,8 @@ error_codes! {
     SensorRevoked = "sensor_revoked", 403, Revoked;
     /// The sensor is switched off for a time.
     SensorDisabled = "sensor_disabled", 403, Slowly;
+    /// The Console was restored from a copy without this sensor, and an operator has to approve it.
+    SensorApprovalPending = "sensor_approval_pending", 403, Slowly;
     /// The request took longer than the Console waits for one.
     RequestTimeout = "request_timeout", 408, BackOff;
     /// Too many calls; `Retry-After` says when.
@@ -177,6 +179,7 @@ mod tests {
             ("client_certificate_required", 401, Advice::Later),
             ("sensor_revoked", 403, Advice::Revoked),
             ("sensor_disabled", 403, Advice::Slowly),
+            ("sensor_approval_pending", 403, Advice::Slowly),
         ];
         for (word, status, advice) in table {
             let code = ErrorCode::from_word(word).unwrap();

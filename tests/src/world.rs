@@ -275,8 +275,13 @@ impl World {
 
     /// Starts the stub again on the same address, at this log level.
     pub fn restart_logging(&self, level: &str) {
+        self.restart_serving(&["--log-level", level]);
+    }
+
+    /// Starts the stub again on the same address, with more arguments.
+    pub fn restart_serving(&self, args: &[&str]) {
         self.kill();
-        let args = ["--log-level".to_owned(), level.to_owned()];
+        let args: Vec<_> = args.iter().map(ToString::to_string).collect();
         let stub = StubProcess::start(self.folder(), &self.data_dir(), self.address, &args, &[]);
         *self.stub.borrow_mut() = Some(stub);
     }

@@ -310,6 +310,7 @@ fn action_of_refusal(code: ErrorCode) -> &'static str {
         E::ClientCertificateRequired => ENDS_TLS,
         E::SensorRevoked => "this sensor was revoked; enroll with a new token if it should come back",
         E::SensorDisabled => "enable this sensor in the Console",
+        E::SensorApprovalPending => "approve this sensor in the Console, which was restored from a backup",
         E::InvalidRequest | E::InvalidCsr => {
             "check node name, role, cluster and tags; if they are right, report this as a bug"
         }

@@ -9,9 +9,11 @@ mod authority;
 pub mod csr;
 pub(crate) mod hierarchy;
 mod issue;
+mod recognize;
 
 pub use authority::Authority;
 pub(crate) use authority::{LoadError, issuer_record};
+pub(crate) use recognize::Recognized;
 
 use rcgen::SerialNumber;
 use rustls_pki_types::CertificateDer;

@@ -6,6 +6,7 @@ use crate::fault::InvalidFault;
 use crate::fault::chaos::ChaosError;
 use crate::files::FileError;
 use crate::service::ServiceError;
+use crate::service::restore::ExportError;
 
 #[derive(Debug, thiserror::Error)]
 pub(super) enum CliError {
@@ -27,6 +28,8 @@ pub(super) enum CliError {
     Io(#[from] std::io::Error),
     #[error("the audit trail is not as it was written: {0}")]
     AuditBroken(String),
+    #[error("cannot apply the audit export {}: {cause}; nothing was changed", file.display())]
+    AuditExport { file: std::path::PathBuf, cause: ExportError },
     #[error(transparent)]
     DatabaseUrl(#[from] InvalidUrl),
     #[error(

@@ -134,6 +134,7 @@ pub(super) async fn settings(app: &App, command: SettingsCommand, print: &Printe
         SettingsCommand::Show => {
             Ok(print.rows(&console.list_settings().await?, &["name", "value", "default"])?)
         }
+        SettingsCommand::AfterRestore => Ok(print.one(&console.after_restore().await?)?),
         SettingsCommand::Set { name, value } => {
             Ok(print.one(&console.change_setting(name, value, Origin::default()).await?)?)
         }

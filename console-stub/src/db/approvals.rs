@@ -2,6 +2,7 @@
 
 use telovix_contract::{ClusterName, NodeName, NodeRole, SensorId};
 
+use super::query::Conditions;
 use super::{DbError, Row, Tx, Value};
 use crate::domain::approval::{ApprovalId, FactsHash, Pending, Reason, Ruling};
 use crate::domain::page::Cursor;
@@ -10,7 +11,8 @@ use crate::domain::token::TokenId;
 #[derive(Debug, Clone)]
 pub(crate) struct ApprovalRecord {
     pub id: ApprovalId,
-    pub token_id: TokenId,
+    /// The token that it came with; none for a sensor that shows its certificate.
+    pub token_id: Option<TokenId>,
     /// SHA-256 of its public key.
     pub spki: [u8; 32],
     /// What an operator made of it.
@@ -33,6 +35,8 @@ pub(crate) struct ApprovalRecord {
     /// The host as it described itself, as JSON.
     pub host: String,
     pub client_ip: Option<String>,
+    /// The certificate of a sensor that this Console does not know, DER.
+    pub certificate: Option<Vec<u8>>,
     /// Unix seconds.
     pub asked_at: i64,
     /// Unix seconds.
@@ -44,21 +48,21 @@ pub(crate) struct ApprovalRecord {
 }
 
 const COLUMNS: &str = "id, token_id, spki_sha256, ruling, node_name, cluster_id, install_id, role, host, client_ip, \
-                       asked_at, last_asked_at, decided_at, decided_by, reason, record_id, facts, facts_sha256";
+                       asked_at, last_asked_at, decided_at, decided_by, reason, record_id, facts, facts_sha256, certificate";
 
 /// Puts an enrollment on the list; the row of the same key and token is written anew, undecided.
 pub(crate) fn put(tx: &mut dyn Tx, row: &ApprovalRecord) -> Result<(), DbError> {
     let sql = format!(
         "INSERT INTO approvals ({COLUMNS}) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, NULL, NULL, \
-         $13, $14, $15, $16) ON CONFLICT (token_id, spki_sha256) DO UPDATE SET ruling = excluded.ruling, \
+         $13, $14, $15, $16, $17) ON CONFLICT (token_id, spki_sha256) DO UPDATE SET ruling = excluded.ruling, \
          node_name = excluded.node_name, cluster_id = excluded.cluster_id, install_id = excluded.install_id, \
          role = excluded.role, host = excluded.host, client_ip = excluded.client_ip, \
          last_asked_at = excluded.last_asked_at, decided_at = NULL, decided_by = NULL, reason = excluded.reason, \
          record_id = excluded.record_id, facts = excluded.facts, facts_sha256 = excluded.facts_sha256"
     );
-    let args: [Value; 16] = [
+    let args: [Value; 17] = [
         row.id.to_string().into(),
-        row.token_id.to_string().into(),
+        row.token_id.map(|id| id.to_string()).into(),
         (&row.spki).into(),
         row.ruling.as_str().into(),
         row.node_name.as_str().into(),
@@ -73,15 +77,23 @@ pub(crate) fn put(tx: &mut dyn Tx, row: &ApprovalRecord) -> Result<(), DbError> 
         row.record_id.map(|id| id.to_string()).into(),
         row.facts.as_str().into(),
         row.facts_hash.to_string().into(),
+        row.certificate.clone().into(),
     ];
     tx.execute(&sql, &args).map(|_| ())
 }
 
-/// How many enrollments with this token are on the list and not denied, and how many of them are conflicts.
-pub(crate) fn count_of(tx: &mut dyn Tx, token: TokenId) -> Result<(i64, i64), DbError> {
-    let sql = "SELECT COUNT(*), COUNT(CASE WHEN reason = 'conflict' THEN 1 END) FROM approvals \
-               WHERE token_id = $1 AND ruling <> 'denied'";
-    tx.first(sql, &[token.to_string().into()])?.map_or(Ok((0, 0)), |row| Ok((row.int(0)?, row.int(1)?)))
+/// How many enrollments with this token, or sensors without one, are on the list and not denied, and how many of them are conflicts.
+pub(crate) fn count_of(tx: &mut dyn Tx, token: Option<TokenId>) -> Result<(i64, i64), DbError> {
+    let mut of = Conditions::default();
+    match token {
+        Some(id) => of.add("token_id = ?", [id.to_string().into()]),
+        None => of.add("token_id IS NULL", []),
+    }
+    let sql = format!(
+        "SELECT COUNT(*), COUNT(CASE WHEN reason = 'conflict' THEN 1 END) FROM approvals WHERE ruling <> 'denied' AND {}",
+        of.sql()
+    );
+    tx.first(&sql, of.args())?.map_or(Ok((0, 0)), |row| Ok((row.int(0)?, row.int(1)?)))
 }
 
 /// Who waits with a token of this cluster and could be let in by a rule: names and roles, longest waiting first.
@@ -114,6 +126,23 @@ fn facts_hash(row: &Row, at: usize) -> Result<FactsHash, DbError> {
 pub(crate) fn asked_again(tx: &mut dyn Tx, token: TokenId, spki: &[u8; 32], now: i64) -> Result<(), DbError> {
     let sql = "UPDATE approvals SET last_asked_at = $3 WHERE token_id = $1 AND spki_sha256 = $2";
     tx.execute(sql, &[token.to_string().into(), spki.into(), now.into()]).map(|_| ())
+}
+
+/// The row of a sensor that shows its certificate.
+pub(crate) fn of_sensor(tx: &mut dyn Tx, id: SensorId) -> Result<Option<ApprovalRecord>, DbError> {
+    let sql = format!("SELECT {COLUMNS} FROM approvals WHERE token_id IS NULL AND record_id = $1");
+    tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
+}
+
+/// Takes that row off the list.
+pub(crate) fn drop_sensor(tx: &mut dyn Tx, id: SensorId) -> Result<(), DbError> {
+    let sql = "DELETE FROM approvals WHERE token_id IS NULL AND record_id = $1";
+    tx.execute(sql, &[id.to_string().into()]).map(|_| ())
+}
+
+pub(crate) fn sensor_asked_again(tx: &mut dyn Tx, id: SensorId, now: i64) -> Result<(), DbError> {
+    let sql = "UPDATE approvals SET last_asked_at = $2 WHERE token_id IS NULL AND record_id = $1";
+    tx.execute(sql, &[id.to_string().into(), now.into()]).map(|_| ())
 }
 
 /// Takes an enrollment that has succeeded off the list.
@@ -166,12 +195,13 @@ pub(crate) fn decide(
     tx.execute(sql, &[id.to_string().into(), ruling.as_str().into(), now.into(), by.into()]).map(|_| ())
 }
 
-/// Forgets those that were not denied and have not asked since this moment, and gives their tokens free.
+/// Forgets those that have not asked since this moment, and gives their tokens free. A denied one is kept with its token; the
+/// record of a sensor that was denied is kept without.
 pub(crate) fn forget_silent(tx: &mut dyn Tx, before: i64) -> Result<(), DbError> {
     let sql = "UPDATE enrollment_tokens SET reserved_at = NULL WHERE reserved_at IS NOT NULL AND id IN \
                (SELECT token_id FROM approvals WHERE ruling <> 'denied' AND last_asked_at < $1)";
     tx.execute(sql, &[before.into()])?;
-    let sql = "DELETE FROM approvals WHERE ruling <> 'denied' AND last_asked_at < $1";
+    let sql = "DELETE FROM approvals WHERE (ruling <> 'denied' OR token_id IS NULL) AND last_asked_at < $1";
     tx.execute(sql, &[before.into()]).map(|_| ())
 }
 
@@ -179,7 +209,7 @@ fn record(row: &Row) -> Result<ApprovalRecord, DbError> {
     let maybe = |at| Ok::<_, DbError>(row.maybe_text(at)?.map(str::to_owned));
     Ok(ApprovalRecord {
         id: row.parse(0, "an approval id")?,
-        token_id: row.parse(1, "a token id")?,
+        token_id: row.maybe_parse(1, "a token id")?,
         spki: row.hash(2)?,
         ruling: row.word(3, "a ruling", Ruling::from_word)?,
         node_name: row.text(4)?.to_owned(),
@@ -196,5 +226,6 @@ fn record(row: &Row) -> Result<ApprovalRecord, DbError> {
         record_id: row.maybe_parse(15, "a sensor id")?,
         facts: row.text(16)?.to_owned(),
         facts_hash: facts_hash(row, 17)?,
+        certificate: row.maybe_blob(18)?.map(<[u8]>::to_vec),
     })
 }

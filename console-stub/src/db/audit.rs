@@ -1,8 +1,12 @@
 //! The audit trail: appended to, never changed; a chain of hashes (`domain::chain`).
 
+use std::collections::HashSet;
+
+use telovix_contract::SensorId;
+
 use super::query::Conditions;
 use super::{DbError, Row, Rows, Tx, Value};
-use crate::domain::audit::{AuditEntry, Origin};
+use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::chain::{Head, Linked, Record, START, link};
 
 /// The table of the one row that says where the chain ends.
@@ -63,6 +67,30 @@ pub(crate) fn ends(tx: &mut dyn Tx, from: i64, to: i64) -> Result<Option<(i64, i
     let sql = "SELECT MIN(seq), MAX(seq) FROM audit WHERE seq >= $1 AND seq <= $2";
     let row = tx.first(sql, &[from.into(), to.into()])?;
     row.map_or(Ok(None), |row| Ok(row.maybe_int(0)?.zip(row.maybe_int(1)?)))
+}
+
+/// Whether this happened to a sensor, or was done again after a restore.
+pub(crate) fn happened(tx: &mut dyn Tx, action: Action, id: SensorId) -> Result<bool, DbError> {
+    let sql = "SELECT seq FROM audit WHERE sensor_id = $1 AND outcome = 'success' \
+               AND (action_type = $2 OR (action_type = $3 AND detail LIKE $4)) LIMIT 1";
+    let again = format!("act={} %", action.as_str());
+    let args: [Value; 4] =
+        [id.to_string().into(), action.as_str().into(), Action::ActReapplied.as_str().into(), again.into()];
+    Ok(tx.first(sql, &args)?.is_some())
+}
+
+/// The hashes, in hex, of the acts of another trail that were done again.
+pub(crate) fn reapplied(tx: &mut dyn Tx) -> Result<HashSet<String>, DbError> {
+    let sql = "SELECT detail FROM audit WHERE action_type = $1";
+    let rows = tx.query(sql, &[Action::ActReapplied.as_str().into()])?;
+    let hash = |row: &Row| Ok(Detail::value(row.text(0)?, "record").unwrap_or_default().to_owned());
+    rows.iter().map(hash).collect()
+}
+
+/// Unix seconds of the newest record; none before the first.
+pub(crate) fn newest_at(tx: &mut dyn Tx) -> Result<Option<i64>, DbError> {
+    let row = tx.first("SELECT created_at FROM audit ORDER BY seq DESC LIMIT 1", &[])?;
+    row.map(|row| row.int(0)).transpose()
 }
 
 /// How many records there are. Unlike [`head`], it keeps nobody waiting.

@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     Step::Script(include_str!("../../migrations/0010_successors.sql")),
     Step::Script(include_str!("../../migrations/0011_names_are_no_identities.sql")),
     Step::Script(include_str!("../../migrations/0012_presence.sql")),
+    Step::Script(include_str!("../../migrations/0013_after_restore.sql")),
 ];
 
 /// One version further.

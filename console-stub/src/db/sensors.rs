@@ -11,12 +11,12 @@ pub(super) const COLUMNS: &str = "id, node_name, cluster_id, install_id, role, f
                        certificate_generation, created_at, enrolled_at, last_seen_at, disabled_at, revoked_at, \
                        decommissioned_at, renew_from, renew_until, presence, shared_at";
 
-/// Stores a new sensor, with what lists and counts ask of its certificate. `node_key` is set for a cluster's node alone.
+/// Stores a new sensor, with what lists and counts ask of its certificate, if it has one. `node_key` is set for a cluster's node alone.
 pub(crate) fn insert(
     tx: &mut dyn Tx,
     sensor: &SensorRecord,
     node_key: Option<&str>,
-    made: &CertificateRecord,
+    made: Option<&CertificateRecord>,
 ) -> Result<(), DbError> {
     let sql = "INSERT INTO sensors (id, node_key, node_name, cluster_id, install_id, role, flavor, tags, \
                sensor_version, host, trust_state, certificate_generation, enrolled_at, certificate_issuer, \
@@ -38,10 +38,10 @@ pub(crate) fn re_enroll(
                flavor = $7, tags = $8, sensor_version = $9, host = $10, trust_state = $11, \
                certificate_generation = $12, enrolled_at = $13, certificate_issuer = $14, certificate_from = $15, \
                certificate_until = $16, decommissioned_at = NULL, renew_from = NULL, renew_until = NULL WHERE id = $1";
-    tx.later(sql, &facts(sensor, node_key, made), Rows::One)
+    tx.later(sql, &facts(sensor, node_key, Some(made)), Rows::One)
 }
 
-fn facts(sensor: &SensorRecord, node_key: Option<&str>, made: &CertificateRecord) -> [Value; 16] {
+fn facts(sensor: &SensorRecord, node_key: Option<&str>, made: Option<&CertificateRecord>) -> [Value; 16] {
     [
         sensor.id.to_string().into(),
         node_key.into(),
@@ -54,11 +54,11 @@ fn facts(sensor: &SensorRecord, node_key: Option<&str>, made: &CertificateRecord
         sensor.sensor_version.as_str().into(),
         sensor.host.as_str().into(),
         sensor.trust_state.as_str().into(),
-        made.generation.into(),
+        made.map_or(0, |made| made.generation).into(),
         sensor.enrolled_at.into(),
-        made.issuer_id.as_str().into(),
-        made.not_before.into(),
-        made.not_after.into(),
+        made.map(|made| made.issuer_id.as_str()).into(),
+        made.map(|made| made.not_before).into(),
+        made.map(|made| made.not_after).into(),
     ]
 }
 
@@ -66,6 +66,11 @@ fn facts(sensor: &SensorRecord, node_key: Option<&str>, made: &CertificateRecord
 pub(crate) fn by_id(tx: &mut dyn Tx, id: SensorId) -> Result<Option<SensorRecord>, DbError> {
     let sql = format!("SELECT {COLUMNS} FROM sensors WHERE id = $1{}", tx.lock_clause());
     tx.first(&sql, &[id.to_string().into()])?.map(|row| record(&row)).transpose()
+}
+
+/// Whether a record has this node key.
+pub(crate) fn has_node(tx: &mut dyn Tx, node_key: &str) -> Result<bool, DbError> {
+    Ok(tx.first("SELECT id FROM sensors WHERE node_key = $1", &[node_key.into()])?.is_some())
 }
 
 /// A record with what the rules of enrollment ask besides.

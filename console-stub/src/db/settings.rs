@@ -2,6 +2,7 @@
 
 use super::{DbError, Row, Rows, Tx};
 use crate::domain::approval::Mode;
+use crate::domain::restore::AfterRestore;
 use crate::domain::setting::Setting;
 use crate::domain::token::Lifetimes;
 
@@ -56,6 +57,21 @@ pub(crate) fn lifetimes(tx: &mut dyn Tx) -> Result<Lifetimes, DbError> {
         cluster_days: number(tx, Setting::ClusterDays)?,
         cluster_longest_days: number(tx, Setting::ClusterMaxDays)?,
     })
+}
+
+/// How the time after a restore stands; none where there was no such time.
+pub(crate) fn after_restore(tx: &mut dyn Tx) -> Result<Option<AfterRestore>, DbError> {
+    found(tx, Setting::AfterRestore.name(), |row| {
+        let text = row.text(1)?;
+        let corrupt =
+            |_| DbError::Corrupt { wanted: "the time after a restore", found: "other text".to_owned() };
+        serde_json::from_str(text).map_err(corrupt)
+    })
+}
+
+pub(crate) fn set_after_restore(tx: &mut dyn Tx, to: &AfterRestore) -> Result<(), DbError> {
+    let text = serde_json::to_string(to).expect("numbers and texts are JSON");
+    set(tx, Setting::AfterRestore.name(), &text)
 }
 
 /// Gives a setting a value.

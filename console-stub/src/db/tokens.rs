@@ -177,6 +177,22 @@ pub(crate) fn list(
     rows_of(tx, &select, "id", &ids?)?.iter().map(record).collect()
 }
 
+/// The tokens that were made by `since`, are pending, and had not expired at `known_until` (unix seconds): how many, and the
+/// newest of them.
+pub(crate) fn maybe_used(
+    tx: &mut dyn Tx,
+    known_until: i64,
+    since: i64,
+    most: i64,
+) -> Result<(i64, Vec<TokenRecord>), DbError> {
+    let these = "FROM enrollment_tokens WHERE status = 'pending' AND created_at <= $2 AND expires_at > $1";
+    let args: [Value; 3] = [known_until.into(), since.into(), most.into()];
+    let count = tx.first(&format!("SELECT COUNT(*) {these}"), &args[..2])?.map_or(Ok(0), |row| row.int(0))?;
+    let sql = format!("SELECT {COLUMNS} {these} ORDER BY created_at DESC, id LIMIT $3");
+    let tokens: Result<_, _> = tx.query(&sql, &args)?.iter().map(record).collect();
+    Ok((count, tokens?))
+}
+
 pub(crate) fn count_pending(tx: &mut dyn Tx, now: i64) -> Result<i64, DbError> {
     let sql = "SELECT COUNT(*) FROM enrollment_tokens WHERE status = 'pending' AND expires_at > $1";
     tx.first(sql, &[now.into()])?.map_or(Ok(0), |row| row.int(0))
@@ -221,6 +237,15 @@ pub(crate) fn count_node(tx: &mut dyn Tx, id: TokenId, node_key: &str, now: i64)
     tx.later(sql, &[id.to_string().into(), node_key.into()], Rows::One)
 }
 
+/// Counts a use that a copy forgot, whatever the cap: one more node, or the same again.
+pub(crate) fn count_again(tx: &mut dyn Tx, id: TokenId, node_key: &str, at: i64) -> Result<(), DbError> {
+    let sql = "INSERT INTO token_nodes (token_id, node_key) VALUES ($1, $2) ON CONFLICT DO NOTHING";
+    let nodes = tx.execute(sql, &[id.to_string().into(), node_key.into()])?;
+    let sql = "UPDATE enrollment_tokens SET node_count = node_count + $2, use_count = use_count + 1, used_at = $3 WHERE id = $1";
+    let nodes = i64::try_from(nodes).unwrap_or(1);
+    tx.execute(sql, &[id.to_string().into(), nodes.into(), at.into()]).map(|_| ())
+}
+
 /// Lets a node that changed its names count as the node that it was, with every token and rule.
 pub(crate) fn rename_node(tx: &mut dyn Tx, from: &str, to: &str) -> Result<(), DbError> {
     for (table, owner) in [("token_nodes", "token_id"), ("approval_rule_nodes", "rule_id")] {
@@ -237,6 +262,12 @@ pub(crate) fn rename_node(tx: &mut dyn Tx, from: &str, to: &str) -> Result<(), D
 pub(crate) fn revoke(tx: &mut dyn Tx, id: TokenId, now: i64) -> Result<bool, DbError> {
     let sql = "UPDATE enrollment_tokens SET status = 'revoked', revoked_at = $2 WHERE id = $1 AND status = 'pending'";
     Ok(tx.execute(sql, &[id.to_string().into(), now.into()])? == 1)
+}
+
+/// Takes every pending token back that was made by this moment; gives how many.
+pub(crate) fn revoke_all(tx: &mut dyn Tx, made_by: i64, now: i64) -> Result<u64, DbError> {
+    let sql = "UPDATE enrollment_tokens SET status = 'revoked', revoked_at = $2 WHERE created_at <= $1 AND status = 'pending'";
+    tx.execute(sql, &[made_by.into(), now.into()])
 }
 
 /// Keeps a one-time token for a waiting enrollment, or ends that.

@@ -80,6 +80,10 @@ impl Row {
         self.blob(at)?.try_into().map_err(|_| corrupt("32 bytes", self.0.get(at)))
     }
 
+    pub(crate) fn maybe_blob(&self, at: usize) -> Result<Option<&[u8]>, DbError> {
+        if self.is_null(at) { Ok(None) } else { self.blob(at).map(Some) }
+    }
+
     pub(crate) fn maybe_int(&self, at: usize) -> Result<Option<i64>, DbError> {
         if self.is_null(at) { Ok(None) } else { self.int(at).map(Some) }
     }

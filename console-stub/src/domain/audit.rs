@@ -40,6 +40,12 @@ actions! {
     RenewedLate = "sensor_certificate_renewed_late";
     /// A certificate that is unknown, replaced, or of a revoked sensor was shown.
     CertificateRefused = "sensor_certificate_refused";
+    /// After a restore, a certificate that the copy does not know became its sensor's newest.
+    CertificateAdopted = "sensor_certificate_adopted";
+    /// After a restore, an act of the audit trail that went on was done again.
+    ActReapplied = "console_act_reapplied";
+    /// After a restore, an audit trail that went on was read, and its acts done again.
+    ExportApplied = "console_audit_export_applied";
     /// One identity spoke from two places.
     IdentityShared = "sensor_identity_shared";
     RenewalRequested = "certificate_renewal_requested";
@@ -136,6 +142,23 @@ impl Detail {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+
+    /// The value of the first pair with this key, in the detail of a record.
+    pub(crate) fn value<'a>(detail: &'a str, key: &str) -> Option<&'a str> {
+        detail
+            .split(' ')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(name, _)| *name == key)
+            .map(|(_, value)| value)
+    }
+
+    /// The same, and behind it the pairs of another record, cut to so many characters.
+    pub(crate) fn and(mut self, detail: &str, most: usize) -> Self {
+        if !detail.is_empty() {
+            self.0 = format!("{} {}", self.0, clean(detail, most));
+        }
+        self
+    }
 }
 
 #[cfg(test)]
@@ -146,5 +169,7 @@ mod tests {
     fn detail_stays_one_line_of_pairs() {
         let detail = Detail::new().with("a", "x\u{202e}y\n").maybe("b", None::<u8>).maybe("c", Some(3));
         assert_eq!(detail.as_str(), "a=x_y c=3");
+        assert_eq!([Detail::value("a=1 b=x=y", "b"), Detail::value("ab=1", "b")], [Some("x=y"), None]);
+        assert_eq!(detail.and("d=4\te=5", 9).as_str(), "a=x_y c=3 d=4 e=5");
     }
 }

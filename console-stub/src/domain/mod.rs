@@ -19,6 +19,7 @@ pub mod page;
 pub(crate) mod presence;
 pub mod public_url;
 mod refusal;
+pub(crate) mod restore;
 pub mod role;
 pub mod sensor;
 pub mod setting;

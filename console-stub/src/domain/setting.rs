@@ -9,6 +9,7 @@ use utoipa::{PartialSchema, ToSchema};
 
 use super::Refusal;
 use super::approval::Mode;
+use super::restore::Switch;
 use super::sensor::STALE_DEFAULT;
 use super::token::{CLUSTER_DEFAULT_DAYS, CLUSTER_LONGEST_DAYS, ONCE_DEFAULT, ONCE_LONGEST, ONCE_SHORTEST};
 use super::words::words;
@@ -38,6 +39,8 @@ pub enum Setting {
     StaleSeconds,
     /// What the Console is for.
     Vertical,
+    /// Whether certificates are adopted that a restored copy does not know; ends by itself.
+    AfterRestore,
 }
 
 words! {
@@ -82,7 +85,7 @@ enum Takes {
 
 impl Setting {
     /// Every setting.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::ApprovalMode,
         Self::CertificateHours,
         Self::RenewExpiredHours,
@@ -94,6 +97,7 @@ impl Setting {
         Self::ClusterMaxDays,
         Self::StaleSeconds,
         Self::Vertical,
+        Self::AfterRestore,
     ];
 
     /// What operators call it.
@@ -110,6 +114,7 @@ impl Setting {
             Self::ClusterMaxDays => "cluster_max_days",
             Self::StaleSeconds => "stale_seconds",
             Self::Vertical => "vertical",
+            Self::AfterRestore => "after_restore",
         }
     }
 
@@ -122,6 +127,7 @@ impl Setting {
         match self {
             Self::ApprovalMode => Takes::Word(Mode::ALL.map(Mode::as_str).to_vec()),
             Self::Vertical => Takes::Word(Vertical::ALL.map(Vertical::as_str).to_vec()),
+            Self::AfterRestore => Takes::Word(Switch::ALL.map(Switch::as_str).to_vec()),
             // docs/contract.md section 3: 720 h. An issuer lasts longer than the longest of these.
             Self::CertificateHours => number(1, 8760, 720),
             // docs/contract.md section 3: 720 h; 0 is never. The longest is ours.

@@ -1,14 +1,19 @@
 //! Auto-approve rules and the waiting list, for operators (docs/contract.md section 4).
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use serde::Serialize;
 use telovix_contract::facts::HostFacts;
 use telovix_contract::states::TokenType;
+use telovix_contract::token::hex;
 use telovix_contract::{ErrorCode, SensorId};
 use utoipa::ToSchema;
 
 use super::console::require_setup;
-use super::{Console, ServiceError, licence};
+use super::shown::Shown;
+use super::{Console, ServiceError, licence, restore};
+use crate::ca::Authority;
 use crate::clock::timestamp;
 use crate::db::approvals::{self, ApprovalRecord};
 use crate::db::rules::{self, RuleRecord};
@@ -19,6 +24,7 @@ use crate::domain::approval::{
 };
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
 use crate::domain::page::{Cursor, Page, Piece};
+use crate::domain::sensor::Standing;
 
 /// A rule in a list.
 #[derive(Debug, Clone, Serialize, ToSchema)]
@@ -58,15 +64,17 @@ pub struct ApprovalView {
     pub id: ApprovalId,
     /// `waiting`, `approved` or `denied`.
     pub status: &'static str,
-    /// `new`, `changed` (a known sensor with another name, cluster or role), `revoked` (approving makes a new record) or
-    /// `conflict` (approving takes the record of a living sensor).
+    /// `new`, `changed` (a known sensor with another name, cluster or role), `revoked` (approving makes a new record),
+    /// `conflict` (approving takes the record of a living sensor) or `restored` (the Console was restored from a copy without this
+    /// sensor; approving makes its record again, with the certificate that it shows).
     pub reason: &'static str,
     /// The sensor whose record it is about; null for a new node.
     pub record_id: Option<SensorId>,
     /// The hash of what an approval holds for; name it when approving.
     #[schema(value_type = String)]
     pub(crate) facts_sha256: FactsHash,
-    /// What an approval holds for: node and cluster name, install id, role, `sensor_id`, machine id, tags, flavor.
+    /// What an approval holds for: node and cluster name, install id, role, `sensor_id`, machine id, tags, flavor; of a sensor
+    /// that shows its certificate, what that says.
     #[schema(value_type = Object)]
     pub facts: serde_json::Value,
     /// The node's name.
@@ -77,8 +85,8 @@ pub struct ApprovalView {
     pub cluster_id: Option<String>,
     /// The installation that the node names.
     pub install_id: Option<String>,
-    /// The token that it came with.
-    pub token_id: String,
+    /// The token that it came with; null for a sensor that shows its certificate.
+    pub token_id: Option<String>,
     /// SHA-256 of its public key in hex, to compare with what the host shows.
     pub(crate) public_key_sha256: String,
     /// The host as it describes itself.
@@ -107,7 +115,17 @@ impl ApprovalView {
             Some(Reason::Changed) => "known sensor with another name, cluster or role",
             Some(Reason::Revoked) => "its sensor was revoked; approving makes a new sensor",
             Some(Reason::Conflict) => "another host is alive under this name; approving replaces it",
+            Some(Reason::Restored) => {
+                "the restored Console does not have this sensor; approving makes its record again"
+            }
         }
+    }
+
+    /// The sensor's record to look at, where there is one.
+    pub(crate) fn link(&self) -> Option<SensorId> {
+        let is_forgotten =
+            self.reason == Reason::Restored.as_str() && self.status == Ruling::Waiting.as_str();
+        self.record_id.filter(|_| !is_forgotten)
     }
 
     /// The other facts that an approval holds for, for people.
@@ -117,6 +135,10 @@ impl ApprovalView {
             ("sensor_id", "Held sensor"),
             ("machine_id", "Machine id"),
             ("flavor", "Flavor"),
+            ("subject", "Subject"),
+            ("certificate_serial", "Certificate"),
+            ("not_before", "Valid from"),
+            ("not_after", "Valid until"),
         ];
         let text = |(key, name): (&str, &str)| Some(format!("{name}: {}", self.facts.get(key)?.as_str()?));
         let tags = self.facts.get("tags").and_then(|tags| tags.as_array());
@@ -231,8 +253,8 @@ impl Console {
         say: Say,
         origin: Origin,
     ) -> Result<ApprovalView, ServiceError> {
-        let now = self.now();
-        let decided = self.db().write(move |tx| decide(tx, id, say, &origin, now)).await?;
+        let (now, authority) = (self.now(), self.authority()?);
+        let decided = self.db().write(move |tx| decide(tx, id, say, authority, &origin, now)).await?;
         tracing::info!(approval_id = %id, ?say, "an operator decided about an enrollment");
         Ok(decided)
     }
@@ -242,6 +264,7 @@ fn decide(
     tx: &mut dyn Tx,
     id: ApprovalId,
     say: Say,
+    authority: Arc<Authority>,
     origin: &Origin,
     now: i64,
 ) -> Result<ApprovalView, ServiceError> {
@@ -268,6 +291,10 @@ fn decide(
         let message = "The enrollment has been denied; make a new token for the host.";
         return Err(Refusal::new(ErrorCode::Conflict, message).into());
     }
+    let restored = match &found.certificate {
+        Some(der) => Some(restore::recreate(tx, &Shown::new(der, authority, origin), ruling, now)?),
+        None => None,
+    };
     let by = origin.actor_email.as_ref().or(origin.api_key.as_ref());
     approvals::decide(tx, id, ruling, by.map(String::as_str), now)?;
     if say == Say::Deny {
@@ -275,16 +302,18 @@ fn decide(
     }
     let detail = Detail::new()
         .with("approval_id", id)
-        .with("token_id", found.token_id)
+        .maybe("token_id", found.token_id)
         .with("node_name", &found.node_name)
         .with("role", &found.role)
         .with("reason", found.reason.as_str())
-        .with("facts_sha256", found.facts_hash);
+        .with("facts_sha256", found.facts_hash)
+        .with("public_key_sha256", hex(&found.spki));
     audit::append(tx, &AuditEntry::success(action, found.record_id, detail), origin, now)?;
     (found.ruling, found.decided_at) = (ruling, Some(now));
     found.decided_by = by.cloned();
     let takes_slot = matches!(found.reason, Reason::New | Reason::Revoked) && ruling == Ruling::Approved;
-    let full = takes_slot && !licence::slots(tx, now)?.one_left();
+    let full =
+        restored == Some(Standing::Decommissioned) || (takes_slot && !licence::slots(tx, now)?.one_left());
     let mut view = approval_view(found);
     if full {
         view.warnings.push(APPROVED_WITHOUT_SLOT.to_owned());
@@ -303,9 +332,9 @@ fn admitted(tx: &mut dyn Tx, id: RuleId) -> Result<Vec<String>, DbError> {
 
 /// A one-time token whose enrollment was denied is good for nothing any more.
 fn spend_denied(tx: &mut dyn Tx, denied: &ApprovalRecord, now: i64) -> Result<(), ServiceError> {
-    let token = tokens::by_id(tx, denied.token_id)?;
-    if token.is_some_and(|token| token.kind == TokenType::Once) {
-        tokens::revoke(tx, denied.token_id, now)?;
+    let token = denied.token_id.map(|id| tokens::by_id(tx, id)).transpose()?.flatten();
+    if let Some(token) = token.filter(|token| token.kind == TokenType::Once) {
+        tokens::revoke(tx, token.id, now)?;
     }
     Ok(())
 }
@@ -348,8 +377,8 @@ fn approval_view(found: ApprovalRecord) -> ApprovalView {
         role: found.role,
         cluster_id: found.cluster_id,
         install_id: found.install_id,
-        token_id: found.token_id.to_string(),
-        public_key_sha256: telovix_contract::token::hex(&found.spki),
+        token_id: found.token_id.map(|id| id.to_string()),
+        public_key_sha256: hex(&found.spki),
         host: serde_json::from_str(&found.host).unwrap_or(serde_json::Value::Null),
         client_ip: found.client_ip,
         asked_at: timestamp(found.asked_at),

@@ -1,8 +1,8 @@
 //! The audit trail, for operators: listed, followed link by link, taken out whole.
 
 use jiff::Timestamp;
-use serde::Serialize;
-use telovix_contract::token::hex;
+use serde::{Deserialize, Serialize};
+use telovix_contract::token::{hex, unhex};
 use utoipa::ToSchema;
 
 use super::{Console, ServiceError};
@@ -15,7 +15,7 @@ use crate::domain::page::{Cursor, Page, Piece};
 const AT_ONCE: i64 = 1000;
 
 /// A record of the audit trail (docs/contract.md section 5).
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct AuditView {
     /// RFC 3339.
     pub created_at: Timestamp,
@@ -36,7 +36,7 @@ pub struct AuditView {
 }
 
 /// A record as it is taken out: with its place and its hashes.
-#[derive(Debug, Clone, Serialize, ToSchema)]
+#[derive(Debug, Clone, Serialize, Deserialize, ToSchema)]
 pub struct ExportedRecord {
     /// Position in the trail, counted from one.
     pub seq: i64,
@@ -141,6 +141,25 @@ fn view(row: Record) -> AuditView {
         client_ip: row.client_ip,
         user_agent: row.user_agent,
     }
+}
+
+/// What was taken out, as it stood in the trail; `None` where its hashes are none.
+pub(super) fn taken_out(exported: ExportedRecord) -> Option<Linked> {
+    let AuditView { created_at, action_type, outcome, actor_email, sensor_id, detail, client_ip, user_agent } =
+        exported.record;
+    let (seq, created_at) = (exported.seq, created_at.as_second());
+    let record = Record {
+        seq,
+        created_at,
+        action_type,
+        outcome,
+        actor_email,
+        sensor_id,
+        detail,
+        client_ip,
+        user_agent,
+    };
+    Some(Linked { record, prev_hash: unhex(&exported.prev_hash).ok()?, hash: unhex(&exported.hash).ok()? })
 }
 
 fn exported(linked: Linked) -> ExportedRecord {

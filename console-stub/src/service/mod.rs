@@ -4,7 +4,7 @@
 //! left nothing behind. The transaction is opened, filled and ended here; [`crate::domain`] decides, [`crate::db`] and
 //! [`crate::ca`] carry out.
 //!
-//! [`setup`] makes a Console; `tokens` invites hosts; [`enroll`] lets them in; `session` serves them afterwards, as `trust` allows;
+//! [`setup`] makes a Console; `tokens` invites hosts; [`enroll`] lets them in; `session` serves them afterwards, as `trust` allows, and `restore` after a restore;
 //! [`users`], [`approvals`], [`sensors`], `api_keys`, [`licence`], `settings`, `audit`, `audit_export` and `overview` are for operators; `upkeep` is what happens by itself.
 
 pub(crate) mod api_keys;
@@ -16,11 +16,13 @@ pub mod enroll;
 pub mod licence;
 mod noted;
 pub(crate) mod overview;
+pub mod restore;
 pub mod rotation;
 pub mod sensors;
 pub(crate) mod session;
 pub(crate) mod settings;
 pub mod setup;
+mod shown;
 pub(crate) mod tokens;
 
 mod trust;

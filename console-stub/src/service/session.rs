@@ -7,6 +7,7 @@ use telovix_contract::session::{Heartbeat, HeartbeatAnswer, RenewalWindow, Renew
 use telovix_contract::states::TrustState;
 
 use super::enroll::{heartbeat_seconds, recommission, sign};
+use super::shown::fingerprint;
 use super::trust::{self, Holder};
 use super::{Console, ServiceError, licence};
 use crate::ca::{Authority, csr};
@@ -81,7 +82,7 @@ impl Console {
 
     /// Whose certificate this is, whether or not it is accepted.
     pub(crate) async fn holder(&self, certificate: &[u8]) -> Result<Option<SensorId>, ServiceError> {
-        let shown = trust::fingerprint(certificate);
+        let shown = fingerprint(certificate);
         let found = self.db().read(move |tx| certificates::by_fingerprint(tx, &shown)).await?;
         Ok(found.map(|record| record.sensor_id))
     }

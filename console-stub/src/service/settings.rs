@@ -4,10 +4,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::console::require_setup;
-use super::{Console, ServiceError};
+use super::{Console, ServiceError, restore};
 use crate::db::{Tx, audit, settings as table};
 use crate::domain::Refusal;
 use crate::domain::audit::{Action, AuditEntry, Detail, Origin};
+use crate::domain::restore::Switch;
 use crate::domain::setting::Setting;
 
 /// A setting in a list.
@@ -26,7 +27,9 @@ pub struct SettingView {
 impl Console {
     /// All settings.
     pub async fn list_settings(&self) -> Result<Vec<SettingView>, ServiceError> {
-        let list = |tx: &mut dyn Tx| Setting::ALL.into_iter().map(|setting| view(tx, setting)).collect();
+        let now = self.now();
+        let list =
+            move |tx: &mut dyn Tx| Setting::ALL.into_iter().map(|setting| view(tx, setting, now)).collect();
         self.db().read(list).await
     }
 
@@ -42,12 +45,19 @@ impl Console {
         let value = setting.check(&value)?;
         let change = move |tx: &mut dyn Tx| {
             require_setup(tx)?;
-            let before = view(tx, setting)?.value;
-            table::set(tx, setting.name(), &value)?;
-            check_together(tx)?;
+            let before = view(tx, setting, now)?.value;
             let detail = Detail::new().with("name", setting.name()).with("from", before).with("to", &value);
+            let switch = Switch::from_word(&value).filter(|_| setting == Setting::AfterRestore);
+            let detail = match switch {
+                Some(switch) => restore::turn(tx, switch, now, detail)?,
+                None => {
+                    table::set(tx, setting.name(), &value)?;
+                    check_together(tx)?;
+                    detail
+                }
+            };
             audit::append(tx, &AuditEntry::success(Action::SettingChanged, None, detail), &origin, now)?;
-            view(tx, setting)
+            view(tx, setting, now)
         };
         self.db().write(change).await
     }
@@ -67,8 +77,12 @@ fn check_together(tx: &mut dyn Tx) -> Result<(), ServiceError> {
     Err(Refusal::field(Setting::OnceTtlSeconds.name(), problem).into())
 }
 
-fn view(tx: &mut dyn Tx, setting: Setting) -> Result<SettingView, ServiceError> {
-    let stored = table::get(tx, setting.name())?;
+fn view(tx: &mut dyn Tx, setting: Setting, now: i64) -> Result<SettingView, ServiceError> {
+    let stored = if setting == Setting::AfterRestore {
+        restore::is_on(tx, now)?.then(|| Switch::On.as_str().to_owned())
+    } else {
+        table::get(tx, setting.name())?
+    };
     let default = setting.default_value();
     Ok(SettingView {
         name: setting.name(),

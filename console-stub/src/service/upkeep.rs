@@ -1,6 +1,6 @@
 //! What happens by itself: tokens, silent hosts, sessions and nonces are forgotten in the end, the server certificate is renewed.
 
-use super::{Console, ServiceError};
+use super::{Console, ServiceError, restore};
 use crate::db::authority as table;
 use crate::db::{Tx, api_keys, approvals, settings, tokens, users};
 use crate::domain::api_key::MAX_SKEW;
@@ -20,6 +20,7 @@ impl Console {
         self.db()
             .write(move |tx| {
                 if let Some(now) = trusted {
+                    restore::end_in_time(tx, now)?;
                     approvals::forget_silent(tx, now - WAITING_STAYS)?;
                     tokens::forget_ended(tx, now - ENDED_STAYS)?;
                     users::forget_sessions(tx, now - SESSION_IDLE)?;

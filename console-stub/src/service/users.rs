@@ -277,7 +277,7 @@ fn settle(
 }
 
 /// A Console without an administrator could not be helped but on the machine itself.
-fn require_another_admin(tx: &mut dyn Tx, user: &UserRecord) -> Result<(), ServiceError> {
+pub(super) fn require_another_admin(tx: &mut dyn Tx, user: &UserRecord) -> Result<(), ServiceError> {
     let active = |other: &UserRecord| other.role == Role::Admin && other.disabled_at.is_none();
     if active(user) && users::list(tx)?.iter().filter(|other| active(other)).count() == 1 {
         let message = "This is the last administrator; make another one first.";

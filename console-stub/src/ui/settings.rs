@@ -17,6 +17,7 @@ use crate::domain::setting::Setting;
 use crate::service::ServiceError;
 use crate::service::api_keys::{ApiKeyView, CreatedKey};
 use crate::service::licence::LicenceView;
+use crate::service::restore::RestoreView;
 use crate::service::rotation::{Drain, IssuerView};
 use crate::service::settings::SettingView;
 use crate::service::users::UserView;
@@ -28,6 +29,7 @@ const HOUR: i64 = 3600;
 struct Page {
     frame: Frame,
     settings: Vec<Line>,
+    restore: RestoreView,
     users: Vec<UserView>,
     roles: [&'static str; 5],
     keys: Vec<ApiKeyView>,
@@ -77,6 +79,10 @@ fn in_words(setting: Setting) -> (&'static str, &'static str) {
         Setting::StaleSeconds => {
             ("Stale threshold, seconds", "A sensor that was not heard of for so long is stale.")
         }
+        Setting::AfterRestore => (
+            "After a restore from a backup",
+            "On: a certificate that is newer than the one known for its sensor is accepted, and a sensor that the backup does not have waits under Approvals. It ends by itself after one certificate life.",
+        ),
         Setting::Vertical => ("Vertical", "What the Console is for; written down and shown."),
     }
 }
@@ -86,6 +92,7 @@ async fn page(api: &Api, visitor: &Visitor) -> Result<Page, ServiceError> {
     Ok(Page {
         frame: Frame::new("Settings", "/ui/settings", visitor),
         settings: console.list_settings().await?.into_iter().map(Line::of).collect(),
+        restore: console.after_restore().await?,
         users: console.list_users().await?,
         roles: Role::ALL.map(Role::as_str),
         keys: console.list_api_keys().await?,

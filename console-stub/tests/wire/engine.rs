@@ -51,6 +51,20 @@ impl Engine {
         }
     }
 
+    /// The text that a query finds.
+    pub(crate) fn text(&self, sql: &str) -> String {
+        match self {
+            Self::Sqlite(file) => {
+                let db = rusqlite::Connection::open(file).unwrap();
+                db.query_row(sql, (), |row| row.get(0)).unwrap()
+            }
+            Self::Postgres { url, .. } => {
+                let sql = sql.to_owned();
+                ask(url, move |client| client.query_one(&sql, &[])?.try_get(0)).unwrap()
+            }
+        }
+    }
+
     /// Makes changes, all or none; gives what the engine says against them.
     pub(crate) fn change(&self, sql: &str) -> Result<(), String> {
         match self {

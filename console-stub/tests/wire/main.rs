@@ -27,6 +27,8 @@ mod pages_shown;
 mod people;
 mod presence;
 mod rates;
+mod reapply;
+mod restore;
 mod rotation;
 mod session;
 mod trust;

@@ -50,6 +50,7 @@ const TABLE: &[(&str, Then, Then, Then)] = &[
     ("client_certificate_required", Later, Later, Later),
     ("sensor_revoked", Refused, Revoked, Revoked),
     ("sensor_disabled", Slowly, Slowly, Slowly),
+    ("sensor_approval_pending", Slowly, Slowly, Slowly),
     ("rate_limited", BackOff, BackOff, BackOff),
     ("not_ready", BackOff, BackOff, BackOff),
     ("internal_error", BackOff, BackOff, BackOff),

@@ -19,11 +19,12 @@ use crate::domain::role::{Act, Role, may};
 const ALWAYS: [ErrorCode; 2] = [ErrorCode::RequestTimeout, ErrorCode::InternalError];
 const OPERATORS: [ErrorCode; 4] =
     [ErrorCode::InvalidRequest, ErrorCode::Unauthorized, ErrorCode::Forbidden, ErrorCode::PayloadTooLarge];
-const SENSORS: [ErrorCode; 4] = [
+const SENSORS: [ErrorCode; 5] = [
     ErrorCode::InvalidSensorTrust,
     ErrorCode::ClientCertificateRequired,
     ErrorCode::SensorRevoked,
     ErrorCode::SensorDisabled,
+    ErrorCode::SensorApprovalPending,
 ];
 
 #[derive(Debug, Clone, Copy)]

@@ -20,6 +20,7 @@ use crate::domain::role::{Act, Role};
 use crate::domain::setting::Setting;
 use crate::service::api_keys::{ApiKeyView, CreatedKeyView};
 use crate::service::licence::{Bundle, LicenceView};
+use crate::service::restore::RestoreView;
 use crate::service::settings::SettingView;
 use crate::service::users::UserView;
 
@@ -88,11 +89,14 @@ fn settings() -> Book {
         .takes::<Change>()
         .gives::<SettingView>(200, "The setting as it is now.")
         .refuses(&[ErrorCode::NotReady]);
-    Book::default().add(paths::V1_SETTINGS, list, list_settings).add(
-        paths::V1_SETTINGS,
-        change,
-        change_setting,
-    )
+    let restore = Op::get("getAfterRestore", "What to know after a restore from a backup.")
+        .operators(Act::Administer)
+        .gives::<RestoreView>(200, "How the time after a restore stands, and what may be forgotten.")
+        .refuses(&[ErrorCode::NotReady]);
+    Book::default()
+        .add(paths::V1_SETTINGS, list, list_settings)
+        .add(paths::V1_SETTINGS, change, change_setting)
+        .add(paths::V1_AFTER_RESTORE, restore, after_restore)
 }
 
 fn licence() -> Book {
@@ -232,6 +236,11 @@ async fn change_setting(State(api): State<Api>, request: Request) -> Answer<Sett
     let setting =
         Setting::from_name(&name).ok_or_else(|| Refusal::field("name", "there is no such setting"))?;
     Ok(Json(api.console.change_setting(setting, value, call.origin).await?))
+}
+
+async fn after_restore(State(api): State<Api>, request: Request) -> Answer<RestoreView> {
+    authorize(&api, request, Act::Administer).await?;
+    Ok(Json(api.console.after_restore().await?))
 }
 
 async fn show_licence(State(api): State<Api>, request: Request) -> Answer<LicenceView> {

@@ -11,7 +11,7 @@ use zeroize::Zeroizing;
 
 use super::csr::CheckedCsr;
 use super::issue::{self, Signer};
-use super::{CaError, Issued, certificate_pem, hierarchy};
+use super::{CaError, Issued, Recognized, certificate_pem, hierarchy};
 use crate::db::Tx;
 use crate::db::authority::{self as table, IssuerKind, IssuerRecord, KeyPurpose, ServerCertificate};
 
@@ -38,7 +38,8 @@ pub struct Authority {
     policy_public_key_pem: String,
     signer: Signer,
     signer_id: String,
-    issuer_pems: Vec<(String, String)>,
+    /// Names and certificates of the issuers in force.
+    issuers: Vec<(String, CertificateDer<'static>)>,
     server: Option<ServerIdentity>,
     server_key: rcgen::KeyPair,
 }
@@ -93,8 +94,8 @@ impl Authority {
             policy_public_key_pem: policy_public_key(policy_key)?,
             signer: signer(active)?,
             signer_id: active.id.clone(),
-            issuer_pems: issuing
-                .map(|issuer| (issuer.id.clone(), certificate_pem(&issuer.certificate)))
+            issuers: issuing
+                .map(|issuer| (issuer.id.clone(), CertificateDer::from(issuer.certificate.clone())))
                 .collect(),
             server: server.map(|made| identity(&made, issuers, server_key)).transpose()?,
             server_key: hierarchy::p256(server_key).ok_or(CaError::Unreadable("server key"))?,
@@ -138,8 +139,13 @@ impl Authority {
 
     /// A certificate and its issuer's, PEM: `control_plane_certificate_pem`.
     pub fn chain_pem(&self, der: &[u8], issuer_id: &str) -> String {
-        let issuer = self.issuer_pems.iter().find(|(id, _)| id == issuer_id);
-        certificate_pem(der) + issuer.map_or("", |(_, pem)| pem)
+        let issuer = self.issuers.iter().find(|(id, _)| id == issuer_id);
+        certificate_pem(der) + &issuer.map_or_else(String::new, |(_, issuer)| certificate_pem(issuer))
+    }
+
+    /// What a client certificate says that an issuer in force signed, whatever its dates; none for any other.
+    pub(crate) fn recognize(&self, der: &[u8]) -> Option<Recognized> {
+        Recognized::read(&self.issuers, der)
     }
 
     /// Signs a client certificate that lasts `life` seconds, or as long as the issuer.

@@ -73,6 +73,8 @@ pub(in crate::cli) enum ApprovalCommand {
 pub(in crate::cli) enum SettingsCommand {
     /// Show all settings.
     Show,
+    /// Show how the time after a restore from a backup stands, and what may be forgotten.
+    AfterRestore,
     /// Give a setting a value.
     Set {
         /// The setting's name, as `show` lists it.

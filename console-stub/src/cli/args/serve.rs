@@ -20,6 +20,14 @@ pub(in crate::cli) struct ServeArgs {
     /// File with rules of what is to go wrong on purpose, JSON; for testing agents.
     #[arg(long, value_name = "FILE")]
     pub(in crate::cli) chaos: Option<PathBuf>,
+    /// After a restore from a backup: accept certificates from after the copy for one certificate life, and let sensors that
+    /// the copy does not have wait for approval. Once for a database; later, use `settings set after_restore on`.
+    #[arg(long)]
+    pub(in crate::cli) after_restore: bool,
+    /// File with the audit trail that went on after the copy, as `audit export` writes it: revocations, denials and token uses in
+    /// it are applied again before anything is served.
+    #[arg(long, value_name = "FILE", requires = "after_restore")]
+    pub(in crate::cli) audit_export: Option<PathBuf>,
     #[command(flatten)]
     limits: LimitArgs,
 }

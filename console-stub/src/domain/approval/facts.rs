@@ -48,6 +48,11 @@ impl Facts {
 pub struct FactsHash([u8; 32]);
 
 impl FactsHash {
+    /// Of facts as they are stored.
+    pub(crate) fn of_text(facts: &str) -> Self {
+        Self(Sha256::digest(facts).into())
+    }
+
     /// What no facts have.
     pub(crate) const NONE: Self = Self([0; 32]);
 }

@@ -70,15 +70,18 @@ words! {
         Revoked = "revoked",
         /// A living sensor has the record that the host asks for; approving gives the record to this host.
         Conflict = "conflict",
+        /// The Console was restored from a copy without this sensor; approving makes its record anew.
+        Restored = "restored",
     }
 }
 
 impl Reason {
-    /// Whether the row keeps its token for its key. A conflict does not: nobody has promised the host anything.
+    /// Whether the row keeps its token for its key. A conflict does not: nobody has promised the host anything. A sensor that
+    /// the Console forgot comes without one.
     pub(crate) fn reserves(self) -> bool {
         match self {
             Self::New | Self::Changed | Self::Revoked => true,
-            Self::Conflict => false,
+            Self::Conflict | Self::Restored => false,
         }
     }
 }

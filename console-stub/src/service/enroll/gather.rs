@@ -100,7 +100,7 @@ impl Application {
     /// The record whose key the call proves. A certificate that proves none is written down.
     fn proved(&self, tx: &mut dyn Tx) -> Result<Option<Owned>, ServiceError> {
         let Some(shown) = &self.shown else { return Ok(None) };
-        let proved = trust::proved(tx, shown, &self.noted, &self.origin, self.now)?;
+        let proved = trust::proved(tx, shown, &self.noted, self.now)?;
         Ok(proved.map(|id| sensors::owned(tx, id)).transpose()?.flatten())
     }
 
@@ -109,7 +109,7 @@ impl Application {
         let (None, Some(shown)) = (self.request.sensor_id, &self.shown) else {
             return Ok(self.request.sensor_id);
         };
-        Ok(certificates::by_fingerprint(tx, shown)?.map(|certificate| certificate.sensor_id))
+        Ok(certificates::by_fingerprint(tx, &shown.fingerprint)?.map(|certificate| certificate.sensor_id))
     }
 
     fn node_keys(&self, proved: Option<&Owned>) -> NodeKeys {

@@ -15,8 +15,8 @@ use telovix_contract::{ErrorCode, SensorId, TokenHash};
 pub(super) use carry_out::sign;
 
 use super::console::require_setup;
-use super::noted::{Fingerprint, Noted};
-use super::trust;
+use super::noted::Noted;
+use super::shown::Shown;
 use super::{Console, ServiceError};
 use crate::ca::Authority;
 use crate::ca::csr::{self, CheckedCsr};
@@ -48,7 +48,7 @@ struct Application {
     authority: Arc<Authority>,
     faults: Faults,
     /// The client certificate that the call showed.
-    shown: Option<Fingerprint>,
+    shown: Option<Shown>,
     noted: Noted,
 }
 
@@ -74,7 +74,8 @@ impl Console {
             }
         };
         let (now, faults) = (self.now(), self.faults().clone());
-        let (shown, noted) = (shown.map(trust::fingerprint), self.noted().clone());
+        let shown = shown.map(|der| Shown::new(der, Arc::clone(&authority), &origin));
+        let noted = self.noted().clone();
         let application =
             Application { token_hash, request, csr, origin, now, authority, faults, shown, noted };
         let answer = self.db().write(move |tx| application.settle(tx)).await?;

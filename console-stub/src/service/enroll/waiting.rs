@@ -55,7 +55,7 @@ impl Application {
             }
             Reservation::Mine(_) => {}
             Reservation::Free | Reservation::Taken => {
-                let (all, conflicts) = approvals::count_of(tx, token.id)?;
+                let (all, conflicts) = approvals::count_of(tx, Some(token.id))?;
                 if all >= MOST_WAITING || (ask.reason == Reason::Conflict && conflicts >= MOST_CONFLICTS) {
                     return Ok(Err(list_full()));
                 }
@@ -86,7 +86,7 @@ impl Application {
         let request = &self.request;
         ApprovalRecord {
             id: ApprovalId::random(),
-            token_id: token.id,
+            token_id: Some(token.id),
             spki: self.csr.spki_sha256,
             ruling: Ruling::Waiting,
             reason: ask.reason,
@@ -99,6 +99,7 @@ impl Application {
             facts_hash: ask.facts,
             host: serde_json::to_string(&request.host).expect("host facts are texts and numbers"),
             client_ip: self.origin.client_ip.clone(),
+            certificate: None,
             asked_at: self.now,
             last_asked_at: self.now,
             decided_at: None,

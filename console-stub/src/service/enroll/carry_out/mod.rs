@@ -55,6 +55,8 @@ impl Application {
             .with("token_id", token.id)
             .with("role", &sensor.role)
             .with("certificate_serial", &made.serial)
+            .maybe("cluster_name", sensor.cluster_id.as_ref())
+            .maybe("install_id", sensor.install_id.as_ref())
             .maybe("approved_by_rule", plan.rule)
             .maybe("proved_the_key_of", known.proved.as_ref().map(|own| own.id));
         let detail = match plan.record {
@@ -120,7 +122,7 @@ impl Application {
                 }
                 let sensor = self.sensor(SensorId::random(), 1, self.now);
                 let made = signed(tx, &sensor)?;
-                sensors::insert(tx, &sensor, self.cluster_node(token).as_deref(), &made)?;
+                sensors::insert(tx, &sensor, self.cluster_node(token).as_deref(), Some(&made))?;
                 certificates::insert(tx, &made)?;
                 Ok((sensor, made))
             }
