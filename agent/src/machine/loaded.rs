@@ -52,6 +52,10 @@ impl Machine {
             Current::Lost(loss) => self.lost(now, loss, effects),
         }
         self.spares = others.into_iter().filter(|other| other.made_on == MadeOn::ThisHost).collect();
+        // What is not there any more cannot be asked for.
+        let spares = &self.spares;
+        let is_there = |it: &Candidate| spares.iter().any(|spare| spare.generation == it.identity.generation);
+        self.candidate.take_if(|it| it.obtained_by == ObtainedBy::Spare && !is_there(it));
         self.found_committed(committed);
     }
 

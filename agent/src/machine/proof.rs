@@ -200,14 +200,13 @@ impl Machine {
         self.try_next(now);
     }
 
-    /// What `current` leads to is not in force yet, and that is not this host's clock: whatever else is in force is asked for, and used
-    /// once the Console has accepted it.
-    pub(super) fn try_others_for_lost(&mut self, now: Now) {
-        let is_early = |loss: &Loss| {
-            let of_this_host = loss.made_on == MadeOn::ThisHost;
-            of_this_host && loss.about_time.is_some() && !self.may_be_the_clock(now, loss)
-        };
-        if self.current.is_none() && self.candidate.is_none() && self.loss.as_ref().is_some_and(is_early) {
+    /// Where nothing stands, and that is not this host's clock, whatever else on the disk is in force is asked for, and used once the
+    /// Console has accepted it: what `current` leads to may not be in force yet, or the link may be gone.
+    pub(super) fn try_others_alone(&mut self, now: Now) {
+        let is_in_doubt =
+            |loss: &Loss| loss.made_on == MadeOn::AnotherHost || self.may_be_the_clock(now, loss);
+        if self.current.is_none() && self.candidate.is_none() && !self.loss.as_ref().is_some_and(is_in_doubt)
+        {
             self.untried = self.spares.iter().rev().map(|spare| spare.generation).collect();
             self.try_next(now);
         }
@@ -216,7 +215,7 @@ impl Machine {
     /// Where nothing stands, no refusal of what is in force is the last word on it.
     fn try_others_again(&mut self, now: Now, failure: &Failure) {
         if self.candidate.is_none() {
-            self.try_others_for_lost(now);
+            self.try_others_alone(now);
             if let Some(candidate) = &mut self.candidate {
                 candidate.prove.retry_in_minutes(now, failure);
             }

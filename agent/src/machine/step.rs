@@ -21,7 +21,7 @@ impl Machine {
             self.clock_was_set();
         }
         self.take(now, input, &mut effects);
-        self.try_others_for_lost(now);
+        self.try_others_alone(now);
         if let Some(current) = &mut self.current {
             current.look_at_the_clock(now, &self.skew);
         }
