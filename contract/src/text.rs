@@ -8,7 +8,7 @@ pub fn is_plain(c: char) -> bool {
         && !matches!(c,
             '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}'..='\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
-            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+            | '\u{fff9}'..='\u{fffb}' | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// A text from outside as it is shown: without white space at its ends, a space for each character that is not
@@ -33,9 +33,18 @@ mod tests {
         assert_eq!(clean("äöü", 2), "ä…");
         assert_eq!(clean("äöü", 3), "äöü");
         assert_eq!(clean("abc", 0), "");
-        for hidden in
-            ["\u{202e}", "\u{2066}", "\u{2069}", "\u{2028}", "\u{200b}", "\u{feff}", "\u{85}", "\u{e0041}"]
-        {
+        for hidden in [
+            "\u{202e}",
+            "\u{2066}",
+            "\u{2069}",
+            "\u{2028}",
+            "\u{200b}",
+            "\u{feff}",
+            "\u{85}",
+            "\u{e0041}",
+            "\u{e0100}",
+            "\u{1d173}",
+        ] {
             assert_eq!(clean(&format!("a{hidden}b"), 10), "a b", "{}", hidden.escape_unicode());
         }
     }

@@ -2,6 +2,7 @@
 
 use std::fs;
 
+use nix::sys::signal::Signal;
 use serde_json::Value;
 use telovix_contract::ErrorCode;
 use telovix_tests::daemon::Daemon;
@@ -111,9 +112,54 @@ fn a_token_that_was_refused_already_is_said_with_the_consoles_reason() {
     let diagnosis = doctor(&host).run().expect(6).json();
     let (level, text) = check(&diagnosis, "token");
     assert!(level == "warn" && text.contains("refused: ") && text.contains("revoked"), "{text}");
+    let (level, text) = check(&diagnosis, "credential");
+    assert!(level == "fail" && text.contains("enrollment_token_revoked"), "{text}");
     // What the agent says is not said twice in one line.
     let (_, text) = check(&diagnosis, "agent");
     assert_eq!(text.matches("enrollment_token_revoked").count(), 1, "{text}");
+}
+
+/// Whatever the disk holds: the verdict is the Console's, where the running agent has heard it.
+#[test]
+fn nothing_works_for_a_host_whose_sensor_the_console_refuses() {
+    let world = World::new();
+    let mut daemon = Daemon::start(&world, "host", "");
+    let sensor = daemon.enroll(&world.once().token)["sensor_id"].as_str().unwrap().to_owned();
+    let host = Agent::new(&daemon.state_dir(), &daemon.config_file());
+    world.stub(&["sensor", "disable"], &[&sensor]).expect(0);
+    daemon.end(Signal::SIGTERM);
+    daemon.run();
+    daemon.until_state("refused");
+    let diagnosis = doctor(&host).run().expect(6).json();
+    let (level, text) = check(&diagnosis, "credential");
+    assert!(level == "fail" && text.contains("enable this sensor in the Console"), "{text}");
+    assert!(!diagnosis.to_string().contains("no agent is running"), "{diagnosis:#}");
+    let human = host.clone_for(&["doctor"]).run();
+    assert!(human.expect(6).stdout.contains("verdict: it does not work"), "{}", human.report());
+}
+
+/// Who has to approve is said, and nobody is sent for a second token.
+#[test]
+fn a_host_that_waits_for_approval_is_told_who_has_to_act() {
+    let world = World::new();
+    world.stub(&["settings", "set"], &["approval_mode", "all"]).expect(0);
+    let mut daemon = Daemon::start(&world, "host", "");
+    daemon.give(&world.once().token);
+    daemon.until_state("awaiting_approval");
+    let host = Agent::new(&daemon.state_dir(), &daemon.config_file());
+    let (level, text) = check(&doctor(&host).run().expect(6).json(), "credential");
+    assert!(
+        level == "fail" && text.contains("approve this node") && !text.contains("create a token"),
+        "{text}"
+    );
+    daemon.end(Signal::SIGTERM);
+    let (level, text) = check(&doctor(&host).run().expect(6).json(), "credential");
+    assert!(level == "fail" && text.contains("run `telovix-agent enroll`"), "{text}");
+    let status = host.clone_for(&["status"]).run();
+    for text in ["waiting for  the operator of this host", "nothing enrolls it", "run `telovix-agent enroll`"]
+    {
+        assert!(status.output().contains(text), "no {text:?} in {}", status.report());
+    }
 }
 
 #[test]

@@ -226,6 +226,12 @@ fn no_probe_says_yes_where_the_agent_that_kept_the_identity_does_not_answer() {
     // One that hangs is none.
     daemon.signal(Signal::SIGSTOP);
     agent(&daemon, &["status", "--ready"]).run().expect(6).says(&["did not answer"]);
+    let human = agent(&daemon, &["status"]).run();
+    assert!(
+        human.stdout.contains("unknown: ") && !human.stdout.contains("not running"),
+        "{}",
+        human.report()
+    );
     daemon.signal(Signal::SIGCONT);
 }
 

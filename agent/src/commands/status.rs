@@ -12,7 +12,7 @@ use crate::clock::{self, Clock, when};
 use crate::config::{Config, ConfigErrors, Draft};
 use crate::driver::{self, Host};
 use crate::facts;
-use crate::machine::{Code, Exit, LastError, Report};
+use crate::machine::{Code, Exit, LastError, Report, StateName};
 use crate::server::client::{Client, ClientError};
 use crate::store::{Store, StoreError};
 
@@ -103,7 +103,8 @@ fn of_disk(report: Report, error: &ClientError, now: Timestamp) -> Report {
             Report { notes: [report.notes, vec![error.to_string()]].concat(), ..report }
         }
         ClientError::Broken { .. } | ClientError::Refused(_) => {
-            let report = report.without_agent();
+            // It may run, and hang.
+            let report = Report { agent_running: None, ..report.without_agent() };
             Report { notes: [report.notes, vec![error.to_string()]].concat(), ..report }
         }
     }
@@ -131,7 +132,7 @@ fn print(status: &Report, now: Timestamp) {
     line("renewal due", time(status.renew_at));
     if let Some(LastError { message, next_attempt, .. }) = &status.renewal_error {
         let next = next_attempt.map(|at| format!("; next attempt {}", when(at, now))).unwrap_or_default();
-        line("renewal", Some(format!("failing: {message}{next}")));
+        line("renewal", Some(format!("failing: {}{next}", message.trim_end_matches('.'))));
     }
     line("last contact", time(status.last_contact));
     line("as of", time(status.as_of));
@@ -158,7 +159,11 @@ fn agent(status: &Report) -> String {
             "not running: nothing renews this identity (start it: systemctl enable --now telovix-agent)"
                 .to_owned()
         }
+        (Some(false), _) if status.state == StateName::Enrolling => {
+            "not running (run `telovix-agent enroll`, or start it: systemctl enable --now telovix-agent)"
+                .to_owned()
+        }
         (Some(false), _) => "not running".to_owned(),
-        (None, _) => "unknown".to_owned(),
+        (None, _) => "unknown: the control socket is there, and no answer came".to_owned(),
     }
 }

@@ -211,11 +211,11 @@ pub enum ConsoleError {
         location: String,
     },
     /// The answer is not one of a Console: a page of a proxy or of another product, or torn JSON.
-    #[error("{target} answered {status} with {found}, which is not an answer of a Console")]
+    #[error("{target} answered {}with {found}, which is not an answer of a Console", if *status == 0 { String::new() } else { format!("{status} ") })]
     NotAConsole {
         /// Host and port.
         target: String,
-        /// HTTP status.
+        /// HTTP status; 0 where there is none.
         status: u16,
         /// What it was instead.
         found: String,

@@ -26,6 +26,9 @@ const ROOM: u64 = 1024 * 1024;
 /// Least share of a certificate's life that a host which nothing renews should have left.
 const MARGIN: i32 = 10;
 
+/// What to do where there is a token and nobody presents it.
+const BEGIN: &str = "run `telovix-agent enroll`, or start the agent: systemctl enable --now telovix-agent";
+
 pub(super) fn configuration(config: &Config) -> Vec<Finding> {
     let mut findings: Vec<Finding> = config
         .warnings
@@ -60,6 +63,8 @@ pub(super) fn state_directory(config: &Config) -> Vec<Finding> {
     let dir = &config.state_dir.value;
     let fail =
         |message: String, remedy: &str| Finding::fail(STATE_DIRECTORY, Kind::LocalState, message, remedy);
+    let refused =
+        |errno: nix::Error| StoreError::Io { operation: "write to", path: dir.clone(), source: errno.into() };
     if let Err(error) = Store::examine(dir) {
         return vec![fail(error.to_string(), "")];
     }
@@ -69,11 +74,9 @@ pub(super) fn state_directory(config: &Config) -> Vec<Finding> {
     if let Err(errno) =
         faccessat(nix::fcntl::AT_FDCWD, place, AccessFlags::W_OK | AccessFlags::X_OK, AtFlags::AT_EACCESS)
     {
-        let message = format!("{} cannot be written: {errno}", place.display());
-        return vec![fail(
-            message,
-            "run as the user of the agent (systemd-run, sudo -u telovix), or as root",
-        )];
+        let error = refused(errno).to_string();
+        let (message, remedy) = error.split_once("; ").unwrap_or((&error, ""));
+        return vec![fail(message.to_owned(), remedy)];
     }
     if let Ok(disk) = statvfs(place) {
         let room = disk.blocks_available().saturating_mul(disk.fragment_size());
@@ -173,15 +176,21 @@ pub(super) fn token(
     std::iter::once(first).chain(warnings).collect()
 }
 
-pub(super) fn credential(look: &Result<Look, StoreError>) -> Finding {
+/// `agent`: the report of the running agent, which knows what the Console says of the credential.
+pub(super) fn credential(look: &Result<Look, StoreError>, agent: Option<&Report>) -> Finding {
     let look = match look {
         Ok(look) => look,
         Err(error) => return Finding::fail(CREDENTIAL, Kind::LocalState, error.to_string(), ""),
     };
-    let report = &look.report;
-    let Some(current) = &look.current else {
-        let action =
-            report.last_error.as_ref().map_or(Code::Unenrolled.action(), |error| error.action.as_str());
+    let told = agent.filter(|agent| agent.state != StateName::Starting && !agent.state.holds_identity());
+    let report = told.unwrap_or(&look.report);
+    let Some(current) = look.current.as_ref().filter(|_| told.is_none()) else {
+        let action = match &report.last_error {
+            Some(error) => error.action.as_str(),
+            None if report.state == StateName::Enrolling && agent.is_none() => BEGIN,
+            None if agent.is_some() => "nothing: the agent is at it",
+            None => Code::Unenrolled.action(),
+        };
         return Finding::fail(CREDENTIAL, Kind::NoIdentity, &report.reason, action);
     };
     let verified = current.verified();
@@ -210,6 +219,10 @@ pub(super) fn renewal(look: &Look, now: Timestamp, report: Option<&Report>) -> F
                 "`telovix-agent status` says what holds it up",
             ),
         };
+    }
+    if let Some(report) = report {
+        let message = format!("not planned while the state is {}", report.state.as_str());
+        return Finding::warn(RENEWAL, message, "see the check of the credential above");
     }
     let text = |at: Option<Timestamp>| at.map(|at| format!("{at:.0}")).unwrap_or_default();
     let (from, until) = (look.report.not_before, look.report.not_after);

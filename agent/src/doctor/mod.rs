@@ -35,7 +35,7 @@ pub async fn examine(Draft { config, errors }: Draft, clock: Clock) -> Diagnosis
     checks.extend(report.and_then(local::confinement));
     checks.extend(local::token(config, token, look.as_ref().ok(), report));
     checks.extend(network::examine(config, clock, current, report).await);
-    checks.push(local::credential(&look));
+    checks.push(local::credential(&look, report));
     checks
         .extend(current.and(look.as_ref().ok()).map(|look| local::renewal(look, clock::now(clock), report)));
     Diagnosis::of(checks)

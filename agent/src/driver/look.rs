@@ -1,6 +1,6 @@
 //! One look at what a host holds, without a daemon: nothing is called and nothing changes.
 
-use telovix_contract::TokenHash;
+use telovix_contract::{TokenHash, clean};
 
 use super::found;
 use super::host::Host;
@@ -8,6 +8,9 @@ use crate::clock;
 use crate::config::FoundToken;
 use crate::machine::{Answer, Call, Effect, Input, Machine, Now, Outcome, Report, TokenFacts};
 use crate::store::{Generation, Store, StoreError};
+
+/// Longest address of a Console that is shown, in characters.
+const LONGEST_URL: usize = 300;
 
 /// What a host holds.
 pub struct Look {
@@ -55,7 +58,7 @@ pub fn look(host: &Host, token: Option<&FoundToken>) -> Result<Look, StoreError>
         report.node_name = Some(state.node_name.to_string());
         report.node_role = Some(state.node_role.to_string());
         report.cluster_name = state.cluster_name.as_ref().map(ToString::to_string);
-        report.console_url = Some(state.console_url);
+        report.console_url = Some(clean(&state.console_url, LONGEST_URL));
     }
     report.notes.extend(notes);
     let under_way = store.pending().ok().flatten().map(|pending| pending.token_sha256);

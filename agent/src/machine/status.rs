@@ -238,6 +238,10 @@ impl Report {
             };
             self.reason = format!("no agent answers; {said}");
         }
+        if self.state == StateName::Enrolling {
+            self.waiting_for = Actor::HostOperator;
+            self.reason = format!("{}; no agent answers, and nothing enrolls it", self.reason);
+        }
         if let Some(error) = &mut self.last_error {
             error.next_attempt = None;
         }

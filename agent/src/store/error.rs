@@ -4,8 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use telovix_contract::clean;
 
 use crate::machine::Code;
+
+/// Longest account of damage that is shown, in characters.
+const LONGEST_PROBLEM: usize = 300;
 
 /// The state directory, or something in it, is not as it has to be.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +79,8 @@ impl StoreError {
 
     /// For a file that cannot be what it should be.
     pub(super) fn corrupt(path: &Path, problem: impl std::fmt::Display) -> Self {
-        Self::Corrupt { path: path.to_owned(), problem: problem.to_string() }
+        // A parser's complaint quotes what it met.
+        Self::Corrupt { path: path.to_owned(), problem: clean(&problem.to_string(), LONGEST_PROBLEM) }
     }
 
     /// Whether only a new process can go on: another one holds the place, or what this one was confined to is gone.
@@ -104,7 +109,7 @@ impl StoreError {
 
 fn newer(written_by: &Option<String>) -> String {
     match written_by {
-        Some(version) => format!("telovix-agent {}", telovix_contract::clean(version, 64)),
+        Some(version) => format!("telovix-agent {}", clean(version, 64)),
         None => "the newer telovix-agent".to_owned(),
     }
 }
@@ -139,6 +144,9 @@ fn hint(operation: &str, error: &io::Error) -> &'static str {
             "; raise the limit of open files (ulimit -n, LimitNOFILE in the unit)"
         }
         (_, Some(Errno::EFBIG)) => "; raise the limit of file sizes (ulimit -f, LimitFSIZE in the unit)",
+        (_, Some(Errno::ENOTDIR | Errno::ELOOP)) => {
+            "; something else is in its place: find out what it is, and move it away"
+        }
         (_, Some(Errno::ESTALE)) => "; that file system went away under the agent: mount it again",
         (_, _) => "",
     }

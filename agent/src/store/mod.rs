@@ -382,6 +382,7 @@ impl Store {
         atomic::remove_file(&self.layout().top(layout::TOKEN_HASH))?;
         atomic::remove_file(&self.layout().top(layout::TOLD))?;
         atomic::remove_file(&self.layout().top(layout::KEPT))?;
+        atomic::remove_file(&self.layout().top(layout::ANSWERED))?;
         for kind in PendingKind::ALL {
             atomic::remove_tree(&self.layout().pending(kind))?;
             atomic::remove_tree(&self.layout().pending_new(kind))?;

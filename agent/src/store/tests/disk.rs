@@ -77,6 +77,20 @@ fn empty_and_stray_directories_are_no_generations() {
 }
 
 #[test]
+fn what_a_damaged_file_holds_is_not_shown_as_it_is() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    enroll(&mut store, &answer(|_| {}), &token(1));
+    let file = dir.path().join("generations/000001").join(layout::STATE);
+    let hidden = "\u{3164}\u{202e}".repeat(400);
+    fs::write(&file, serde_json::json!({"version": format!("x{hidden}")}).to_string()).unwrap();
+    let Loaded::Lost(loss) = store.load(now()).unwrap() else { panic!("it was taken") };
+    let said = loss.reason.to_string();
+    assert!(said.contains("is damaged") && said.chars().count() < 600, "{said}");
+    assert!(said.chars().all(telovix_contract::text::is_plain), "{}", said.escape_unicode());
+}
+
+#[test]
 fn numbers_go_on_past_six_digits() {
     let dir = TempDir::new().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
@@ -109,6 +123,8 @@ fn errors_of_file_systems_that_lack_something_have_their_own_remedy() {
         ("create", Errno::ENFILE, "LimitNOFILE"),
         ("write", Errno::EFBIG, "LimitFSIZE"),
         ("read", Errno::ESTALE, "mount it again"),
+        ("read", Errno::ENOTDIR, "move it away"),
+        ("read", Errno::ELOOP, "move it away"),
     ] {
         let error = StoreError::io(operation, Path::new("/x"))(errno.into()).to_string();
         assert!(error.contains(remedy), "{error}");
