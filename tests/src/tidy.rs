@@ -67,7 +67,8 @@ fn collect(root: &Path, folder: &Path, found: &mut Vec<Source>) {
         }
         if kind.is_dir() && name != "target" && name != "node_modules" {
             collect(root, &path, found);
-        } else if kind.is_file() && name != "Cargo.lock" {
+        // `.git` is a file in a worktree.
+        } else if kind.is_file() && name != "Cargo.lock" && name != ".git" {
             // What is not UTF-8 is no text.
             if let Ok(text) = std::fs::read_to_string(&path) {
                 let path = path.strip_prefix(root).expect("below the root").to_string_lossy().into_owned();

@@ -117,6 +117,26 @@ fn every_code_and_every_exit_status_has_its_remedy() {
     }
 }
 
+/// Cargo looks for none by itself (`autotests` in tests/Cargo.toml).
+#[test]
+fn every_suite_belongs_to_a_program() {
+    let tree = tree();
+    let declares = |program: &str, suite: &str| {
+        let program = tree.iter().find(|source| source.path == program).expect(program);
+        program.text.contains(&format!("\nmod {suite};\n"))
+    };
+    for source in &tree {
+        let Some(path) = source.path.strip_prefix("tests/tests/").and_then(|path| path.strip_suffix(".rs"))
+        else {
+            continue;
+        };
+        let suite = path.strip_suffix("/mod").or(path.strip_suffix("/main")).unwrap_or(path);
+        let is_program = ["main", "simulated", "tidy"].contains(&suite);
+        let is_run = ["tests/tests/main.rs", "tests/tests/simulated.rs"].iter().any(|it| declares(it, suite));
+        assert!(suite.contains('/') || is_program || is_run, "{} belongs to no program", source.path);
+    }
+}
+
 /// docs/contract-coverage.md says which tests hold us to which rule; a test that was renamed or removed is missed here.
 #[test]
 fn every_rule_of_the_contract_names_tests_that_exist() {

@@ -3,4 +3,4 @@
 # runs so many of them; UPDATE_DOCS=1 writes the times into docs/self-stabilization.md.
 . "$(dirname "$0")/../lib.sh"
 cd "$(dirname "$0")/../../.."
-TELOVIX_GRID=${CELLS:-all} cargo test --quiet --locked -p telovix-tests --test grid -- --nocapture
+TELOVIX_GRID=${CELLS:-all} cargo test --quiet --locked -p telovix-tests --test suites -- grid:: --nocapture

@@ -4,5 +4,5 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 cd "$(dirname "$0")/../../.."
 log=$SCRATCH/model.log
-TELOVIX_MODEL=deep cargo test --quiet --locked -p telovix-tests --test model -- --nocapture >"$log" 2>&1 || fail "$(tail -n 40 "$log")"
+TELOVIX_MODEL=deep cargo test --quiet --locked -p telovix-tests --test suites -- model:: --nocapture >"$log" 2>&1 || fail "$(tail -n 40 "$log")"
 grep -E ' states, ' "$log"

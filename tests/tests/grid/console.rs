@@ -19,8 +19,8 @@ use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use crate::cells::{Bad, Body, Call, Length, Moment};
-use crate::rules::{Memory, Rules};
+use super::cells::{Bad, Body, Call, Length, Moment};
+use super::rules::{Memory, Rules};
 
 pub(crate) struct Console {
     serving: Serving,

@@ -19,7 +19,7 @@ use telovix_agent::{cli, facts};
 use telovix_contract::EnrollmentToken;
 use telovix_contract::facts::HostFacts;
 
-use crate::console::Console;
+use super::console::Console;
 
 /// How far the time moves at once while an answer is waited for in vain.
 const SECOND: Duration = Duration::from_secs(1);

@@ -7,10 +7,10 @@ use nix::sys::signal::Signal;
 use telovix_agent::clock::{Clock, Pace};
 use telovix_tests::daemon::Daemon;
 
-use crate::cells::{Call, Cell};
-use crate::host::{copy, token};
-use crate::run::{Outcome, runtime};
-use crate::stage::Stage;
+use super::cells::{Call, Cell};
+use super::host::{copy, token};
+use super::run::{Outcome, runtime};
+use super::stage::Stage;
 
 const TIMES: u32 = 60;
 /// How many times the bound a process may take on a machine that does other work. The bound itself is kept where the test

@@ -11,7 +11,7 @@ use telovix_tests::pki::Ca;
 use telovix_tests::rogue::console::sensor_of;
 use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 
-use crate::cells::Call;
+use super::cells::Call;
 
 pub(crate) struct Rules {
     pub(crate) clock: Clock,

@@ -3,7 +3,7 @@
 use std::sync::mpsc;
 use std::time::Duration;
 
-use crate::cells::Cell;
+use super::cells::Cell;
 
 /// A cell, and when the host was accepted, or why not.
 pub(crate) type Outcome = (Cell, Result<Duration, String>);

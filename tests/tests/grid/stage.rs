@@ -8,11 +8,11 @@ use rustls::time_provider::TimeProvider;
 use telovix_agent::clock::Clock;
 use telovix_tests::Place;
 
-use crate::cells::{Call, Cell};
-use crate::console::Console;
-use crate::host::{Process, Setup, Time, copy};
-use crate::rules::Memory;
-use crate::run::{Outcome, runtime};
+use super::cells::{Call, Cell};
+use super::console::Console;
+use super::host::{Process, Setup, Time, copy};
+use super::rules::Memory;
+use super::run::{Outcome, runtime};
 
 /// Far more steps than a cell takes.
 const STEPS: usize = 1000;

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use telovix_tests::bins;
 
-use crate::cells::{Bad, Call, Length};
-use crate::run::Outcome;
+use super::cells::{Bad, Call, Length};
+use super::run::Outcome;
 
 /// Median and longest time, by kind of answer and call.
 pub(crate) fn of(outcomes: &[Outcome], length: Length) -> String {

@@ -11,8 +11,8 @@ use telovix_console_stub::service::sensors::Verdict;
 use telovix_contract::states::TokenType;
 use telovix_tests::sim::{By, Sim, SimConsole, SimHost};
 
-use crate::ledger::Ledger;
-use crate::spell::{Happening, LIFE_HOURS, Spell, Weather};
+use super::ledger::Ledger;
+use super::spell::{Happening, LIFE_HOURS, Spell, Weather};
 
 /// Between heartbeats, in seconds.
 pub(crate) const HEARTBEAT: u64 = 600;

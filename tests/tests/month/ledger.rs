@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::acts::{EXCHANGES, Kind, Reach};
-use crate::fleet::{Fleet, HEARTBEAT};
-use crate::spell::Spell;
+use super::acts::{EXCHANGES, Kind, Reach};
+use super::fleet::{Fleet, HEARTBEAT};
+use super::spell::Spell;
 
 #[derive(Default)]
 pub(crate) struct Ledger {

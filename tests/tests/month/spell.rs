@@ -5,7 +5,7 @@ use std::time::Duration;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-use crate::acts::{Kind, Rule, pick, rules};
+use super::acts::{Kind, Rule, pick, rules};
 
 /// Life of a certificate here, in hours.
 pub(crate) const LIFE_HOURS: u64 = 6;

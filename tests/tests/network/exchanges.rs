@@ -9,7 +9,7 @@ use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::service::approvals::Say;
 use telovix_tests::sim::{By, SimHost, simulate};
 
-use crate::stage::{CLOCK, HEARTBEAT, MOST_CONNECTIONS, Stage, WAITING, WELL_AGAIN, cases, extent};
+use super::stage::{CLOCK, HEARTBEAT, MOST_CONNECTIONS, Stage, WAITING, WELL_AGAIN, cases, extent};
 
 /// What goes over the wire before a new host is well.
 struct Contact {

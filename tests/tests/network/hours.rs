@@ -8,7 +8,7 @@ use telovix_console_stub::domain::token::TokenDraft;
 use telovix_contract::paths;
 use telovix_tests::sim::{Blow, Harm, SimHost, Way, simulate};
 
-use crate::stage::{HEARTBEAT, Stage, causes};
+use super::stage::{HEARTBEAT, Stage, causes};
 
 /// docs/contract.md section 6: exponential, full jitter, 1 s to 5 min.
 #[test]

@@ -13,8 +13,8 @@ mod run;
 mod stage;
 mod table;
 
-use crate::cells::{Cell, Length};
-use crate::run::{assert_accepted, on_threads};
+use self::cells::{Cell, Length};
+use self::run::{assert_accepted, on_threads};
 
 /// Cells in time that the test moves, for each length.
 const SAMPLE: usize = 220;
