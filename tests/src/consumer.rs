@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::Mode;
@@ -93,15 +94,9 @@ pub struct Consumer {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Default for Consumer {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Consumer {
-    /// Starts to look.
-    pub fn new() -> Self {
+    /// Starts to look, again and again with this pause in between.
+    pub fn new(pause: Duration) -> Self {
         let (hosts, sights) =
             (Arc::new(Mutex::new(Vec::<Host>::new())), Arc::new(Mutex::new(Sights::default())));
         let stop = Arc::new(AtomicBool::new(false));
@@ -114,11 +109,9 @@ impl Consumer {
                 hosts.iter_mut().for_each(|host| look(host, &mut judge, &mut sights));
                 let idle = hosts.is_empty();
                 drop((hosts, sights));
-                if idle {
-                    std::thread::sleep(std::time::Duration::from_millis(1));
-                } else {
-                    std::thread::yield_now();
-                }
+                // Whoever waits for the locks has them first.
+                std::thread::yield_now();
+                std::thread::sleep(if idle { Duration::from_millis(1) } else { pause });
             }
         });
         Self { hosts, sights, stop, thread: Some(thread) }

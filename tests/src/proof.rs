@@ -37,6 +37,7 @@ pub fn enrolled_once(world: &World, agent: &Agent, token: &Created, others: i64)
 
 /// What a host that is enrolled has at the top of its state directory.
 const EXPECTED: &[&str] = &[
+    ".console-answered",
     ".enrollment-token-hash",
     ".lock",
     ".sensor-ready",

@@ -19,6 +19,7 @@ mod killed;
 mod lifecycle;
 mod midway;
 mod model;
+mod proves;
 mod proxy;
 mod proxy_forms;
 mod races;

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::sync::Mutex;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use telovix_tests::World;
 use telovix_tests::consumer::Consumer;
@@ -108,10 +108,15 @@ impl Plan {
         Some(plan)
     }
 
+    /// The consumer has a processor to itself only where every call is struck.
+    fn pause(&self) -> Duration {
+        if self.every == 1 { Duration::ZERO } else { Duration::from_micros(500) }
+    }
+
     /// Does all of it and gives the number of kills.
     pub(crate) fn carry_out(&self) -> usize {
         let begin = Instant::now();
-        let (consumer, tally) = (Consumer::new(), Tally::default());
+        let (consumer, tally) = (Consumer::new(self.pause()), Tally::default());
         let first = Lab::new(&consumer, &tally, self.every);
         let jobs = Mutex::new(self.jobs(&first));
         let next = || jobs.lock().expect("nobody panics with it").pop_front();
