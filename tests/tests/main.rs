@@ -25,6 +25,7 @@ mod proxy_forms;
 mod races;
 mod refusals;
 mod resources;
+mod restored;
 mod rotation;
 mod secrets;
 mod shown;
