@@ -221,6 +221,7 @@ pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(header::RETRY_AFTER)?.to_str().ok()?.trim();
     let asked = match text.parse::<u64>() {
         Ok(seconds) => Duration::from_secs(seconds),
+        Err(_) if !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit()) => LONGEST_RETRY_AFTER,
         Err(_) => {
             let until = http_date(text)?;
             Duration::from_secs(u64::try_from(until.as_second() - now.as_second()).unwrap_or(0))

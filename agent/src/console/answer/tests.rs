@@ -145,6 +145,7 @@ fn retry_after_in_both_forms_and_capped() {
     let past = "Wed, 31 Dec 2025 00:01:00 GMT";
     assert_eq!(retry_after(&headers(past), now), Some(Duration::ZERO));
     assert_eq!(retry_after(&headers("99999999999"), now), Some(LONGEST_RETRY_AFTER));
+    assert_eq!(retry_after(&headers("99999999999999999999999"), now), Some(LONGEST_RETRY_AFTER));
     for bad in ["", "soon", "-1", "1.5"] {
         assert_eq!(retry_after(&headers(bad), now), None, "{bad:?}");
     }
