@@ -305,6 +305,8 @@ impl ConsoleError {
             | Self::CertificateRefused { .. }
             | Self::CertificateRefusedEarly { .. }
             | Self::Broken { phase: Phase::Handshake, .. } => true,
+            // Whoever said yes did not mind what was shown.
+            Self::NotAConsole { status: 200..=299, .. } => false,
             Self::Deadline { .. }
             | Self::NotRequested { .. }
             | Self::Broken { .. }
