@@ -24,6 +24,8 @@ pub struct Driver {
     pub(super) host: Host,
     pub(super) console_url: ConsoleUrl,
     pub(super) uptime: Arc<dyn Uptime>,
+    /// The moment of the machine's last step: what came to rest in it is at rest, however late somebody looks.
+    pub(super) stepped: Option<Now>,
     pub(super) store: Store,
     pub(super) console: Arc<Console>,
     pub(super) machine: Machine,
@@ -131,6 +133,7 @@ impl Driver {
             host,
             console_url,
             uptime,
+            stepped: None,
             store,
             console: Arc::new(console),
             new_sensor,
@@ -194,6 +197,7 @@ impl Driver {
     pub(super) fn drive(&mut self) -> Vec<Event> {
         while let Some(input) = self.inputs.pop_front() {
             let now = self.now();
+            self.stepped = Some(now);
             for effect in self.machine.step(now, input) {
                 self.carry_out(effect);
             }

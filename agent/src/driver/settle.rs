@@ -39,8 +39,9 @@ impl Driver {
         let mut is_last = false;
         loop {
             let now = self.now();
+            let is_at_rest = self.machine.is_at_rest(self.stepped.unwrap_or(now));
             let stops = patience.approval == Approval::DoNotWait && self.machine.awaits_approval(now);
-            if stops || self.machine.is_at_rest(now) || now.mono >= end {
+            if stops || is_at_rest || now.mono >= end {
                 break;
             }
             if !is_last && now.mono >= last {
@@ -56,7 +57,7 @@ impl Driver {
             events.into_iter().for_each(&mut hear);
         }
         let now = self.now();
-        let is_at_rest = self.machine.is_at_rest(now);
+        let is_at_rest = self.machine.is_at_rest(self.stepped.unwrap_or(now));
         let result = self.machine.result(now);
         self.tell(Input::Stop).into_iter().for_each(&mut hear);
         match result {

@@ -8,7 +8,7 @@ use telovix_contract::states::TokenType;
 use super::code::Code;
 use super::effect::EnrollReason;
 use super::enroll::EnrollIntent;
-use super::identity::{CurrentIdentity, Endpoint, Validity, Verdict};
+use super::identity::{Candidate, CurrentIdentity, Endpoint, ObtainedBy, Validity, Verdict};
 use super::input::{Fault, Identity, Loss, MadeOn, Now, TokenFacts};
 use super::skew::Clock;
 use super::state::Machine;
@@ -20,7 +20,12 @@ impl Machine {
     /// The enrollment that this host wants and has a token for, whether or not it may be tried now.
     pub(super) fn intent(&self, now: Now) -> Option<EnrollIntent> {
         let token = self.token.as_ref()?;
-        if self.candidate.as_ref().is_some_and(|candidate| !candidate.is_stalled()) {
+        // Where nothing stands, the Console's word on what is there comes before a token is spent on another.
+        let is_asked_for = |candidate: &Candidate| {
+            let stands_in = self.current.is_none() && candidate.obtained_by == ObtainedBy::Spare;
+            !candidate.is_stalled() || (stands_in && candidate.prove.may_pass())
+        };
+        if self.candidate.as_ref().is_some_and(is_asked_for) {
             return None;
         }
         if let Some(current) = &self.current {

@@ -72,8 +72,8 @@ def main():
             " expires_at, reserved_at) VALUES (?, ?, 'cluster', 'pending', ?, ?, ?, ?, ?, ?, ?, ?)",
             (token, hashlib.sha256(token.encode()).digest(), f"cluster token {at}", CLUSTERS[1 + at % 5], 40, at % 41, at % 41, now - at, now + DAY * 300, now))
         db.execute(
-            "INSERT INTO approvals (id, token_id, spki_sha256, ruling, node_name, cluster_id, role, host, client_ip, asked_at, last_asked_at)"
-            " VALUES (?, ?, ?, 'waiting', ?, ?, ?, '{}', ?, ?, ?)",
+            "INSERT INTO approvals (id, token_id, spki_sha256, ruling, node_name, cluster_id, role, host, client_ip, asked_at, last_asked_at,"
+            " reason, facts, facts_sha256) VALUES (?, ?, ?, 'waiting', ?, ?, ?, '{}', ?, ?, ?, 'new', '{}', '')",
             (unique(), token, hashlib.sha256(f"{at}".encode()).digest(), name_of(at, dice), CLUSTERS[1 + at % 5], dice.choice(ROLES),
              f"192.0.2.{at % 250}", now - at, now))
     for at in range(min(sensors // 40, 12)):

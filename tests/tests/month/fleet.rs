@@ -3,11 +3,12 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use telovix_agent::machine::{Actor, Report, StateName};
+use telovix_agent::machine::{Actor, LastError, Report, StateName};
 use telovix_console_stub::domain::audit::Origin;
 use telovix_console_stub::domain::setting::Setting;
 use telovix_console_stub::domain::token::TokenDraft;
 use telovix_console_stub::service::sensors::Verdict;
+use telovix_contract::problem::Advice;
 use telovix_contract::states::TokenType;
 use telovix_tests::sim::{By, Sim, SimConsole, SimHost};
 
@@ -332,8 +333,16 @@ impl Fleet {
         held.is_some_and(|(_, fingerprint)| self.console.trusts(fingerprint))
     }
 
+    /// The Console accepts it, and it says so. That a token beside the identity in use was refused is no failure of that identity: the
+    /// answer to it may have been lost, and what it paid for been renewed away since.
     fn is_well(&mut self, n: usize) -> bool {
-        self.hosts[n].sim.is_well() && self.is_trusted(n)
+        let host = &self.hosts[n].sim;
+        let report = host.report();
+        let is_of_the_token = |error: &LastError| error.code.advice() == Advice::Refused;
+        let is_accepted = report.state == StateName::Active
+            && host.is_ready()
+            && report.last_error.as_ref().is_none_or(is_of_the_token);
+        is_accepted && self.is_trusted(n)
     }
 
     fn all_are_well(&mut self) -> bool {
