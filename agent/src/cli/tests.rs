@@ -158,6 +158,14 @@ fn redaction_takes_tokens_out_and_leaves_the_rest() {
     assert_eq!(redact_tokens(&format!("a {TOKEN}, b")), "a tse_<redacted>, b");
     assert_eq!(redact_tokens(&format!("{TOKEN} {TOKEN}=")), "tse_<redacted> tse_<redacted>");
     assert_eq!(redact_tokens("role tse_x, file /tse_"), "role tse_x, file /tse_");
+    // What does not show in a terminal does not hide it.
+    for hidden in ["\0", "\u{200b}", "\u{202e}", "\x1b", "\u{feff}"] {
+        for at in [1, 4, 9, 20] {
+            let text = format!("a {}{hidden}{}!", &TOKEN[..at], &TOKEN[at..]);
+            assert_eq!(redact_tokens(&text), "a tse_<redacted>!", "{}", text.escape_unicode());
+            assert!(matches!(parse(["telovix-agent".into(), text.into()]), Err(Usage::Secret)));
+        }
+    }
 }
 
 proptest! {

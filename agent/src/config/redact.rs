@@ -1,5 +1,7 @@
 //! Finds what looks like an enrollment token in any text, so that none is taken from the command line and none is shown.
 
+use telovix_contract::text::is_plain;
+
 /// Whether a text holds something that looks like an enrollment token or a good part of one.
 pub fn looks_like_token(text: &str) -> bool {
     token_at(text).is_some()
@@ -23,14 +25,18 @@ const PREFIX: &str = telovix_contract::token::TOKEN_PREFIX;
 /// Shorter tails are words (`tse_role`), and give nothing of the secret away.
 const SHORTEST_TAIL: usize = 12;
 
-/// Start and end of the first thing that looks like a token.
+/// Start and end of the first thing that looks like a token, with or without characters in it that do not show: a terminal may
+/// leave those out.
 fn token_at(text: &str) -> Option<(usize, usize)> {
-    text.match_indices(PREFIX).find_map(|(start, _)| {
-        let tail = &text[start + PREFIX.len()..];
-        let length = tail
-            .bytes()
-            .take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'=' | b'+' | b'/'))
-            .count();
-        (length >= SHORTEST_TAIL).then(|| (start, start + PREFIX.len() + length))
+    let shows = |c: &char| is_plain(*c) || c.is_whitespace();
+    let shown: Vec<(usize, char)> = text.char_indices().filter(|(_, c)| shows(c)).collect();
+    let is_prefix = |window: &[(usize, char)]| window.iter().map(|(_, c)| *c).eq(PREFIX.chars());
+    shown.windows(PREFIX.len()).enumerate().filter(|(_, window)| is_prefix(window)).find_map(|(at, _)| {
+        let tail = shown[at + PREFIX.len()..].iter();
+        let tail = tail
+            .take_while(|(_, c)| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '=' | '+' | '/'))
+            .map(|(place, _)| *place);
+        let (length, last) = tail.fold((0, 0), |(length, _), place| (length + 1, place));
+        (length >= SHORTEST_TAIL).then_some((shown[at].0, last + 1))
     })
 }
