@@ -6,6 +6,7 @@ use rcgen::{
 };
 use telovix_contract::SensorId;
 use telovix_contract::enroll::SENSOR_ORGANIZATION;
+use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 
 /// What a request asks for beside a certificate for its key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,16 @@ pub fn for_key(key: &KeyPair, wish: Wish, node_name: &str) -> String {
         ]);
     }
     params.serialize_request(key).and_then(|request| request.pem()).expect("a request")
+}
+
+/// The public key that a request is for, as its SubjectPublicKeyInfo in DER.
+///
+/// # Panics
+/// Where this is no request.
+pub fn public_key(csr_pem: &str) -> Vec<u8> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(csr_pem.as_bytes()).expect("PEM");
+    let (_, csr) = X509CertificationRequest::from_der(&pem.contents).expect("a request");
+    csr.certification_request_info.subject_pki.raw.to_vec()
 }
 
 #[cfg(test)]

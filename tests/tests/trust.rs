@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use rcgen::{ExtendedKeyUsagePurpose, IsCa};
 use telovix_contract::paths;
+use telovix_tests::csr::public_key;
 use telovix_tests::pki::{Ca, Leaf, ServerIdentity};
 use telovix_tests::place::made_up_token;
 use telovix_tests::proxy::FaultProxy;
@@ -12,7 +13,6 @@ use telovix_tests::rogue::{Request, Rogue, Script, console};
 use telovix_tests::secrets::Secrets;
 use telovix_tests::snapshot::Snapshot;
 use telovix_tests::{Agent, Place, Run};
-use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 
 const NOT_TRUSTED: i32 = 7;
 
@@ -323,12 +323,6 @@ fn one_answer_with_a_ca_that_does_not_vouch_for_the_console_costs_no_token() {
     let file = place.write("ca.pem", ca.pem());
     agent(&place, &rogue.url()).args(["--bootstrap-ca", file.to_str().unwrap()]).run().expect(0);
     let asked: Vec<_> =
-        rogue.requests_to(paths::ENROLL).iter().map(|request| key_of(&request.csr_pem())).collect();
+        rogue.requests_to(paths::ENROLL).iter().map(|request| public_key(&request.csr_pem())).collect();
     assert!(asked.len() == 2 && asked[0] == asked[1], "for the same key");
-}
-
-fn key_of(csr_pem: &str) -> Vec<u8> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(csr_pem.as_bytes()).unwrap();
-    let (_, csr) = X509CertificationRequest::from_der(&pem.contents).unwrap();
-    csr.certification_request_info.subject_pki.raw.to_vec()
 }

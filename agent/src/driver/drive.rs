@@ -24,7 +24,7 @@ pub struct Driver {
     pub(super) host: Host,
     pub(super) console_url: ConsoleUrl,
     pub(super) uptime: Arc<dyn Uptime>,
-    /// The moment of the machine's last step: what came to rest in it is at rest, however late somebody looks.
+    /// The moment of the machine's last step.
     pub(super) stepped: Option<Now>,
     pub(super) store: Store,
     pub(super) console: Arc<Console>,

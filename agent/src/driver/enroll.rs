@@ -43,8 +43,8 @@ pub(super) fn new_sensor(asked: NewSensor, token: &EnrollmentToken, store: &Stor
     if store.paid_by().is_some_and(|announced| token.matches(&announced)) { NewSensor::Allow } else { asked }
 }
 
-/// The enrollment under way, where it is for this token; else a new one, for `key` where that is given. The key stays as long as the token does,
-/// because the Console may have spent the token on that key already.
+/// The enrollment under way, where it is for this token; else a new one, for `key` where that is given. The key stays as long as
+/// the token does, because the Console may have spent the token on that key already.
 pub(super) fn begin_or_resume(
     application: &Application<'_>,
     store: &mut Store,

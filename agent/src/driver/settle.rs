@@ -39,9 +39,8 @@ impl Driver {
         let mut is_last = false;
         loop {
             let now = self.now();
-            let is_at_rest = self.machine.is_at_rest(self.stepped.unwrap_or(now));
             let stops = patience.approval == Approval::DoNotWait && self.machine.awaits_approval(now);
-            if stops || is_at_rest || now.mono >= end {
+            if stops || self.is_at_rest() || now.mono >= end {
                 break;
             }
             if !is_last && now.mono >= last {
@@ -57,7 +56,7 @@ impl Driver {
             events.into_iter().for_each(&mut hear);
         }
         let now = self.now();
-        let is_at_rest = self.machine.is_at_rest(self.stepped.unwrap_or(now));
+        let is_at_rest = self.is_at_rest();
         let result = self.machine.result(now);
         self.tell(Input::Stop).into_iter().for_each(&mut hear);
         match result {
@@ -71,6 +70,11 @@ impl Driver {
             Err(Some(fault)) => Err(fault),
             Ok(()) => Ok(()),
         }
+    }
+
+    /// Whether the machine came to rest in its last step: how late somebody looks makes nothing due.
+    fn is_at_rest(&self) -> bool {
+        self.machine.is_at_rest(self.stepped.unwrap_or_else(|| self.now()))
     }
 
     /// Decommissions this node: one call, bounded, and never a failure (docs/contract.md section 3). Says why the Console was not

@@ -196,8 +196,7 @@ impl Machine {
         if let Some(candidate) = self.candidate.take() {
             self.put_aside(candidate.identity);
         }
-        self.untried = self.spares.iter().rev().map(|spare| spare.generation).collect();
-        self.try_next(now);
+        self.try_all_others(now);
     }
 
     /// Where nothing stands, and that is not this host's clock, whatever else on the disk is in force is asked for, and used once the
@@ -207,8 +206,7 @@ impl Machine {
             |loss: &Loss| loss.made_on == MadeOn::AnotherHost || self.may_be_the_clock(now, loss);
         if self.current.is_none() && self.candidate.is_none() && !self.loss.as_ref().is_some_and(is_in_doubt)
         {
-            self.untried = self.spares.iter().rev().map(|spare| spare.generation).collect();
-            self.try_next(now);
+            self.try_all_others(now);
         }
     }
 
@@ -220,6 +218,12 @@ impl Machine {
                 candidate.prove.retry_in_minutes(now, failure);
             }
         }
+    }
+
+    /// Newest first, each once.
+    fn try_all_others(&mut self, now: Now) {
+        self.untried = self.spares.iter().rev().map(|spare| spare.generation).collect();
+        self.try_next(now);
     }
 
     pub(super) fn try_next(&mut self, now: Now) {

@@ -6,10 +6,10 @@ use telovix_agent::clock::{self, Clock};
 use telovix_contract::session::{HeartbeatAnswer, RenewalWindow};
 use telovix_contract::states::TrustState;
 use telovix_contract::{ErrorCode, Problem, paths};
+use telovix_tests::csr::public_key;
 use telovix_tests::http1;
 use telovix_tests::pki::Ca;
 use telovix_tests::rogue::console::sensor_of;
-use x509_parser::prelude::{FromDer as _, X509CertificationRequest};
 
 use super::cells::Call;
 
@@ -91,7 +91,7 @@ impl Rules {
     /// A token is used up by the first key.
     fn enrolled(&mut self, ca: &Ca, body: &Value) -> Result<Value, ErrorCode> {
         let token = text(body, "enrollment_token");
-        let key = key_of(&text(body, "csr_pem"));
+        let key = public_key(&text(body, "csr_pem"));
         match self.memory.issued.iter().find(|issued| issued.token == token) {
             Some(issued) if issued.key == key => Ok(issued.answer.clone()),
             Some(_) => Err(ErrorCode::EnrollmentTokenUsed),
@@ -102,7 +102,7 @@ impl Rules {
     /// The same key gets the same certificate; another one ends a successor that nobody has shown.
     fn renewed(&mut self, ca: &Ca, who: usize, body: &Value) -> Value {
         let csr_pem = text(body, "csr_pem");
-        let key = key_of(&csr_pem);
+        let key = public_key(&csr_pem);
         if let Some(issued) = self.memory.issued[who + 1..].iter().find(|issued| issued.key == key) {
             return issued.answer.clone();
         }
@@ -125,10 +125,4 @@ impl Rules {
 
 fn text(body: &Value, key: &str) -> String {
     body[key].as_str().unwrap_or_else(|| panic!("there is no {key}: {body}")).to_owned()
-}
-
-fn key_of(csr_pem: &str) -> Vec<u8> {
-    let (_, pem) = x509_parser::pem::parse_x509_pem(csr_pem.as_bytes()).expect("PEM");
-    let (_, csr) = X509CertificationRequest::from_der(&pem.contents).expect("a request");
-    csr.certification_request_info.subject_pki.raw.to_vec()
 }
