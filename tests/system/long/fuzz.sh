@@ -4,7 +4,7 @@
 . "$(dirname "$0")/../lib.sh"
 fuzz=$(cd "$(dirname "$0")/../../../fuzz" && pwd)
 need c++ g++
-programs=$("$fuzz/build" --release)
+programs=$("$fuzz/build")
 targets=("$@")
 if ((${#targets[@]} == 0)); then
   targets=("$fuzz"/corpus/*/)
