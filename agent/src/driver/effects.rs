@@ -204,6 +204,8 @@ impl Driver {
         let generation = self.store.commit(verified, state)?;
         let identity = summary::identity(&self.host, &generation);
         self.others.insert(0, generation);
+        complain(self.store.sweep());
+        self.others.retain(|other| self.store.holds(other.number()));
         Ok(identity)
     }
 

@@ -161,7 +161,10 @@ impl Machine {
         failure.fault.message =
             format!("the Console issued a certificate and then did not accept it: {}", failure.fault.message);
         if let Some(current) = &mut self.current {
-            current.heartbeat.retry_now();
+            // What failed already has its wait, which is a part of the verdict.
+            if current.heartbeat.fault().is_none() {
+                current.heartbeat.retry_now();
+            }
             if is_renewal && is_second {
                 effects.push(Effect::ForgetRenewal);
                 let wait = current.refused_renewal_wait(now);

@@ -285,9 +285,13 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
             atomic::remove_tree(&layout.pending(kind))?;
         }
     }
-    // Whatever may be accepted yet stays, the newest first (docs/contract.md section 6).
+    sweep(layout, Some(current.number))
+}
+
+/// Whatever may be accepted yet stays, the newest first (docs/contract.md section 6).
+pub(super) fn sweep(layout: &Layout, current: Option<u32>) -> Result<(), StoreError> {
     let numbers = numbers(layout)?;
-    for number in numbers.into_iter().rev().filter(|n| *n != current.number).skip(MOST_KEPT - 1) {
+    for number in numbers.into_iter().rev().filter(|n| Some(*n) != current).skip(MOST_KEPT - 1) {
         atomic::remove_tree(&layout.generation(number))?;
     }
     Ok(())

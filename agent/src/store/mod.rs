@@ -249,6 +249,18 @@ impl Store {
         Generation::write(&self.layout(), self.publication, verified, state)
     }
 
+    /// Removes the oldest generations beyond those that are kept: what the Console issues again and again and never accepts does
+    /// not pile up.
+    pub fn sweep(&mut self) -> Result<(), StoreError> {
+        let layout = self.layout();
+        generation::sweep(&layout, generation::current_number(&layout)?)
+    }
+
+    /// Whether a generation is still there.
+    pub fn holds(&self, number: u32) -> bool {
+        self.layout().generation(number).exists()
+    }
+
     /// Every other identity than that generation, as far as it is whole and in force, newest first.
     pub fn others(&self, current: u32, now: Timestamp) -> Result<Vec<Generation>, StoreError> {
         load::others(&self.layout(), current, now)

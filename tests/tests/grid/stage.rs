@@ -16,6 +16,8 @@ use super::run::{Outcome, runtime};
 
 /// Far more steps than a cell takes.
 const STEPS: usize = 1000;
+/// Most generations on the disk (docs/contract.md section 6).
+const GENERATIONS: usize = 8;
 
 pub(crate) struct Stage {
     pub(crate) console: Console,
@@ -101,10 +103,8 @@ impl Stage {
         }
         assert!(self.console.has_struck(), "{cell:?} was not met: {}", process.report());
         let over = time.elapsed() + cell.length.time();
-        while time.elapsed() < over {
-            if let Err(why) = process.step(&self.console, over).await {
-                return [Err(why), Err("the same".to_owned())];
-            }
+        if let Err(why) = self.meanwhile(&mut process, &time, over, &state).await {
+            return [Err(why), Err("the same".to_owned())];
         }
         copy(&state, &twin).expect("ours");
         let (memory, later) = (self.console.memory(), Arc::new(time.fork()));
@@ -117,6 +117,26 @@ impl Stage {
             std::fs::remove_dir_all(folder).expect("ours");
         }
         [stayed, restarted]
+    }
+
+    /// Lives until that moment, without calls that follow each other at once and without filling the disk.
+    async fn meanwhile(
+        &self,
+        process: &mut Process,
+        time: &Time,
+        over: Duration,
+        state: &Path,
+    ) -> Result<(), String> {
+        let mut steps = 0;
+        while time.elapsed() < over {
+            process.step(&self.console, over).await?;
+            steps += 1;
+            if steps > STEPS {
+                return Err(format!("{steps} steps in {over:?}: {}", process.report()));
+            }
+        }
+        let generations = std::fs::read_dir(state.join("generations")).map_or(0, Iterator::count);
+        if generations > GENERATIONS { Err(format!("{generations} generations")) } else { Ok(()) }
     }
 
     async fn until_accepted(

@@ -13,6 +13,7 @@ mod life;
 mod liveness;
 mod losses;
 mod orders;
+mod pace;
 mod refusals;
 mod report;
 mod table;
