@@ -321,9 +321,8 @@ impl Terms {
             && !self.is_ca
             && matches!(self.usage, Usage::Client)
             && begins < ends
-            && begins <= 0
             // webpki counts from 1970, so that no Console of rustls takes what began earlier.
-            && begins >= -NOW
+            && (-NOW..=0).contains(&begins)
             && 0 <= ends
             && matches!(self.uris, Uris::Ours | Uris::OursAmongOthers)
             && matches!(self.anchors, Anchors::Root | Anchors::RootAndIssuer)

@@ -71,15 +71,16 @@ fn no_stubborn_answer_makes_a_host_call_without_a_wait() {
                 host.tell(Input::Tick);
                 continue;
             };
-            let kind = match &job {
-                Effect::Call(Call::Heartbeat) => &kinds[0],
-                Effect::Call(Call::Prove { .. }) => &kinds[1],
-                Effect::Call(Call::Renew) => &kinds[2],
-                Effect::Call(Call::Enroll { .. }) => &kinds[3],
-                _ => &Stubborn::Honest,
-            };
-            if matches!(job, Effect::Call(_)) {
-                calls.push((host.now.mono - from, job.clone()));
+            let mut kind = &Stubborn::Honest;
+            if let Effect::Call(call) = &job {
+                calls.push((host.now.mono - from, call.clone()));
+                kind = match call {
+                    Call::Heartbeat => &kinds[0],
+                    Call::Prove { .. } => &kinds[1],
+                    Call::Renew => &kinds[2],
+                    Call::Enroll { .. } => &kinds[3],
+                    Call::ProbeClock | Call::Decommission => kind,
+                };
             }
             let input = host.answers(&job, kind, dated);
             host.tell(input);
