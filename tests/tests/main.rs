@@ -9,7 +9,6 @@ mod crash;
 mod daemon;
 mod doctor;
 mod fleet;
-mod forgotten;
 mod goes_on;
 mod gone;
 mod grid;

@@ -204,8 +204,10 @@ impl Driver {
         let generation = self.store.commit(verified, state)?;
         let identity = summary::identity(&self.host, &generation);
         self.others.insert(0, generation);
-        complain(self.store.sweep());
-        self.others.retain(|other| self.store.holds(other.number()));
+        match self.store.sweep(self.current.as_ref().map(Generation::number)) {
+            Ok(swept) => self.others.retain(|other| !swept.contains(&other.number())),
+            refused => complain(refused.map(drop)),
+        }
         Ok(identity)
     }
 

@@ -285,14 +285,16 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
             atomic::remove_tree(&layout.pending(kind))?;
         }
     }
-    sweep(layout, Some(current.number))
+    sweep(layout, Some(current.number)).map(drop)
 }
 
-/// Whatever may be accepted yet stays, the newest first (docs/contract.md section 6).
-pub(super) fn sweep(layout: &Layout, current: Option<u32>) -> Result<(), StoreError> {
-    let numbers = numbers(layout)?;
-    for number in numbers.into_iter().rev().filter(|n| Some(*n) != current).skip(MOST_KEPT - 1) {
-        atomic::remove_tree(&layout.generation(number))?;
+/// Whatever may be accepted yet stays, the newest first (docs/contract.md section 6). Returns what did not.
+pub(super) fn sweep(layout: &Layout, current: Option<u32>) -> Result<Vec<u32>, StoreError> {
+    let named = current_number(layout)?;
+    let may_go = |number: &u32| Some(*number) != current && Some(*number) != named;
+    let old: Vec<u32> = numbers(layout)?.into_iter().rev().filter(may_go).skip(MOST_KEPT - 1).collect();
+    for number in &old {
+        atomic::remove_tree(&layout.generation(*number))?;
     }
-    Ok(())
+    Ok(old)
 }

@@ -249,16 +249,9 @@ impl Store {
         Generation::write(&self.layout(), self.publication, verified, state)
     }
 
-    /// Removes the oldest generations beyond those that are kept: what the Console issues again and again and never accepts does
-    /// not pile up.
-    pub fn sweep(&mut self) -> Result<(), StoreError> {
-        let layout = self.layout();
-        generation::sweep(&layout, generation::current_number(&layout)?)
-    }
-
-    /// Whether a generation is still there.
-    pub fn holds(&self, number: u32) -> bool {
-        self.layout().generation(number).exists()
+    /// Removes what was issued longest ago, but not `current`, so that what is never accepted does not pile up. Returns the numbers.
+    pub fn sweep(&mut self, current: Option<u32>) -> Result<Vec<u32>, StoreError> {
+        generation::sweep(&self.layout(), current)
     }
 
     /// Every other identity than that generation, as far as it is whole and in force, newest first.
@@ -277,10 +270,7 @@ impl Store {
         Ok(kept)
     }
 
-    /// Files under the published names that this agent did not make, if any.
-    ///
-    /// # Errors
-    /// [`StoreError::Newer`].
+    /// Files under the published names that this agent did not make, if any. Fails on a newer format alone.
     pub fn foreign(&self, now: Timestamp) -> Result<Option<Foreign>, StoreError> {
         foreign::find(&self.layout(), now)
     }
