@@ -67,6 +67,7 @@ async fn a_failure_says_how_and_what_was_said_last() {
     let error = script("echo fine; echo 'no such\tservice tse_AAAAAAAAAAAAAAAA' >&2; exit 3", ENOUGH).await;
     let text = error.unwrap_err().to_string();
     assert_eq!(text, "/bin/sh ended with exit status: 3: no such service tse_<redacted>");
+    let _alone = ALONE.lock().await;
     let missing = Consumers::new(&settings(Some(&["/nowhere/hook"]), ENOUGH), Path::new("/s"));
     let error = missing.tell(&missing.targets[0], renewed()).await.unwrap_err();
     assert!(matches!(error, HookError::Start { .. }), "{error}");
@@ -109,6 +110,7 @@ async fn at_the_deadline_no_session_and_no_lost_parent_saves_what_it_started() {
 
 #[tokio::test]
 async fn a_program_that_everybody_writes_is_not_run() {
+    let _alone = ALONE.lock().await;
     let dir = TempDir::new().unwrap();
     let (program, trace) = (dir.path().join("hook"), dir.path().join("trace"));
     std::fs::write(&program, format!("#!/bin/sh\ntouch {}\n", trace.display())).unwrap();
@@ -159,6 +161,7 @@ async fn noise_neither_blocks_a_hook_nor_fills_anything() {
 
 #[tokio::test(start_paused = true)]
 async fn a_consumer_that_fails_is_told_again_and_then_given_up() {
+    let _alone = ALONE.lock().await;
     let consumers = Consumers::new(&settings(Some(&["/nowhere/hook"]), ENOUGH), Path::new("/s"));
     let (shown, status) = watch::channel(HookStatus::Idle);
     let counted = Mutex::new(Vec::new());

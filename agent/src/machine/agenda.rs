@@ -8,7 +8,7 @@ use jiff::Timestamp;
 
 use super::effect::Call;
 use super::identity::{Candidate, CurrentIdentity, ObtainedBy, Validity};
-use super::input::Now;
+use super::input::{Identity, Now};
 use super::retry::SHORTEST;
 use super::skew::Clock;
 use super::state::{Life, Machine, Retirement};
@@ -129,7 +129,7 @@ impl Machine {
             let moment = if current.renews_at_once(now, &self.skew) {
                 Duration::ZERO
             } else {
-                self.skew.mono_of(now, current.renew_at())
+                self.renewal_moment(now, current)
             };
             agenda.add(moment.max(current.renew.due()), || Todo::Call(Call::Renew));
         }
@@ -184,7 +184,23 @@ impl Machine {
     pub(super) fn renewal_is_due(&self, now: Now) -> bool {
         self.current.as_ref().is_some_and(|current| {
             current.may_renew(now, &self.skew)
-                && (current.renews_at_once(now, &self.skew) || self.skew.corrected(now) >= current.renew_at())
+                && (current.renews_at_once(now, &self.skew) || self.renewal_moment(now, current) <= now.mono)
         })
+    }
+
+    /// When a renewal comes due, on the monotonic clock: by the Console's clock, and in the last tenth of the life by this host's as
+    /// well. No doubt about a clock postpones a renewal to the end (docs/contract.md section 3).
+    fn renewal_moment(&self, now: Now, current: &CurrentIdentity) -> Duration {
+        let by_console = self.skew.mono_of(now, current.renew_at());
+        let Identity { not_before, not_after, .. } = current.identity;
+        let tenth = not_after.duration_since(not_before) / 10;
+        let left = not_after.duration_since(now.wall).saturating_sub(tenth);
+        if now.wall >= not_after {
+            by_console
+        } else if left.is_positive() {
+            by_console.min(now.mono.saturating_add(left.unsigned_abs()))
+        } else {
+            Duration::ZERO
+        }
     }
 }

@@ -190,7 +190,8 @@ impl Machine {
             // One that worked before is more likely behind a proxy that lost its way than gone.
             Advice::MissingPath if self.heard.renewal => current.renew.retry_in_minutes(now, failure),
             Advice::MissingPath => {
-                current.renew.refuse(now, failure, schedule::REFUSED);
+                let most = current.refused_renewal_wait(now).min(schedule::REFUSED);
+                current.renew.refuse(now, failure, most);
                 current.renewal_endpoint = Endpoint::Unsupported;
                 current.renew_now = false;
             }

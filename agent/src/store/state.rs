@@ -4,6 +4,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use telovix_contract::states::{TokenType, TrustState};
 use telovix_contract::{ClusterName, InstallId, NodeName, NodeRole, SensorId, TokenHash};
 
@@ -19,9 +20,9 @@ pub(super) const WRITTEN_BY: &str = "written_by";
 /// What a file says of its own format, whatever else is in it.
 #[derive(Debug, Deserialize)]
 struct Header {
-    version: u32,
+    version: Value,
     #[serde(default)]
-    written_by: Option<String>,
+    written_by: Value,
 }
 
 /// Whether a file of ours is of a format that this build reads; a torn one is judged elsewhere.
@@ -29,11 +30,25 @@ struct Header {
 /// # Errors
 /// [`StoreError::Newer`].
 pub(super) fn check_format(path: &Path, text: &str) -> Result<(), StoreError> {
-    match serde_json::from_str(text) {
-        Ok(Header { version: format, written_by }) if format > STATE_VERSION => {
-            Err(StoreError::Newer { path: path.to_owned(), format, known: STATE_VERSION, written_by })
-        }
-        Ok(Header { .. }) | Err(_) => Ok(()),
+    let Ok(Header { version, written_by }) = serde_json::from_str(text) else { return Ok(()) };
+    // However a later build writes the number: 2, 2.1, "2.1.0".
+    let number = match &version {
+        Value::String(words) => words.trim().split('.').next().and_then(|word| word.parse().ok()),
+        other => other.as_f64(),
+    };
+    match number {
+        Some(number) if number.ceil() > f64::from(STATE_VERSION) => Err(StoreError::Newer {
+            path: path.to_owned(),
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "larger than a u32 is the largest"
+            )]
+            format: number.ceil() as u32,
+            known: STATE_VERSION,
+            written_by: written_by.as_str().map(ToOwned::to_owned),
+        }),
+        _ => Ok(()),
     }
 }
 

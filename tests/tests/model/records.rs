@@ -45,6 +45,7 @@ pub(crate) fn own(sensor: Sensor) -> Own {
         machine: machine_id,
         heard_at: i64::MAX,
         certificate_until: i64::MAX,
+        heartbeat: 15,
         replaced_at: [None, None],
     }
 }

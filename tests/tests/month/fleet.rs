@@ -333,15 +333,16 @@ impl Fleet {
         held.is_some_and(|(_, fingerprint)| self.console.trusts(fingerprint))
     }
 
-    /// The Console accepts it, and it says so. That a token beside the identity in use was refused is no failure of that identity: the
-    /// answer to it may have been lost, and what it paid for been renewed away since.
+    /// The Console accepts it, and it says so. That a token or a successor beside the identity in use was refused is no failure of that
+    /// identity: the answer to it may have been lost, and what it brought been superseded since.
     fn is_well(&mut self, n: usize) -> bool {
         let host = &self.hosts[n].sim;
         let report = host.report();
-        let is_of_the_token = |error: &LastError| error.code.advice() == Advice::Refused;
+        let is_beside =
+            |error: &LastError| matches!(error.code.advice(), Advice::Refused | Advice::CredentialLost);
         let is_accepted = report.state == StateName::Active
             && host.is_ready()
-            && report.last_error.as_ref().is_none_or(is_of_the_token);
+            && report.last_error.as_ref().is_none_or(is_beside);
         is_accepted && self.is_trusted(n)
     }
 

@@ -183,6 +183,21 @@ fn a_host_that_is_ahead_renews_by_the_consoles_time() {
     assert_eq!(rig.state(), StateName::Active);
 }
 
+/// The Console's clock is twenty days slow: in the last tenth of the life this host's own clock is enough.
+#[test]
+fn a_console_that_is_behind_postpones_no_renewal_to_the_end() {
+    let mut rig = Rig::active();
+    rig.skew = hours(-24 * 20);
+    let Identity { not_before, not_after, .. } = rig.machine.current.as_ref().unwrap().identity;
+    let tenth = not_after.duration_since(not_before) / 10;
+    while rig.call_or_wake() != Call::Renew {
+        rig.answer(Outcome::Accepted(Accepted { interval: Duration::from_secs(300), ..accepted() }));
+    }
+    assert_eq!(rig.code(), "clock_wrong");
+    let left = not_after.duration_since(rig.now.wall);
+    assert!((left - tenth).unsigned_abs() < Duration::from_secs(60), "{left:#} of {tenth:#}");
+}
+
 /// The Console's clock is an hour fast: what it issues is not valid yet here. It is asked for all the same, with the same key, until
 /// its time has come or the clocks agree; nothing postpones a renewal to the end.
 #[test]

@@ -19,6 +19,11 @@ fn a_newer_format_is_not_damage_and_nothing_is_touched() {
         assert!(error.to_string().contains("install telovix-agent 7.2.0 again"), "{error}");
         assert_eq!(error.code().exit() as u8, 8);
     }
+    for version in ["2", "2.5", "5000000000", "\"99\"", "\" 2.1.0\""] {
+        fs::write(&file, format!("{{\"version\": {version}, \"written_by\": [7]}}")).unwrap();
+        let refused = store.load(now());
+        assert!(matches!(refused, Err(StoreError::Newer { .. })), "{version}: {refused:?}");
+    }
     drop(store);
     fs::write(dir.path().join(layout::LOCK), "").unwrap();
     assert!(matches!(Store::open(dir.path()), Err(StoreError::Newer { .. })));

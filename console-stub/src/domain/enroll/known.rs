@@ -4,8 +4,11 @@ use telovix_contract::{ClusterName, NodeName, SensorId};
 
 use crate::domain::approval::{Facts, Mode, Reservation, Rule};
 use crate::domain::licence::Slots;
-use crate::domain::sensor::{MachineId, OFFLINE, Standing};
+use crate::domain::sensor::{MachineId, OFFLINE, Standing, WATCH};
 use crate::domain::token::TokenRecord;
+
+/// Heartbeats in a row that a living host does not miss (docs/contract.md section 4: 45 seconds at the default interval).
+const MISSED: i64 = 3;
 
 /// Seconds in which a living record goes to its own machine no more than twice.
 const DAY: i64 = 24 * 3600;
@@ -92,6 +95,8 @@ pub struct Own {
     pub machine: Option<MachineId>,
     /// When it was last heard of; enrolling counts.
     pub heard_at: i64,
+    /// Seconds between the heartbeats that the Console asks for.
+    pub heartbeat: i64,
     /// When its newest certificate ends.
     pub certificate_until: i64,
     /// When it last went to its own machine while it was alive, and the time before that.
@@ -102,8 +107,13 @@ impl Own {
     /// Whether a host is behind it: its certificate is in force, it was heard of lately, and it has not retired.
     pub(crate) fn is_alive(&self, now: i64) -> bool {
         // A time of the far future was written while the Console's clock was ahead.
-        let is_heard = (now - self.heard_at).abs() < OFFLINE;
+        let is_heard = (now - self.heard_at).abs() < OFFLINE.max(MISSED * self.heartbeat);
         self.standing == Standing::Active && now < self.certificate_until && is_heard
+    }
+
+    /// Whether it has missed so many heartbeats that somebody else without a machine id may have its name.
+    pub(super) fn is_silent(&self, now: i64) -> bool {
+        now - self.heard_at >= WATCH.max(MISSED * self.heartbeat)
     }
 
     /// Whether a host can speak as this sensor, or will again.

@@ -8,7 +8,7 @@ use telovix_contract::states::TokenType;
 use super::known::{Attempt, Known, Own, SecondRecord};
 use super::refusals::{binding_mismatch, name_in_use};
 use crate::domain::Refusal;
-use crate::domain::sensor::{Standing, WATCH};
+use crate::domain::sensor::Standing;
 use crate::domain::token::TokenRecord;
 
 /// Why a record goes to whoever asks for it.
@@ -92,7 +92,7 @@ fn of_node<'a>(attempt: &Attempt, known: &'a Known, token: &TokenRecord) -> Resu
 fn claim<'a>(attempt: &Attempt, known: &Known, own: &'a Own) -> Target<'a> {
     let (now, machine) = (attempt.now, attempt.facts.machine_id);
     let nobody_tells = own.machine.is_none() && machine.is_none();
-    if !own.is_alive(now) || (nobody_tells && now - own.heard_at >= WATCH) {
+    if !own.is_alive(now) || (nobody_tells && own.is_silent(now)) {
         Target::Update(own, Claim::Silent)
     } else if own.has_machine(machine) && own.yields_to_its_machine(now) {
         Target::Update(own, Claim::Machine)

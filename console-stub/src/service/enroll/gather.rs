@@ -3,7 +3,7 @@
 use telovix_contract::SensorId;
 use telovix_contract::states::TokenType;
 
-use super::Application;
+use super::{Application, heartbeat_seconds};
 use crate::db::sensors::{self, Owned};
 use crate::db::tokens::{self, NodeKeys};
 use crate::db::{DbError, Tx, certificates, rules, settings};
@@ -52,7 +52,7 @@ impl Application {
             token: None,
             earlier: None,
             own: None,
-            proved: proved.as_ref().map(own),
+            proved: proved.as_ref().map(|proved| own(tx, proved)).transpose()?,
             held: None,
             node: NodeCount::New,
             slots: licence::slots(tx, self.now)?,
@@ -81,7 +81,7 @@ impl Application {
             let Some(owned) = id.map(|id| sensors::owned(tx, id)).transpose()?.flatten() else {
                 return Ok::<_, DbError>(None);
             };
-            let found = own(&owned);
+            let found = own(tx, &owned)?;
             records.push(owned);
             Ok(Some(found))
         };
@@ -135,9 +135,9 @@ impl Application {
     }
 }
 
-fn own(owned: &Owned) -> Own {
+fn own(tx: &mut dyn Tx, owned: &Owned) -> Result<Own, DbError> {
     let sensor = &owned.sensor;
-    Own {
+    Ok(Own {
         id: sensor.id,
         standing: sensor.standing,
         node_name: sensor.node_name.clone(),
@@ -145,7 +145,8 @@ fn own(owned: &Owned) -> Own {
         role: sensor.role.clone(),
         machine: sensor.machine_id(),
         heard_at: sensor.heard_at(),
+        heartbeat: heartbeat_seconds(tx)?.into(),
         certificate_until: owned.certificate_until,
         replaced_at: owned.replaced_at,
-    }
+    })
 }

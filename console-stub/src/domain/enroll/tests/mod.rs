@@ -81,6 +81,7 @@ fn own(standing: Standing) -> Own {
         machine: None,
         heard_at: NOW - 60,
         certificate_until: NOW + 3600,
+        heartbeat: 15,
         replaced_at: [None, None],
     }
 }

@@ -82,6 +82,9 @@ fn section_4_a_name_is_not_an_identity() {
     assert_eq!(claim(&attempt(), &unknown(44)), None);
     assert_eq!(claim(&attempt(), &unknown(45)), Some(Claim::Silent));
     assert_eq!(claim(&on("b"), &unknown(45)), None);
+    let slow = |silent| Own { heartbeat: 60, ..unknown(silent) };
+    assert_eq!(claim(&attempt(), &slow(179)), None);
+    assert_eq!(claim(&attempt(), &slow(180)), Some(Claim::Silent));
     // Nobody is behind it.
     for dead in [
         Own { heard_at: NOW - 360, ..mine.clone() },
@@ -91,6 +94,7 @@ fn section_4_a_name_is_not_an_identity() {
         assert_eq!(claim(&on("b"), &dead), Some(Claim::Silent));
     }
     assert_eq!(claim(&on("b"), &Own { heard_at: NOW - 359, ..mine.clone() }), None);
+    assert_eq!(claim(&on("b"), &Own { heard_at: NOW - 3600, heartbeat: 1800, ..mine.clone() }), None);
 
     let ask = asked(&on("b"), &with(&mine));
     assert_eq!((ask.reason, ask.record), (Reason::Conflict, Some(mine.id)));
