@@ -32,10 +32,8 @@ struct Header {
 pub(super) fn check_format(path: &Path, text: &str) -> Result<(), StoreError> {
     let Ok(Header { version, written_by }) = serde_json::from_str(text) else { return Ok(()) };
     // However a later build writes the number: 2, 2.1, "2.1.0".
-    let number = match &version {
-        Value::String(words) => words.trim().split('.').next().and_then(|word| word.parse().ok()),
-        other => other.as_f64(),
-    };
+    let words = || version.as_str()?.trim().split('.').next()?.parse().ok();
+    let number: Option<f64> = version.as_f64().or_else(words);
     match number {
         Some(number) if number.ceil() > f64::from(STATE_VERSION) => Err(StoreError::Newer {
             path: path.to_owned(),
