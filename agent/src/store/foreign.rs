@@ -8,7 +8,6 @@ use telovix_contract::SensorId;
 use zeroize::Zeroizing;
 
 use super::error::StoreError;
-use super::generation::is_policy_key;
 use super::layout::{self, Layout};
 use super::state::{STATE_VERSION, SensorState, check_format};
 use super::{aside, read};
@@ -56,7 +55,9 @@ pub(super) fn find(layout: &Layout, now: Timestamp) -> Result<Option<Foreign>, S
         Ok((text(layout::KEY)?, text(layout::CERTIFICATE)?, text(layout::CA)?, policy_key))
     };
     let identity = read().and_then(|(key_pem, certificate_pem, ca_pem, policy_key_pem)| {
-        let policy_key_pem = if is_policy_key(&policy_key_pem) { &*policy_key_pem } else { "" };
+        // The policy key says nothing about who this host is, and the next renewal brings it.
+        let policy_key_pem =
+            verify::policy_key(&policy_key_pem).ok().flatten().map_or("", |_| &policy_key_pem);
         let claim = Claim {
             sensor_id: named,
             certificate_pem: &certificate_pem,

@@ -15,7 +15,7 @@ use super::state::{SensorState, WRITTEN_BY};
 use super::{aside, atomic, read};
 use crate::key::KeyError;
 use crate::tls::{ClientIdentity, ServerTrust};
-use crate::verify::{self, Verified};
+use crate::verify::Verified;
 
 /// Most generations that are kept, the current one among them (docs/contract.md section 6). Not by their dates: the clock may be wrong.
 const MOST_KEPT: usize = 8;
@@ -286,12 +286,6 @@ pub(super) fn settle(layout: &Layout, current: &Generation) -> Result<(), StoreE
         }
     }
     sweep(layout, Some(current.number)).map(drop)
-}
-
-/// Whether it is a policy key. It says nothing about who this host is, and the next renewal brings it: one that is none costs no
-/// identity that is on the disk.
-pub(super) fn is_policy_key(text: &str) -> bool {
-    verify::policy_key(text).is_ok_and(|key| key.is_some())
 }
 
 /// Whatever may be accepted yet stays, the newest first (docs/contract.md section 6). Returns what did not.

@@ -9,7 +9,7 @@ use zeroize::Zeroizing;
 
 use super::error::StoreError;
 use super::generation::{
-    Generation, Mended, broken_links, current_number, is_policy_key, mend_links, numbers, point_current,
+    Generation, Mended, broken_links, current_number, mend_links, numbers, point_current,
 };
 use super::layout::{self, Layout, PendingKind};
 use super::pending::REQUEST;
@@ -123,11 +123,6 @@ pub(super) fn load(
             "files that this agent did not make were in their place; they are kept in {}",
             kept.display()
         ));
-    }
-    let policy_key = layout.generation(generation.number()).join(layout::POLICY_KEY);
-    let holds_something = |meta: std::fs::Metadata| meta.len() > 0;
-    if generation.verified().policy_key_pem().is_empty() && policy_key.metadata().is_ok_and(holds_something) {
-        unmended.push(format!("{} is no policy key; the next renewal brings it", policy_key.display()));
     }
     Ok(Loaded::Intact { generation: Box::new(generation), mended, unmended })
 }
@@ -306,10 +301,7 @@ fn read_generation(layout: &Layout, number: u32, now: Timestamp) -> Result<Read,
 fn texts(dir: &Path) -> Result<[Zeroizing<String>; 4], StoreError> {
     let text = |name| read::text(&dir.join(name)).map(Zeroizing::new);
     // A Console need not have a policy key.
-    let policy_key = match read::text_or_blank(&dir.join(layout::POLICY_KEY)) {
-        Err(error) if !is_damage(&error) => return Err(error),
-        found => Zeroizing::new(found.ok().filter(|text| is_policy_key(text)).unwrap_or_default()),
-    };
+    let policy_key = Zeroizing::new(read::text_or_blank(&dir.join(layout::POLICY_KEY))?);
     Ok([text(layout::KEY)?, text(layout::CERTIFICATE)?, text(layout::CA)?, policy_key])
 }
 

@@ -135,38 +135,3 @@ fn errors_of_file_systems_that_lack_something_have_their_own_remedy() {
         assert!(error.contains(remedy), "{error}");
     }
 }
-
-#[test]
-fn a_damaged_policy_key_costs_no_identity() {
-    for is_directory in [false, true] {
-        let dir = TempDir::new().unwrap();
-        let mut store = Store::open(dir.path()).unwrap();
-        enroll(&mut store, &answer(|_| {}), &token(1));
-        let held = answer(|_| {});
-        enroll(&mut store, &held, &token(2));
-        let file = dir.path().join("generations/000002").join(layout::POLICY_KEY);
-        fs::remove_file(&file).unwrap();
-        if is_directory { fs::create_dir(&file) } else { fs::write(&file, "-----BEGIN GARBAGE") }.unwrap();
-        let Ok(Loaded::Intact { generation, unmended, .. }) = store.load(now()) else { panic!("lost") };
-        assert_eq!((generation.number(), generation.verified().policy_key_pem()), (2, ""));
-        assert!(unmended.iter().any(|said| said.contains("is no policy key")), "{unmended:?}");
-    }
-}
-
-#[test]
-fn what_is_never_published_does_not_pile_up() {
-    let dir = TempDir::new().unwrap();
-    let mut store = Store::open(dir.path()).unwrap();
-    let first = answer(|_| {});
-    enroll(&mut store, &first, &token(1));
-    let mut swept = Vec::new();
-    for _ in 2..=20 {
-        let other = answer(|_| {});
-        let verified = verify::check(other.claim(), other.key(), now()).unwrap();
-        store.commit(verified, state(&other, &token(1))).unwrap();
-        swept.extend(store.sweep(Some(1)).unwrap());
-    }
-    assert_eq!(generation::numbers(&store.layout()).unwrap(), [1, 14, 15, 16, 17, 18, 19, 20]);
-    assert_eq!(sensor(&store), (first.sensor_id, vec![]));
-    assert_eq!(swept, (2..=13).collect::<Vec<_>>());
-}

@@ -95,6 +95,24 @@ fn eight_generations_stay_and_older_ones_go() {
 }
 
 #[test]
+fn what_is_never_published_does_not_pile_up() {
+    let dir = TempDir::new().unwrap();
+    let mut store = Store::open(dir.path()).unwrap();
+    let first = answer(|_| {});
+    enroll(&mut store, &first, &token(1));
+    let mut swept = Vec::new();
+    for _ in 2..=20 {
+        let other = answer(|_| {});
+        let verified = verify::check(other.claim(), other.key(), now()).unwrap();
+        store.commit(verified, state(&other, &token(1))).unwrap();
+        swept.extend(store.sweep(Some(1)).unwrap());
+    }
+    assert_eq!(generation::numbers(&store.layout()).unwrap(), [1, 14, 15, 16, 17, 18, 19, 20]);
+    assert_eq!(sensor(&store), (first.sensor_id, vec![]));
+    assert_eq!(swept, (2..=13).collect::<Vec<_>>());
+}
+
+#[test]
 fn missing_links_are_linked_again() {
     let dir = TempDir::new().unwrap();
     let mut store = Store::open(dir.path()).unwrap();
