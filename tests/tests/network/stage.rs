@@ -211,7 +211,9 @@ impl Stage {
             );
             // What is harmed in its last byte is not harmed; more than that would be a wire that does nothing.
             let hurts = !matches!(harm, Harm::Trickle) && exchange != CLOCK;
-            assert!(!hurts || row.harmless * 2 <= row.cases, "{exchange}, {harm:?}: nothing was harmed");
+            // Few places: where they fall hangs on the lengths of signatures, and two of the last bytes can be among them.
+            let harmed = row.harmless * 2 <= row.cases || (row.cases < 10 && row.harmless < row.cases);
+            assert!(!hurts || harmed, "{exchange}, {harm:?}: nothing was harmed");
         }
         // Signatures differ in length by a byte or two, so that the last place of a way is not always there.
         assert!(missed * 10 <= all, "{exchange}: {missed} of {all} blows met nothing");
